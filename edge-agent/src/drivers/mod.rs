@@ -1,0 +1,108 @@
+//! One folder per field protocol. A port (serial line, TCP endpoint, CAN interface, broker, CoAP
+//! host) is an object with one owner task; its devices are polled or listened to by that task.
+//! Never stores, never judges: a driver hands `RawPoll`s and device states into a bounded sink.
+
+use crate::pipeline::{GroupSpec, RawPoll};
+use protocol::time::Timestamp;
+use std::future::Future;
+use std::pin::Pin;
+use tokio::sync::{mpsc, watch};
+
+/// A port that is ready to run. Built from configuration by the protocol's own folder.
+///
+/// The shape fits protocols that ask (Modbus, serial instruments: the task keeps a schedule) and
+/// those that are told (CAN, MQTT, CoAP observe: the task groups what comes in).
+pub trait PortDriver: Send + 'static {
+    /// The groups this port will deliver, in the order of `RawPoll::group`.
+    fn groups(&self) -> Vec<GroupSpec>;
+
+    /// Runs until `stop` turns true. A device that fails never ends this: it is reported.
+    fn run(
+        self: Box<Self>,
+        sink: Sink,
+        stop: watch::Receiver<bool>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+/// What a driver tells.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FromDriver {
+    /// One poll of one group.
+    Poll(RawPoll),
+    /// A device changed its state.
+    Device(DeviceReport),
+}
+
+/// State of one device as its driver sees it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceReport {
+    /// Device as configured.
+    pub device: String,
+    /// Since when.
+    pub time: Timestamp,
+    /// The state.
+    pub state: DeviceState,
+    /// In plain words, with what to do.
+    pub words: String,
+}
+
+/// See `DeviceReport`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DeviceState {
+    /// Answers.
+    Ok,
+    /// Does not answer.
+    Silent,
+    /// Answers, but something is wrong (a register it does not have, a garbled frame).
+    Error,
+}
+
+/// Where a driver puts what it has. Bounded: when the queue is full the poll is dropped and
+/// counted, so that a slow disk never delays the bus; the agent records the hole as a gap.
+#[derive(Clone, Debug)]
+pub struct Sink {
+    queue: mpsc::Sender<FromDriver>,
+    dropped: std::sync::Arc<std::sync::atomic::AtomicU64>,
+    group_base: usize,
+    now: fn() -> Timestamp,
+}
+
+impl Sink {
+    /// `group_base` is added to every `RawPoll::group`; `now` is the agent's clock.
+    pub fn new(
+        queue: mpsc::Sender<FromDriver>,
+        dropped: std::sync::Arc<std::sync::atomic::AtomicU64>,
+        group_base: usize,
+        now: fn() -> Timestamp,
+    ) -> Self {
+        Self {
+            queue,
+            dropped,
+            group_base,
+            now,
+        }
+    }
+
+    /// The time to stamp a reading with.
+    pub fn now(&self) -> Timestamp {
+        (self.now)()
+    }
+
+    /// Hands one poll on; `false` when the queue was full and it was dropped.
+    pub fn poll(&self, mut poll: RawPoll) -> bool {
+        poll.group += self.group_base;
+        let sent = self.queue.try_send(FromDriver::Poll(poll)).is_ok();
+        if !sent {
+            self.dropped
+                .fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        }
+        sent
+    }
+
+    /// Tells a device's new state; waits for room, for a state must not be lost.
+    pub async fn device(&self, report: DeviceReport) {
+        if self.queue.send(FromDriver::Device(report)).await.is_err() {
+            tracing::debug!("the agent is stopping: a device state was not taken");
+        }
+    }
+}

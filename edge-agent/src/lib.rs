@@ -1,0 +1,4 @@
+//! The agent on the box, as rooms. `ARCHITECTURE.md` has the table of which room may use which.
+
+pub mod drivers;
+pub mod pipeline;

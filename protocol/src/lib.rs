@@ -1,0 +1,19 @@
+//! The shared language of gateway and hub: facts, folds, blocks, frames and the sans-IO sessions.
+//!
+//! Never touches a clock, a file, a socket or a source of randomness: time and random bytes come
+//! in as arguments, bytes and actions go out. Both programs and every test use the same code.
+
+pub mod alert;
+pub mod block;
+pub mod catalog;
+pub mod event;
+pub mod id;
+pub mod limits;
+pub mod ranges;
+pub mod reading;
+pub mod record;
+pub mod sync;
+pub mod time;
+pub mod unit;
+pub mod wire;
+pub mod work_order;

@@ -1,0 +1,42 @@
+//! Every limit of the wire, the blocks and the sessions, in one place, and what happens at it.
+//! Never a tuning knob of one machine: those stand in the programs' configuration.
+
+/// Longest frame, header included. A longer one is refused before anything is allocated and
+/// closes the connection.
+pub const FRAME_BYTES_MAX: usize = 1 << 20;
+/// Longest body of one event. A longer one is refused where it is made.
+pub const EVENT_BODY_BYTES_MAX: usize = 64 << 10;
+/// Longest free text of a person (comment, note, reason), in bytes. Longer text is refused.
+pub const TEXT_BYTES_MAX: usize = 8 << 10;
+/// Longest name (site, gateway, device, sensor, asset, person), in bytes.
+pub const NAME_BYTES_MAX: usize = 120;
+/// Most columns of one poll group. A device with more sensors is split into groups.
+pub const GROUP_COLUMNS_MAX: usize = 256;
+/// Most polls of one block: a fuller block is refused by the decoder, never made by the encoder.
+pub const BLOCK_POLLS_MAX: usize = 1_024;
+/// Polls at which an open group is sealed into a block.
+pub const BLOCK_POLLS_SEAL: usize = 600;
+/// Longest encoded block. A frame holds at least one.
+pub const BLOCK_BYTES_MAX: usize = 900 << 10;
+/// Bytes that may be on the way, not yet acknowledged, per lane. More waits in the store.
+pub const LANE_IN_FLIGHT_BYTES_MAX: usize = 256 << 10;
+/// Most facts in one frame of events.
+pub const EVENTS_PER_FRAME_MAX: usize = 256;
+/// Most poll groups (streams) of one gateway.
+pub const STREAMS_MAX: usize = 4_096;
+/// Most ranges kept per stream beyond the contiguous prefix; the oldest hole is then given up to
+/// the sender's retry: nothing is lost, a range is only sent again.
+pub const RANGES_PER_STREAM_MAX: usize = 4_096;
+/// How far ahead of its own clock a writer follows another's logical clock.
+pub const HLC_AHEAD_MS_MAX: u64 = 5 * 60 * 1_000;
+/// Most readings around an alert kept with its work order, per sensor.
+pub const SNAPSHOT_POINTS_MAX: usize = 240;
+/// Most events of one record that a fold takes; further ones are stored and counted, not folded.
+pub const EVENTS_PER_RECORD_MAX: usize = 10_000;
+/// Most people in a site's reference list.
+pub const PEOPLE_MAX: usize = 1_000;
+
+const _: () = assert!(BLOCK_BYTES_MAX + 1_024 < FRAME_BYTES_MAX);
+const _: () = assert!(BLOCK_POLLS_SEAL <= BLOCK_POLLS_MAX);
+const _: () = assert!(EVENT_BODY_BYTES_MAX + 1_024 < FRAME_BYTES_MAX);
+const _: () = assert!(TEXT_BYTES_MAX < EVENT_BODY_BYTES_MAX);

@@ -1,0 +1,134 @@
+//! Points in time, the state of the clock that gave them, and the hybrid logical clock.
+//! Never reads a clock.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// A point in time: microseconds since 1970-01-01T00:00:00Z.
+#[derive(
+    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
+#[serde(transparent)]
+pub struct Timestamp(pub i64);
+
+impl Timestamp {
+    /// From milliseconds since 1970.
+    pub const fn from_millis(ms: i64) -> Self {
+        Self(ms.saturating_mul(1_000))
+    }
+
+    /// Whole milliseconds since 1970, rounded down.
+    pub const fn millis(self) -> i64 {
+        self.0.div_euclid(1_000)
+    }
+
+    /// This point moved by `micros`; stops at the ends of the range.
+    #[must_use]
+    pub const fn plus_micros(self, micros: i64) -> Self {
+        Self(self.0.saturating_add(micros))
+    }
+
+    /// Microseconds from `earlier` to this point; negative when `earlier` is later.
+    pub const fn micros_since(self, earlier: Self) -> i64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}us", self.0)
+    }
+}
+
+/// How far the clock that gave a time stamp may be trusted.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum ClockState {
+    /// Disciplined by a time source.
+    Synchronised,
+    /// Was synchronised since boot, the source is gone.
+    Holdover,
+    /// Never synchronised since boot.
+    #[default]
+    Untrusted,
+}
+
+/// A hybrid logical clock stamp (Kulkarni et al., 2014): wall time that never runs backwards.
+///
+/// Ordered by time, then counter, then node, so that any two stamps differ unless they are equal.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
+)]
+pub struct Hlc {
+    /// Milliseconds since 1970.
+    pub wall_ms: u64,
+    /// Ticks within the same millisecond.
+    pub counter: u32,
+    /// Tie-breaker: the writer's number.
+    pub node: u32,
+}
+
+/// The running hybrid logical clock of one writer.
+#[derive(Clone, Copy, Debug)]
+pub struct HlcClock {
+    last: Hlc,
+}
+
+impl HlcClock {
+    /// Starts from the highest stamp this writer has stored; `node` is its tie-breaker.
+    pub const fn new(last: Hlc, node: u32) -> Self {
+        Self { last: Hlc { wall_ms: last.wall_ms, counter: last.counter, node } }
+    }
+
+    /// The stamp of an event that happens at `now`.
+    pub fn tick(&mut self, now: Timestamp) -> Hlc {
+        let now_ms = u64::try_from(now.millis()).unwrap_or(0);
+        if now_ms > self.last.wall_ms {
+            self.last.wall_ms = now_ms;
+            self.last.counter = 0;
+        } else {
+            self.last.counter = self.last.counter.saturating_add(1);
+        }
+        self.last
+    }
+
+    /// Takes note of a stamp seen from elsewhere.
+    ///
+    /// A stamp further ahead than `limits::HLC_AHEAD_MS_MAX` is not followed: a box whose clock
+    /// is years ahead must not drag everybody else's clock along.
+    pub fn observe(&mut self, seen: Hlc, now: Timestamp) {
+        let now_ms = u64::try_from(now.millis()).unwrap_or(0);
+        let bound = now_ms.saturating_add(crate::limits::HLC_AHEAD_MS_MAX);
+        if seen.wall_ms <= bound && (seen.wall_ms, seen.counter) > (self.last.wall_ms, self.last.counter)
+        {
+            self.last.wall_ms = seen.wall_ms;
+            self.last.counter = seen.counter;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_tick_is_always_later_even_when_the_clock_steps_back() {
+        let mut clock = HlcClock::new(Hlc::default(), 7);
+        let first = clock.tick(Timestamp::from_millis(1_000));
+        let second = clock.tick(Timestamp::from_millis(10));
+        assert!(second > first);
+        assert_eq!(second, Hlc { wall_ms: 1_000, counter: 1, node: 7 });
+    }
+
+    #[test]
+    fn a_stamp_years_ahead_is_not_followed() {
+        let mut clock = HlcClock::new(Hlc::default(), 1);
+        let now = Timestamp::from_millis(1_000);
+        clock.observe(Hlc { wall_ms: 10_000_000_000, counter: 0, node: 2 }, now);
+        assert_eq!(clock.tick(now).wall_ms, 1_000);
+        clock.observe(Hlc { wall_ms: 2_000, counter: 5, node: 2 }, now);
+        assert_eq!(clock.tick(now), Hlc { wall_ms: 2_000, counter: 6, node: 1 });
+    }
+}
