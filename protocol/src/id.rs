@@ -59,14 +59,20 @@ typed_id! {
 impl DeviceId {
     /// The id of the device that a gateway's configuration calls `name`: the same in every run.
     pub fn derive(gateway: GatewayId, name: &str) -> Self {
-        Self(Uuid::new_v5(&gateway.0, format!("device:{name}").as_bytes()))
+        Self(Uuid::new_v5(
+            &gateway.0,
+            format!("device:{name}").as_bytes(),
+        ))
     }
 }
 
 impl SensorId {
     /// The id of the sensor that a gateway's configuration calls `device/sensor`.
     pub fn derive(gateway: GatewayId, path: &str) -> Self {
-        Self(Uuid::new_v5(&gateway.0, format!("sensor:{path}").as_bytes()))
+        Self(Uuid::new_v5(
+            &gateway.0,
+            format!("sensor:{path}").as_bytes(),
+        ))
     }
 }
 

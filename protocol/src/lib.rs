@@ -4,7 +4,6 @@
 //! in as arguments, bytes and actions go out. Both programs and every test use the same code.
 
 pub mod alert;
-pub mod block;
 pub mod catalog;
 pub mod event;
 pub mod id;
@@ -12,8 +11,7 @@ pub mod limits;
 pub mod ranges;
 pub mod reading;
 pub mod record;
-pub mod sync;
 pub mod time;
 pub mod unit;
-pub mod wire;
+pub mod view;
 pub mod work_order;

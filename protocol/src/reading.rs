@@ -225,14 +225,24 @@ pub struct Reading {
 
 /// The readings of one poll, skipped cells left out.
 pub fn readings<'a>(schema: &'a GroupSchema, poll: &'a Poll) -> impl Iterator<Item = Reading> + 'a {
-    schema.columns.iter().zip(&poll.cells).filter_map(|(column, cell)| {
-        let (value, quality) = match *cell {
-            Cell::Skipped => return None,
-            Cell::Value(raw, quality) => (Some(column.value(raw)), quality),
-            Cell::Missing(cause) => (None, Quality::Bad(cause)),
-        };
-        Some(Reading { sensor: column.sensor, time: poll.time, value, quality, clock: poll.clock })
-    })
+    schema
+        .columns
+        .iter()
+        .zip(&poll.cells)
+        .filter_map(|(column, cell)| {
+            let (value, quality) = match *cell {
+                Cell::Skipped => return None,
+                Cell::Value(raw, quality) => (Some(column.value(raw)), quality),
+                Cell::Missing(cause) => (None, Quality::Bad(cause)),
+            };
+            Some(Reading {
+                sensor: column.sensor,
+                time: poll.time,
+                value,
+                quality,
+                clock: poll.clock,
+            })
+        })
 }
 
 #[cfg(test)]

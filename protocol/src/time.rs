@@ -5,9 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 
 /// A point in time: microseconds since 1970-01-01T00:00:00Z.
-#[derive(
-    Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
-)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default)]
 #[serde(transparent)]
 pub struct Timestamp(pub i64);
 
@@ -79,7 +77,13 @@ pub struct HlcClock {
 impl HlcClock {
     /// Starts from the highest stamp this writer has stored; `node` is its tie-breaker.
     pub const fn new(last: Hlc, node: u32) -> Self {
-        Self { last: Hlc { wall_ms: last.wall_ms, counter: last.counter, node } }
+        Self {
+            last: Hlc {
+                wall_ms: last.wall_ms,
+                counter: last.counter,
+                node,
+            },
+        }
     }
 
     /// The stamp of an event that happens at `now`.
@@ -101,7 +105,8 @@ impl HlcClock {
     pub fn observe(&mut self, seen: Hlc, now: Timestamp) {
         let now_ms = u64::try_from(now.millis()).unwrap_or(0);
         let bound = now_ms.saturating_add(crate::limits::HLC_AHEAD_MS_MAX);
-        if seen.wall_ms <= bound && (seen.wall_ms, seen.counter) > (self.last.wall_ms, self.last.counter)
+        if seen.wall_ms <= bound
+            && (seen.wall_ms, seen.counter) > (self.last.wall_ms, self.last.counter)
         {
             self.last.wall_ms = seen.wall_ms;
             self.last.counter = seen.counter;
@@ -119,16 +124,44 @@ mod tests {
         let first = clock.tick(Timestamp::from_millis(1_000));
         let second = clock.tick(Timestamp::from_millis(10));
         assert!(second > first);
-        assert_eq!(second, Hlc { wall_ms: 1_000, counter: 1, node: 7 });
+        assert_eq!(
+            second,
+            Hlc {
+                wall_ms: 1_000,
+                counter: 1,
+                node: 7
+            }
+        );
     }
 
     #[test]
     fn a_stamp_years_ahead_is_not_followed() {
         let mut clock = HlcClock::new(Hlc::default(), 1);
         let now = Timestamp::from_millis(1_000);
-        clock.observe(Hlc { wall_ms: 10_000_000_000, counter: 0, node: 2 }, now);
+        clock.observe(
+            Hlc {
+                wall_ms: 10_000_000_000,
+                counter: 0,
+                node: 2,
+            },
+            now,
+        );
         assert_eq!(clock.tick(now).wall_ms, 1_000);
-        clock.observe(Hlc { wall_ms: 2_000, counter: 5, node: 2 }, now);
-        assert_eq!(clock.tick(now), Hlc { wall_ms: 2_000, counter: 6, node: 1 });
+        clock.observe(
+            Hlc {
+                wall_ms: 2_000,
+                counter: 5,
+                node: 2,
+            },
+            now,
+        );
+        assert_eq!(
+            clock.tick(now),
+            Hlc {
+                wall_ms: 2_000,
+                counter: 6,
+                node: 1
+            }
+        );
     }
 }

@@ -30,7 +30,10 @@ impl Unit {
     /// Takes a UCUM code or one of the usual spellings (`degC`, `rpm`); anything else is kept.
     pub fn parse(text: &str) -> Self {
         let text = text.trim();
-        let code = KNOWN.iter().find(|(name, _, _)| *name == text).map_or(text, |(_, code, _)| code);
+        let code = KNOWN
+            .iter()
+            .find(|(name, _, _)| *name == text)
+            .map_or(text, |(_, code, _)| code);
         Self(code.to_owned())
     }
 
@@ -41,7 +44,10 @@ impl Unit {
 
     /// The sign for a screen: `°C` for `Cel`, the code itself where there is no other sign.
     pub fn symbol(&self) -> &str {
-        KNOWN.iter().find(|(_, code, _)| *code == self.0).map_or(&self.0, |(_, _, symbol)| symbol)
+        KNOWN
+            .iter()
+            .find(|(_, code, _)| *code == self.0)
+            .map_or(&self.0, |(_, _, symbol)| symbol)
     }
 }
 
