@@ -2,6 +2,9 @@
 //! host) is an object with one owner task; its devices are polled or listened to by that task.
 //! Never stores, never judges: a driver hands `RawPoll`s and device states into a bounded sink.
 
+#[cfg(feature = "driver-modbus")]
+pub mod modbus;
+
 use crate::pipeline::{GroupSpec, RawPoll};
 use protocol::time::Timestamp;
 use std::future::Future;

@@ -1,0 +1,706 @@
+//! Where a value stands in a Modbus device and what its registers mean, as people write it
+//! (`40001`, `hr:0`, `0x01F4`; `f32`; `CDAB`). Never reads a device, never guesses: what can be
+//! read in two ways is refused with the two ways to write it.
+
+use protocol::reading::RawKind;
+use serde::Serialize;
+use std::fmt;
+use std::str::FromStr;
+
+/// A point: address, type and byte order, as the command line takes them in one word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PointSpec {
+    /// Where.
+    pub address: Address,
+    /// What.
+    pub kind: DataType,
+    /// In which order the bytes come.
+    pub order: Order,
+}
+
+impl PointSpec {
+    /// From `ADDRESS[:TYPE[:ORDER]]`, for example `40001:f32:CDAB`, `hr:0`, `40010:bit:3`.
+    /// Without a type: `bool` for coils and discrete inputs, `u16` for registers; without an
+    /// order: `ABCD`.
+    pub fn parse(text: &str) -> Result<Self, AddressError> {
+        let mut parts = text.trim().split(':').peekable();
+        let head = parts.next().unwrap_or_default();
+        let address = match (Table::from_prefix(head), parts.peek()) {
+            (Some(_), Some(offset)) => {
+                let address = Address::parse(&format!("{head}:{offset}"), None)?;
+                parts.next();
+                address
+            }
+            _ => Address::parse(head, None)?,
+        };
+        let kind = match (parts.next(), parts.peek()) {
+            (None, _) => DataType::default_for(address.table),
+            (Some("bit"), Some(bit)) => {
+                let kind = format!("bit:{bit}").parse()?;
+                parts.next();
+                kind
+            }
+            (Some(kind), _) => kind.parse()?,
+        };
+        let order = parts.next().map_or(Ok(Order::Abcd), str::parse)?;
+        if let Some(rest) = parts.next() {
+            return Err(AddressError::Rest {
+                rest: rest.to_owned(),
+            });
+        }
+        kind.check(address)?;
+        Ok(Self {
+            address,
+            kind,
+            order,
+        })
+    }
+}
+
+/// One of the four tables of a Modbus device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Table {
+    /// Bits that may be written: function 1.
+    Coil,
+    /// Bits that are only read: function 2.
+    DiscreteInput,
+    /// Registers that are only read: function 4.
+    Input,
+    /// Registers that may be written: function 3.
+    Holding,
+}
+
+impl Table {
+    /// Whether its cells are single bits.
+    pub const fn is_bits(self) -> bool {
+        matches!(self, Self::Coil | Self::DiscreteInput)
+    }
+
+    /// The two letters of the zero-based form.
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::Coil => "co",
+            Self::DiscreteInput => "di",
+            Self::Input => "ir",
+            Self::Holding => "hr",
+        }
+    }
+
+    /// The leading digit of the five- and six-digit form.
+    const fn digit(self) -> char {
+        match self {
+            Self::Coil => '0',
+            Self::DiscreteInput => '1',
+            Self::Input => '3',
+            Self::Holding => '4',
+        }
+    }
+
+    const ALL: [Self; 4] = [Self::Coil, Self::DiscreteInput, Self::Input, Self::Holding];
+
+    fn from_prefix(text: &str) -> Option<Self> {
+        Self::ALL
+            .into_iter()
+            .find(|table| table.prefix().eq_ignore_ascii_case(text))
+    }
+
+    fn from_digit(digit: char) -> Option<Self> {
+        Self::ALL.into_iter().find(|table| table.digit() == digit)
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Coil => "coil",
+            Self::DiscreteInput => "discrete input",
+            Self::Input => "input register",
+            Self::Holding => "holding register",
+        })
+    }
+}
+
+impl FromStr for Table {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        match text {
+            "coil" => Ok(Self::Coil),
+            "discrete" => Ok(Self::DiscreteInput),
+            "input" => Ok(Self::Input),
+            "holding" => Ok(Self::Holding),
+            _ => Err(AddressError::Table {
+                text: text.to_owned(),
+            }),
+        }
+    }
+}
+
+/// A place in a device: table and offset as it stands in the request, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Address {
+    /// The table.
+    pub table: Table,
+    /// Counted from 0.
+    pub offset: u16,
+}
+
+impl Address {
+    /// Reads one of the forms that the driver's README lists. `table` is the table that the
+    /// configuration names beside it: it gives bare numbers a meaning (offset from 0), and must
+    /// agree with a form that names a table itself.
+    pub fn parse(text: &str, table: Option<Table>) -> Result<Self, AddressError> {
+        let text = text.trim();
+        let found = if let Some((head, tail)) = text.split_once(':') {
+            let named = Table::from_prefix(head).ok_or_else(|| AddressError::Form {
+                text: text.to_owned(),
+            })?;
+            Self {
+                table: named,
+                offset: zero_based(text, tail)?,
+            }
+        } else if text.starts_with("0x") || text.starts_with("0X") {
+            let table = table.unwrap_or(Table::Holding);
+            return Ok(Self {
+                table,
+                offset: zero_based(text, text)?,
+            });
+        } else if let Some((head, tail)) = text.split_once(['x', 'X']) {
+            let mut digits = head.chars();
+            let named = digits
+                .next()
+                .and_then(Table::from_digit)
+                .filter(|_| digits.next().is_none())
+                .ok_or_else(|| AddressError::Form {
+                    text: text.to_owned(),
+                })?;
+            Self {
+                table: named,
+                offset: one_based(text, tail)?,
+            }
+        } else {
+            Self::from_digits(text, table)?
+        };
+        match table {
+            Some(table) if table != found.table => Err(AddressError::TableDiffers {
+                text: text.to_owned(),
+                named: found.table,
+                table,
+            }),
+            _ => Ok(found),
+        }
+    }
+
+    fn from_digits(text: &str, table: Option<Table>) -> Result<Self, AddressError> {
+        let form = || AddressError::Form {
+            text: text.to_owned(),
+        };
+        if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(form());
+        }
+        if text.len() < 5 {
+            let table = table.ok_or_else(|| AddressError::Bare {
+                text: text.to_owned(),
+            })?;
+            return Ok(Self {
+                table,
+                offset: zero_based(text, text)?,
+            });
+        }
+        if text.len() > 6 {
+            return Err(form());
+        }
+        let mut digits = text.chars();
+        let named = digits.next().and_then(Table::from_digit).ok_or_else(form)?;
+        Ok(Self {
+            table: named,
+            offset: one_based(text, digits.as_str())?,
+        })
+    }
+}
+
+/// The five- or six-digit form with the zero-based one, as both stand in manuals.
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let number = u32::from(self.offset) + 1;
+        let digit = self.table.digit();
+        if number > 9_999 {
+            write!(
+                f,
+                "{digit}{number:05} ({}:{})",
+                self.table.prefix(),
+                self.offset
+            )
+        } else {
+            write!(
+                f,
+                "{digit}{number:04} ({}:{})",
+                self.table.prefix(),
+                self.offset
+            )
+        }
+    }
+}
+
+fn zero_based(text: &str, number: &str) -> Result<u16, AddressError> {
+    let parsed = match number
+        .strip_prefix("0x")
+        .or_else(|| number.strip_prefix("0X"))
+    {
+        Some(hex) if hex.bytes().all(|byte| byte.is_ascii_hexdigit()) => {
+            u16::from_str_radix(hex, 16).ok()
+        }
+        None if number.bytes().all(|byte| byte.is_ascii_digit()) => number.parse().ok(),
+        _ => None,
+    };
+    parsed.ok_or_else(|| AddressError::Offset {
+        text: text.to_owned(),
+        low: 0,
+        high: 65_535,
+    })
+}
+
+fn one_based(text: &str, number: &str) -> Result<u16, AddressError> {
+    let error = || AddressError::Offset {
+        text: text.to_owned(),
+        low: 1,
+        high: 65_536,
+    };
+    if !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(error());
+    }
+    let number: u32 = number.parse().map_err(|_| error())?;
+    number
+        .checked_sub(1)
+        .and_then(|offset| u16::try_from(offset).ok())
+        .ok_or_else(error)
+}
+
+/// What the bits at an address mean.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum DataType {
+    /// One register, unsigned.
+    U16,
+    /// One register, signed (two's complement).
+    I16,
+    /// Two registers, unsigned.
+    U32,
+    /// Two registers, signed.
+    I32,
+    /// Four registers, unsigned.
+    U64,
+    /// Four registers, signed.
+    I64,
+    /// Two registers, IEEE 754.
+    F32,
+    /// Four registers, IEEE 754.
+    F64,
+    /// A coil or discrete input; of a register, whether it is not 0.
+    Bool,
+    /// One bit of a register, 0 is the lowest.
+    Bit(u8),
+    /// The low byte of a register, unsigned.
+    U8Low,
+    /// The high byte of a register, unsigned.
+    U8High,
+}
+
+impl DataType {
+    /// Registers that a value takes.
+    pub const fn words(self) -> u16 {
+        match self {
+            Self::U64 | Self::I64 | Self::F64 => 4,
+            Self::U32 | Self::I32 | Self::F32 => 2,
+            _ => 1,
+        }
+    }
+
+    /// Bits that a value takes.
+    pub const fn bits(self) -> u32 {
+        match self {
+            Self::U64 | Self::I64 | Self::F64 => 64,
+            Self::U32 | Self::I32 | Self::F32 => 32,
+            Self::U16 | Self::I16 => 16,
+            Self::U8Low | Self::U8High => 8,
+            Self::Bool | Self::Bit(_) => 1,
+        }
+    }
+
+    /// How its raw values are kept.
+    pub const fn raw_kind(self) -> RawKind {
+        match self {
+            Self::F32 | Self::F64 => RawKind::Float,
+            Self::U64 => RawKind::Uint64,
+            _ => RawKind::Int,
+        }
+    }
+
+    /// What is meant when no type is written.
+    pub const fn default_for(table: Table) -> Self {
+        if table.is_bits() {
+            Self::Bool
+        } else {
+            Self::U16
+        }
+    }
+
+    /// Whether a value of this type can stand at `address`.
+    pub fn check(self, address: Address) -> Result<(), AddressError> {
+        if address.table.is_bits() && self != Self::Bool {
+            return Err(AddressError::NotABit {
+                kind: self,
+                table: address.table,
+            });
+        }
+        if u32::from(address.offset) + u32::from(self.words()) > 65_536 {
+            return Err(AddressError::BeyondEnd {
+                kind: self,
+                address,
+            });
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for DataType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::U16 => f.write_str("u16"),
+            Self::I16 => f.write_str("i16"),
+            Self::U32 => f.write_str("u32"),
+            Self::I32 => f.write_str("i32"),
+            Self::U64 => f.write_str("u64"),
+            Self::I64 => f.write_str("i64"),
+            Self::F32 => f.write_str("f32"),
+            Self::F64 => f.write_str("f64"),
+            Self::Bool => f.write_str("bool"),
+            Self::Bit(bit) => write!(f, "bit:{bit}"),
+            Self::U8Low => f.write_str("u8l"),
+            Self::U8High => f.write_str("u8h"),
+        }
+    }
+}
+
+impl FromStr for DataType {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let error = || AddressError::Type {
+            text: text.to_owned(),
+        };
+        Ok(match text.to_ascii_lowercase().as_str() {
+            "u16" | "uint16" => Self::U16,
+            "i16" | "int16" => Self::I16,
+            "u32" | "uint32" => Self::U32,
+            "i32" | "int32" => Self::I32,
+            "u64" | "uint64" => Self::U64,
+            "i64" | "int64" => Self::I64,
+            "f32" | "float32" => Self::F32,
+            "f64" | "float64" => Self::F64,
+            "bool" => Self::Bool,
+            "u8l" => Self::U8Low,
+            "u8h" => Self::U8High,
+            other => {
+                let bit = other.strip_prefix("bit:").ok_or_else(error)?;
+                let bit = bit.parse().ok().filter(|bit| *bit < 16).ok_or_else(error)?;
+                Self::Bit(bit)
+            }
+        })
+    }
+}
+
+/// In which order the bytes of a value come over the wire; A is the highest byte of the value.
+/// For 64 bits the same rule with eight letters: `Abcd` ABCDEFGH, `Cdab` (registers turned round)
+/// GHEFCDAB, `Badc` (bytes of each register swapped) BADCFEHG, `Dcba` (both) HGFEDCBA.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum Order {
+    /// As the Modbus specification has it for one register: highest byte first, all through.
+    #[default]
+    Abcd,
+    /// Lowest register first.
+    Cdab,
+    /// Highest register first, bytes of each register swapped.
+    Badc,
+    /// Lowest byte first, all through.
+    Dcba,
+}
+
+impl Order {
+    /// All orders, in the order in which people try them.
+    pub const ALL: [Self; 4] = [Self::Abcd, Self::Cdab, Self::Badc, Self::Dcba];
+
+    /// Whether the lowest register comes first.
+    pub const fn swaps_words(self) -> bool {
+        matches!(self, Self::Cdab | Self::Dcba)
+    }
+
+    /// Whether the bytes of each register come low byte first.
+    pub const fn swaps_bytes(self) -> bool {
+        matches!(self, Self::Badc | Self::Dcba)
+    }
+}
+
+impl fmt::Display for Order {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Abcd => "ABCD",
+            Self::Cdab => "CDAB",
+            Self::Badc => "BADC",
+            Self::Dcba => "DCBA",
+        })
+    }
+}
+
+impl FromStr for Order {
+    type Err = AddressError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wanted = text.to_ascii_uppercase();
+        Self::ALL
+            .into_iter()
+            .find(|order| order.to_string() == wanted)
+            .ok_or_else(|| AddressError::Order {
+                text: text.to_owned(),
+            })
+    }
+}
+
+/// Why an address, type or order cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum AddressError {
+    /// No form that is known.
+    #[error(
+        "\"{text}\" is not a Modbus address; write 40001, 400001, 4x1, hr:0 or 0x0000 (holding), \
+         30001, 3x1 or ir:0 (input), 10001 or di:0 (discrete input), 00001 or co:0 (coil)"
+    )]
+    Form {
+        /// As written.
+        text: String,
+    },
+    /// A small number alone: which table, and counted from 0 or 1?
+    #[error(
+        "\"{text}\" alone does not say which table it is in, nor whether it counts from 0 or 1; \
+         write hr:{text} for the holding register at offset {text}, or add table = \"holding\", \
+         \"input\", \"coil\" or \"discrete\" (it then counts from 0)"
+    )]
+    Bare {
+        /// As written.
+        text: String,
+    },
+    /// The number does not fit.
+    #[error("the number in \"{text}\" must be from {low} to {high}")]
+    Offset {
+        /// As written.
+        text: String,
+        /// Lowest.
+        low: u32,
+        /// Highest.
+        high: u32,
+    },
+    /// `table` says one thing and the address another.
+    #[error(
+        "\"{text}\" is a {named}, but table says {table}; leave table out, or write {}:OFFSET \
+         with the offset counted from 0", table.prefix()
+    )]
+    TableDiffers {
+        /// As written.
+        text: String,
+        /// What the address says.
+        named: Table,
+        /// What `table` says.
+        table: Table,
+    },
+    /// Not a table.
+    #[error("\"{text}\" is not a table; write holding, input, coil or discrete")]
+    Table {
+        /// As written.
+        text: String,
+    },
+    /// Not a type.
+    #[error(
+        "\"{text}\" is not a type; write u16, i16, u32, i32, u64, i64, f32, f64, bool, bit:0 to \
+         bit:15, u8l or u8h"
+    )]
+    Type {
+        /// As written.
+        text: String,
+    },
+    /// Not an order.
+    #[error("\"{text}\" is not a byte order; write ABCD, CDAB, BADC or DCBA")]
+    Order {
+        /// As written.
+        text: String,
+    },
+    /// A number type on a table of bits.
+    #[error("a {table} is a single bit and cannot be read as {kind}; leave type out or write bool")]
+    NotABit {
+        /// As configured.
+        kind: DataType,
+        /// As addressed.
+        table: Table,
+    },
+    /// The value would reach past the last register.
+    #[error("{kind} at {address} would reach past the last register (offset 65535)")]
+    BeyondEnd {
+        /// As configured.
+        kind: DataType,
+        /// As addressed.
+        address: Address,
+    },
+    /// Something follows the order.
+    #[error("\"{rest}\" is too much; write ADDRESS:TYPE:ORDER, for example 40001:f32:CDAB")]
+    Rest {
+        /// What follows.
+        rest: String,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn at(table: Table, offset: u16) -> Address {
+        Address { table, offset }
+    }
+
+    #[test]
+    fn every_form_means_what_the_readme_says() {
+        for (text, expected) in [
+            ("40001", at(Table::Holding, 0)),
+            ("400001", at(Table::Holding, 0)),
+            ("465536", at(Table::Holding, 65_535)),
+            ("49999", at(Table::Holding, 9_998)),
+            ("30071", at(Table::Input, 70)),
+            ("10001", at(Table::DiscreteInput, 0)),
+            ("00001", at(Table::Coil, 0)),
+            ("000010", at(Table::Coil, 9)),
+            ("hr:0", at(Table::Holding, 0)),
+            ("HR:0x10", at(Table::Holding, 16)),
+            ("ir:65535", at(Table::Input, 65_535)),
+            ("co:7", at(Table::Coil, 7)),
+            ("di:8", at(Table::DiscreteInput, 8)),
+            ("4x1", at(Table::Holding, 0)),
+            ("3X20", at(Table::Input, 19)),
+            ("1x1", at(Table::DiscreteInput, 0)),
+            ("0x1", at(Table::Holding, 1)),
+            ("0x01F4", at(Table::Holding, 500)),
+            (" 40001 ", at(Table::Holding, 0)),
+        ] {
+            assert_eq!(Address::parse(text, None), Ok(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_table_gives_bare_numbers_and_hex_a_meaning_and_must_agree_with_the_rest() {
+        assert_eq!(
+            Address::parse("100", Some(Table::Input)),
+            Ok(at(Table::Input, 100))
+        );
+        assert_eq!(
+            Address::parse("0x10", Some(Table::Coil)),
+            Ok(at(Table::Coil, 16))
+        );
+        assert_eq!(
+            Address::parse("30001", Some(Table::Input)),
+            Ok(at(Table::Input, 0))
+        );
+        let words = Address::parse("40001", Some(Table::Input))
+            .unwrap_err()
+            .to_string();
+        assert!(words.contains("ir:OFFSET"), "{words}");
+    }
+
+    #[test]
+    fn a_bare_number_is_refused_with_the_remedy() {
+        let words = Address::parse("100", None).unwrap_err().to_string();
+        assert!(
+            words.contains("hr:100") && words.contains("table = \"holding\""),
+            "{words}"
+        );
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in [
+            "",
+            "x",
+            "40000",
+            "20001",
+            "50001",
+            "4000001",
+            "466000",
+            "hr:65536",
+            "hr:-1",
+            "hr:",
+            "zz:1",
+            "4x0",
+            "44x1",
+            "0x",
+            "0xFFFFF",
+            "0x+1",
+            "4x+1",
+            "40 01",
+            "hr:0x",
+            "١٢٣٤٥",
+        ] {
+            assert!(Address::parse(text, None).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn points_of_the_command_line() {
+        let spec = PointSpec::parse("40001:f32:cdab").unwrap();
+        assert_eq!(
+            spec,
+            PointSpec {
+                address: at(Table::Holding, 0),
+                kind: DataType::F32,
+                order: Order::Cdab
+            }
+        );
+        assert_eq!(PointSpec::parse("hr:5").unwrap().kind, DataType::U16);
+        assert_eq!(PointSpec::parse("co:5").unwrap().kind, DataType::Bool);
+        assert_eq!(
+            PointSpec::parse("ir:5:bit:3").unwrap().kind,
+            DataType::Bit(3)
+        );
+        assert_eq!(
+            PointSpec::parse("ir:5:bit:3:BADC").unwrap().order,
+            Order::Badc
+        );
+        for text in [
+            "40001:f31",
+            "40001:f32:XYZW",
+            "40001:u16:ABCD:1",
+            "co:1:u16",
+            "hr:65535:u32",
+            "hr:1:bit:16",
+            "hr:1:bit",
+            "hr",
+        ] {
+            assert!(PointSpec::parse(text).is_err(), "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_shown_is_read_back(
+            table in prop::sample::select(Table::ALL.to_vec()),
+            offset: u16,
+        ) {
+            let shown = at(table, offset).to_string();
+            for part in shown.split([' ', '(', ')']).filter(|part| !part.is_empty()) {
+                prop_assert_eq!(Address::parse(part, None), Ok(at(table, offset)));
+            }
+        }
+
+        #[test]
+        fn any_text_is_answered_without_a_panic(text in "\\PC{0,12}") {
+            drop(Address::parse(&text, None));
+            drop(PointSpec::parse(&text));
+        }
+    }
+}
