@@ -1,1 +1,28 @@
-//! Harness.
+//! What whole-process tests, promises, benches and the demo are written with: scratch folders,
+//! real programs that can be killed, a UDP relay that misbehaves on request, third-party peers.
+//! Never judges: it starts, stops, counts and asks; what is right stands in the tests.
+
+pub mod agent;
+pub mod api;
+pub mod bad_server;
+pub mod hub;
+pub mod link;
+pub mod modbus_peer;
+pub mod places;
+pub mod ports;
+pub mod process;
+pub mod relay;
+pub mod scratch;
+pub mod tcp_relay;
+pub mod wait;
+
+pub use agent::Agent;
+pub use api::{Answer, Api};
+pub use bad_server::{BadServer, Fault};
+pub use hub::Hub;
+pub use link::Shape;
+pub use modbus_peer::{ModbusPeer, PeerOptions};
+pub use process::Program;
+pub use relay::Relay;
+pub use scratch::{Scratch, in_scratch};
+pub use wait::wait_for;

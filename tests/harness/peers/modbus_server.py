@@ -1,0 +1,103 @@
+"""A third-party Modbus TCP server (pymodbus) that replays one column of a CSV file.
+
+Holding and input registers of every unit show the row that is due now:
+  0-1  float32, ABCD    the value
+  2    int16            the value times 10, rounded
+  3-4  uint32, ABCD     number of the row
+  5-6  float32, CDAB    the value again, words swapped
+Any other address is answered with exception 2. Units of --silent-units never answer; all units
+that are not named answer exception 11 (gateway target device failed to respond).
+
+Every read is logged as one CSV line: unix microseconds, unit, first register, count, row, value.
+Standard output says "ready" once the port is open. Used by modbus_peer.rs.
+"""
+
+import argparse
+import asyncio
+import csv
+import functools
+import struct
+import sys
+import time
+
+from pymodbus.constants import ExcCodes
+from pymodbus.server import ModbusTcpServer
+from pymodbus.simulator import DataType, SimData, SimDevice
+
+REGISTERS = 7
+
+
+def registers_of(row: int, value: float) -> list[int]:
+    high, low = struct.unpack(">HH", struct.pack(">f", value))
+    tenths = max(-32768, min(32767, round(value * 10))) & 0xFFFF
+    return [high, low, tenths, row >> 16, row & 0xFFFF, low, high]
+
+
+class Replay:
+    """Which row of the file is due, from the time that has passed."""
+
+    def __init__(self, values: list[float], per_second: float, first: int, loop: bool) -> None:
+        self.values, self.per_second, self.first, self.loop = values, per_second, first, loop
+        self.started = time.monotonic()
+
+    def now(self) -> tuple[int, float]:
+        row = self.first + int((time.monotonic() - self.started) * self.per_second)
+        row = row % len(self.values) if self.loop else min(row, len(self.values) - 1)
+        return row, self.values[row]
+
+
+async def serve_row(replay, log, unit, _function, first, address, count, registers, _written):
+    """pymodbus calls this before it answers; `registers` is the unit's memory from `first` on."""
+    row, value = replay.now()
+    for offset, register in enumerate(registers_of(row, value)):
+        registers[offset - first] = register
+    log.write(f"{time.time_ns() // 1000},{unit},{address},{count},{row},{value!r}\n")
+    log.flush()
+
+
+async def silence(*_request):
+    await asyncio.Event().wait()
+
+
+async def no_such_unit(*_request):
+    return ExcCodes.GATEWAY_NO_RESPONSE
+
+
+def device(unit: int, action, registers: int = REGISTERS) -> SimDevice:
+    memory = SimData(0, values=[0] * registers, datatype=DataType.REGISTERS)
+    return SimDevice(unit, simdata=[memory], action=action)
+
+
+def column(path: str, name: str) -> list[float]:
+    with open(path, newline="", encoding="utf-8") as file:
+        return [float(row[name]) for row in csv.DictReader(file)]
+
+
+async def main() -> None:
+    units = lambda text: [int(part) for part in text.split(",") if part]
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--csv", required=True)
+    parser.add_argument("--column", default="value")
+    parser.add_argument("--samples-per-second", type=float, default=10.0)
+    parser.add_argument("--first-row", type=int, default=0)
+    parser.add_argument("--loop", action="store_true", help="start again at the end of the file")
+    parser.add_argument("--units", type=units, default=[1])
+    parser.add_argument("--silent-units", type=units, default=[])
+    parser.add_argument("--log", required=True)
+    options = parser.parse_args()
+
+    values = column(options.csv, options.column)
+    replay = Replay(values, options.samples_per_second, options.first_row, options.loop)
+    with open(options.log, "a", encoding="utf-8") as log:
+        devices = [device(0, no_such_unit, 65535)]  # unit 0 stands for all that are not named
+        devices += [device(u, functools.partial(serve_row, replay, log, u)) for u in options.units]
+        devices += [device(u, silence) for u in options.silent_units]
+        server = ModbusTcpServer(devices, address=("127.0.0.1", options.port))
+        await server.listen()
+        print("ready", flush=True)
+        await server.serving
+
+
+if __name__ == "__main__":
+    sys.exit(asyncio.run(main()))
