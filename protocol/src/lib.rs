@@ -11,6 +11,7 @@ pub mod limits;
 pub mod ranges;
 pub mod reading;
 pub mod record;
+pub mod series;
 pub mod time;
 pub mod unit;
 pub mod view;

@@ -33,6 +33,8 @@ pub const HLC_AHEAD_MS_MAX: u64 = 5 * 60 * 1_000;
 pub const SNAPSHOT_POINTS_MAX: usize = 240;
 /// Most events of one record that a fold takes; further ones are stored and counted, not folded.
 pub const EVENTS_PER_RECORD_MAX: usize = 10_000;
+/// Most points of one series; who asks for more gets this many.
+pub const SERIES_POINTS_MAX: usize = 10_000;
 /// Most people in a site's reference list.
 pub const PEOPLE_MAX: usize = 1_000;
 
