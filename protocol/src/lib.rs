@@ -15,4 +15,5 @@ pub mod series;
 pub mod time;
 pub mod unit;
 pub mod view;
+pub mod wire;
 pub mod work_order;

@@ -1,0 +1,169 @@
+//! Events as bytes (PROTOCOL §5). A body that this build cannot read is kept as it came.
+
+use super::{WireError, from_bytes, to_bytes, v1};
+use crate::event::{Actor, Body, Event, RecordKind, RecordRef};
+use crate::id::{EventId, Origin, UserId};
+use crate::limits::EVENT_BODY_BYTES_MAX;
+use crate::time::{ClockState, Timestamp};
+
+const VERSION: u8 = 1;
+/// Number of this type in error texts.
+const KIND: u16 = 0x0202;
+const BODY_ALERT: u16 = 1;
+const BODY_WORK_ORDER: u16 = 2;
+const BODY_GATEWAY: u16 = 3;
+
+/// An event as stored and sent: version byte, then the body.
+pub fn encode_event(event: &Event) -> Result<Vec<u8>, WireError> {
+    let mut bytes = vec![VERSION];
+    bytes.extend(to_bytes("an event", &to_wire(event)?)?);
+    Ok(bytes)
+}
+
+/// The inverse of [`encode_event`].
+pub fn decode_event(bytes: &[u8]) -> Result<Event, WireError> {
+    match bytes.split_first() {
+        Some((&VERSION, body)) => from_wire(from_bytes(body, KIND, VERSION)?),
+        Some((version, _)) => Err(WireError::BadBody {
+            kind: KIND,
+            version: *version,
+        }),
+        None => Err(WireError::FrameTooShort { bytes: 0 }),
+    }
+}
+
+fn to_wire(event: &Event) -> Result<v1::EventV1, WireError> {
+    let (kind, version, body) = match &event.body {
+        Body::Alert(body) => (BODY_ALERT, 1, to_bytes("an alert event", body)?),
+        Body::WorkOrder(body) => (BODY_WORK_ORDER, 1, to_bytes("a work order event", body)?),
+        Body::Gateway(body) => (BODY_GATEWAY, 1, to_bytes("a gateway event", body)?),
+        Body::Unknown {
+            kind,
+            version,
+            bytes,
+        } => (*kind, *version, bytes.clone()),
+    };
+    if body.len() > EVENT_BODY_BYTES_MAX {
+        return Err(WireError::OverLimit {
+            what: "an event",
+            max: EVENT_BODY_BYTES_MAX,
+        });
+    }
+    let (person, actor, user) = match &event.actor {
+        Actor::System(name) => (false, name.clone(), None),
+        Actor::Person(name, user) => (true, name.clone(), user.map(|user| user.0)),
+    };
+    Ok(v1::EventV1 {
+        id: event.id.0,
+        origin: event.origin,
+        incarnation: event.incarnation,
+        seq: event.seq,
+        hlc: event.hlc,
+        based_on: event.based_on,
+        time_us: event.time.0,
+        clock: clock_code(event.clock),
+        person,
+        actor,
+        user,
+        record_kind: record_code(event.record.kind),
+        record: event.record.id,
+        kind,
+        version,
+        body,
+    })
+}
+
+fn from_wire(wire: v1::EventV1) -> Result<Event, WireError> {
+    let bad = WireError::BadBody {
+        kind: KIND,
+        version: VERSION,
+    };
+    if wire.body.len() > EVENT_BODY_BYTES_MAX {
+        return Err(WireError::OverLimit {
+            what: "an event",
+            max: EVENT_BODY_BYTES_MAX,
+        });
+    }
+    let known = match (wire.kind, wire.version) {
+        (BODY_ALERT, 1) => from_bytes(&wire.body, KIND, 1).ok().map(Body::Alert),
+        (BODY_WORK_ORDER, 1) => from_bytes(&wire.body, KIND, 1).ok().map(Body::WorkOrder),
+        (BODY_GATEWAY, 1) => from_bytes(&wire.body, KIND, 1).ok().map(Body::Gateway),
+        _ => None,
+    };
+    let body = known.unwrap_or(Body::Unknown {
+        kind: wire.kind,
+        version: wire.version,
+        bytes: wire.body,
+    });
+    let Some(clock) = clock_from(wire.clock) else {
+        return Err(bad);
+    };
+    let Some(kind) = record_from(wire.record_kind) else {
+        return Err(bad);
+    };
+    Ok(Event {
+        id: EventId(wire.id),
+        origin: wire.origin,
+        incarnation: wire.incarnation,
+        seq: wire.seq,
+        hlc: wire.hlc,
+        based_on: wire.based_on,
+        time: Timestamp(wire.time_us),
+        clock,
+        actor: if wire.person {
+            Actor::Person(wire.actor, wire.user.map(UserId))
+        } else {
+            Actor::System(wire.actor)
+        },
+        record: RecordRef {
+            kind,
+            id: wire.record,
+        },
+        body,
+    })
+}
+
+/// Where an origin stands in a stored event, for stores that keep it in a column of its own.
+pub(crate) const fn clock_code(clock: ClockState) -> u8 {
+    match clock {
+        ClockState::Synchronised => 0,
+        ClockState::Holdover => 1,
+        ClockState::Untrusted => 2,
+    }
+}
+
+pub(crate) const fn clock_from(code: u8) -> Option<ClockState> {
+    match code {
+        0 => Some(ClockState::Synchronised),
+        1 => Some(ClockState::Holdover),
+        2 => Some(ClockState::Untrusted),
+        _ => None,
+    }
+}
+
+const fn record_code(kind: RecordKind) -> u8 {
+    match kind {
+        RecordKind::Alert => 1,
+        RecordKind::WorkOrder => 2,
+        RecordKind::Gateway => 3,
+    }
+}
+
+const fn record_from(code: u8) -> Option<RecordKind> {
+    match code {
+        1 => Some(RecordKind::Alert),
+        2 => Some(RecordKind::WorkOrder),
+        3 => Some(RecordKind::Gateway),
+        _ => None,
+    }
+}
+
+impl Origin {
+    /// Text for a store's column: `hub` or the gateway's id.
+    pub fn key(self) -> String {
+        match self {
+            Self::Hub => "hub".to_owned(),
+            Self::Gateway(id) => id.to_string(),
+        }
+    }
+}
