@@ -1,4 +1,6 @@
 //! The agent on the box, as rooms. `ARCHITECTURE.md` has the table of which room may use which.
 
+pub mod analysis;
+pub mod config;
 pub mod drivers;
 pub mod pipeline;

@@ -1,0 +1,290 @@
+//! The configuration file as typed values, with every default in this one room. Tables that belong
+//! to a protocol stay opaque: the driver's folder reads them through `Section`.
+//! Never opens a port, never looks at another file, never takes a value from the environment.
+
+mod device;
+mod problem;
+mod rule;
+mod section;
+mod tree;
+mod value;
+
+pub use device::{DEVICES_MAX, DeviceConfig, PORTS_MAX, PortConfig, SENSORS_MAX, SensorConfig};
+pub use problem::{ConfigError, PROBLEMS_MAX, Problem, Problems};
+pub use rule::{RULES_MAX, RuleConfig, WorkOrderConfig};
+pub use section::{Amount, LIST_MAX, Section};
+pub use value::{nearest, parse_bytes, parse_duration, show_bytes, show_duration, suggestion};
+
+use std::io::Read as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+use toml::de::DeTable;
+use tree::Table;
+
+/// Largest file that is read. A larger one is refused unread.
+pub const FILE_BYTES_MAX: u64 = 4 << 20;
+
+/// One gateway as its owner configured it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The box itself.
+    pub gateway: GatewayConfig,
+    /// Where the hub is; none: the box works alone.
+    pub hub: Option<HubConfig>,
+    /// What is kept on disk.
+    pub storage: StorageConfig,
+    /// The queue between drivers and storage.
+    pub queue: QueueConfig,
+    /// The page for staff.
+    pub web: WebConfig,
+    /// Buses and endpoints, in the order of the file.
+    pub ports: Vec<PortConfig>,
+    /// Devices with their sensors, in the order of the file.
+    pub devices: Vec<DeviceConfig>,
+    /// Alert rules, in the order of the file.
+    pub rules: Vec<RuleConfig>,
+    /// What was found wrong until now. Drivers add theirs while they read their tables; whoever
+    /// starts them calls `check` on this afterwards.
+    pub problems: Problems,
+}
+
+/// `[gateway]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GatewayConfig {
+    /// Folder for everything the box keeps. A relative path counts from the file's folder.
+    pub data_dir: PathBuf,
+    /// What people call the box; none: the hub or the host names it.
+    pub name: Option<String>,
+}
+
+/// `[hub]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubConfig {
+    /// Name or IP address, without brackets.
+    pub host: String,
+    /// UDP port (and TCP where UDP is blocked).
+    pub port: u16,
+}
+
+/// `[storage]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StorageConfig {
+    /// Longest time between two commits of readings: what a power cut can cost.
+    pub commit_tick: Duration,
+    /// Bytes that readings may take on disk; beyond it the oldest make room.
+    pub buffer_bytes_max: u64,
+    /// Age at which an open poll group is sealed into a block, full or not.
+    pub seal_after: Duration,
+}
+
+/// `[queue]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QueueConfig {
+    /// Polls that may wait for storage; more are dropped and recorded as a gap.
+    pub polls_max: usize,
+}
+
+/// `[web]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebConfig {
+    /// Address of the page for staff.
+    pub listen: SocketAddr,
+    /// File with the code that people enter; always there when `listen` is not loopback.
+    pub access_code_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Reads a file and checks what this room knows of it.
+    ///
+    /// # Errors
+    /// `ConfigError` with every problem found. The drivers' own keys are not looked at yet.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let config = Self::draft(path)?;
+        config.problems.check()?;
+        Ok(config)
+    }
+
+    /// Reads a file as far as it can be read. Tables with problems are left out or hold defaults,
+    /// and `problems` has the words: for whoever lets the drivers look too and then shows all.
+    ///
+    /// # Errors
+    /// Only when the file cannot be read or is not TOML.
+    pub fn draft(path: &Path) -> Result<Self, ConfigError> {
+        let read_error = |source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let file = std::fs::File::open(path).map_err(read_error)?;
+        let mut bytes = Vec::new();
+        let size = file
+            .take(FILE_BYTES_MAX + 1)
+            .read_to_end(&mut bytes)
+            .map_err(read_error)?;
+        if u64::try_from(size).unwrap_or(u64::MAX) > FILE_BYTES_MAX {
+            return Err(ConfigError::TooLarge {
+                path: path.to_owned(),
+                bytes_max: FILE_BYTES_MAX,
+            });
+        }
+        match String::from_utf8(bytes) {
+            Ok(text) => Self::draft_text(path, text),
+            Err(error) => {
+                let valid = error.utf8_error().valid_up_to();
+                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+                let problems = Problems::new(path, text);
+                let words = "this is not UTF-8 text; save the file as UTF-8".to_owned();
+                problems.add(&(valid..valid), "", "", words);
+                Err(problems.to_error())
+            }
+        }
+    }
+
+    /// Like `load`, from text; `file` is only named in problems and for relative paths.
+    ///
+    /// # Errors
+    /// See `load`.
+    pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
+        let config = Self::draft_text(file, text.to_owned())?;
+        config.problems.check()?;
+        Ok(config)
+    }
+
+    fn draft_text(file: &Path, text: String) -> Result<Self, ConfigError> {
+        let problems = Problems::new(file, text);
+        let table = match DeTable::parse(problems.text()) {
+            Ok(table) => Table::from(table.into_inner()),
+            Err(error) => {
+                let span = error.span().unwrap_or(0..0);
+                problems.add(&span, "", "", format!("not TOML: {}", error.message()));
+                return Err(problems.to_error());
+            }
+        };
+        let mut top = Section::top(problems.clone(), table);
+        let base = file.parent().unwrap_or(Path::new(""));
+        let gateway = gateway(top.section_or_empty("gateway"), base);
+        let hub = top.section("hub").and_then(hub);
+        let storage = storage(top.section_or_empty("storage"));
+        let queue = queue(top.section_or_empty("queue"));
+        let web = web(top.section_or_empty("web"), base);
+        let ports = device::ports(&mut top);
+        let devices = device::devices(&mut top, &ports);
+        let rules = rule::rules(&mut top, &devices);
+        top.finish();
+        Ok(Self {
+            gateway,
+            hub,
+            storage,
+            queue,
+            web,
+            ports,
+            devices,
+            rules,
+            problems,
+        })
+    }
+}
+
+impl std::fmt::Display for HubConfig {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if self.host.contains(':') {
+            return write!(f, "[{}]:{}", self.host, self.port);
+        }
+        write!(f, "{}:{}", self.host, self.port)
+    }
+}
+
+fn gateway(mut section: Section, base: &Path) -> GatewayConfig {
+    let data_dir = section
+        .text("data_dir")
+        .unwrap_or_else(|| "/var/lib/edge-agent".to_owned());
+    let name = section
+        .text("name")
+        .filter(|name| device::good_name(&section, "name", name));
+    section.finish();
+    GatewayConfig {
+        data_dir: base.join(data_dir),
+        name,
+    }
+}
+
+fn hub(mut section: Section) -> Option<HubConfig> {
+    let text = section.required_text("address");
+    let hub = text.as_deref().and_then(|text| {
+        let (host, port) = text.rsplit_once(':')?;
+        let port: u16 = port.parse().ok().filter(|port| *port > 0)?;
+        let bare = host
+            .strip_prefix('[')
+            .and_then(|host| host.strip_suffix(']'));
+        let good = match bare {
+            Some(bare) => bare.parse::<std::net::Ipv6Addr>().is_ok(),
+            None => !host.is_empty() && !host.contains([':', '/', ' ']),
+        };
+        good.then(|| HubConfig {
+            host: bare.unwrap_or(host).to_owned(),
+            port,
+        })
+    });
+    if let (Some(text), None) = (&text, &hub) {
+        let words = "is not a host and a port; write for example \"hub.example.com:7443\"";
+        section.problem("address", &format!("\"{text}\" {words}"));
+    }
+    section.finish();
+    hub
+}
+
+fn storage(mut section: Section) -> StorageConfig {
+    let (ms, hour) = (Duration::from_millis(1), Duration::from_secs(3_600));
+    let commit_tick = section
+        .duration("commit_tick", ms * 50..=ms * 10_000)
+        .unwrap_or(ms * 1_000);
+    let buffer_bytes_max = section
+        .bytes("buffer_max", 10_000_000..=1_000_000_000_000)
+        .unwrap_or(2_000_000_000);
+    let seal_after = section
+        .duration("seal_after", hour / 360..=hour * 24)
+        .unwrap_or(hour);
+    section.finish();
+    StorageConfig {
+        commit_tick,
+        buffer_bytes_max,
+        seal_after,
+    }
+}
+
+fn queue(mut section: Section) -> QueueConfig {
+    let polls_max = section
+        .integer("polls_max", 16..=1_000_000)
+        .unwrap_or(4_096);
+    section.finish();
+    QueueConfig { polls_max }
+}
+
+fn web(mut section: Section, base: &Path) -> WebConfig {
+    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
+    let listen = section.text("listen").map_or(Some(default), |text| {
+        let listen = text.parse().ok();
+        if listen.is_none() {
+            let words = "is not an IP address and a port; write for example \"127.0.0.1:8080\"";
+            section.problem("listen", &format!("\"{text}\" {words}"));
+        }
+        listen
+    });
+    let access_code_file = section.text("access_code_file").map(|file| base.join(file));
+    let listen = listen.unwrap_or(default);
+    if !listen.ip().is_loopback() && !section.has("access_code_file") {
+        let words = format!(
+            "{listen} can be reached from the network and there is no access code; add access_code_file = \"…\" \
+             (a file with the code that people enter), or listen on 127.0.0.1"
+        );
+        section.problem("listen", &words);
+    }
+    section.finish();
+    WebConfig {
+        listen,
+        access_code_file,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,234 @@
+//! What a person sees for each mistake, and that the files in `configs/` say what is true.
+
+use super::*;
+use std::fmt::Write as _;
+
+const MINIMAL: &str = r#"
+[[port]]
+name = "line-a"
+protocol = "modbus"
+address = "10.0.0.5:502"
+
+[[device]]
+name = "pump-7"
+port = "line-a"
+  [[device.sensor]]
+  name = "bearing_temp"
+  address = 40001
+"#;
+
+fn problems(text: &str) -> String {
+    match Config::parse(Path::new("edge.toml"), text) {
+        Ok(config) => panic!("taken: {config:?}"),
+        Err(error) => error.to_string(),
+    }
+}
+
+/// What `text` adds to a plant that is right.
+fn with(text: &str) -> String {
+    problems(&format!("{MINIMAL}{text}"))
+}
+
+#[test]
+fn the_least_is_enough_and_the_rest_has_defaults() {
+    let config = Config::parse(Path::new("/etc/edge/edge.toml"), MINIMAL).unwrap();
+    assert_eq!(config.gateway.data_dir, Path::new("/var/lib/edge-agent"));
+    assert!(config.hub.is_none());
+    assert_eq!(config.web.listen, "127.0.0.1:8080".parse().unwrap());
+    let [device] = config.devices.as_slice() else {
+        panic!("one device")
+    };
+    let [sensor] = device.sensors.as_slice() else {
+        panic!("one sensor")
+    };
+    assert_eq!(device.path(sensor), "pump-7/bearing_temp");
+    assert_eq!(sensor.poll, Duration::from_secs(1));
+    assert!(
+        config
+            .problems
+            .absent()
+            .contains(&"[storage] commit_tick".to_owned())
+    );
+}
+
+#[test]
+fn a_relative_path_counts_from_the_files_folder() {
+    let text = format!("[gateway]\ndata_dir = \"data\"\n{MINIMAL}");
+    let config = Config::parse(Path::new("/etc/edge/edge.toml"), &text).unwrap();
+    assert_eq!(config.gateway.data_dir, Path::new("/etc/edge/data"));
+}
+
+#[test]
+fn a_wrong_duration_is_told_with_its_place() {
+    let text = MINIMAL.replace(
+        "port = \"line-a\"\n",
+        "port = \"line-a\"\n  poll = \"1 sec\"\n",
+    );
+    assert_eq!(
+        problems(&text),
+        "edge.toml:10:3: device \"pump-7\", key \"poll\": \"1 sec\" is not a duration; \
+         write for example \"1s\", \"500ms\" or \"5m\""
+    );
+}
+
+#[test]
+fn all_problems_are_told_in_the_order_of_the_file() {
+    let text = r#"
+[storage]
+commit_tik = "1s"
+buffer_max = "2 tonnes"
+[queue]
+polls_max = 3
+[web]
+listen = "0.0.0.0:8080"
+[[port]]
+name = "line-a"
+[[port]]
+name = "line-a"
+protocol = "modbus"
+[[device]]
+port = "line-b"
+"#;
+    let expected = [
+        "edge.toml:3:1: [storage], key \"commit_tik\": is not known here; did you mean \"commit_tick\"?",
+        "edge.toml:4:1: [storage], key \"buffer_max\": \"2 tonnes\" is not a size; write for example \"200MB\" or \"2GB\"",
+        "edge.toml:6:1: [queue], key \"polls_max\": 3 is outside the allowed range; write 16 to 1000000",
+        "edge.toml:8:1: [web], key \"listen\": 0.0.0.0:8080 can be reached from the network and there is no access code; add access_code_file = \"…\" (a file with the code that people enter), or listen on 127.0.0.1",
+        "edge.toml:9:1: port \"line-a\", key \"protocol\": is missing; add for example protocol = \"…\"",
+        "edge.toml:12:1: port \"line-a\", key \"name\": \"line-a\" is used twice; give each its own name",
+        "edge.toml:14:1: device number 1, key \"name\": is missing; add for example name = \"…\"",
+        "edge.toml:14:1: device number 1, key \"sensor\": is missing; add a [[device.sensor]] below this device",
+        "edge.toml:15:1: device number 1, key \"port\": there is no [[port]] with the name \"line-b\"; there is none",
+    ];
+    assert_eq!(problems(text).lines().collect::<Vec<_>>(), expected);
+}
+
+#[test]
+fn a_file_that_is_not_toml_is_told_with_its_place() {
+    let text = "[gateway]\nname = \"a\nport = 1\n";
+    let told = problems(text);
+    assert!(told.starts_with("edge.toml:2:"), "{told}");
+    assert!(told.contains("not TOML: "), "{told}");
+    let told = problems("[gateway]\nname = \"a\"\nname = \"b\"\n");
+    assert!(
+        told.starts_with("edge.toml:3:1: not TOML: duplicate key"),
+        "{told}"
+    );
+}
+
+#[test]
+fn a_rule_for_an_unknown_sensor_names_the_nearest() {
+    let told = with("[[rule]]\nname = \"hot\"\nsensor = \"pump-7/bearing_tmp\"\nhigh = 80.0\n");
+    assert_eq!(
+        told,
+        "edge.toml:15:1: rule \"hot\", key \"sensor\": there is no sensor \"pump-7/bearing_tmp\"; \
+         did you mean \"pump-7/bearing_temp\"?"
+    );
+}
+
+#[test]
+fn a_rule_needs_a_limit_and_room_between_two() {
+    let told = with("[[rule]]\nname = \"hot\"\nsensor = \"pump-7/bearing_temp\"\n");
+    assert!(told.contains("there is no limit; add high ="), "{told}");
+    let rule = "[[rule]]\nname = \"hot\"\nsensor = \"pump-7/bearing_temp\"\n";
+    let told = with(&format!("{rule}high = 10\nlow = 9\ndeadband = 0.5\n"));
+    assert!(told.contains("there is nothing left"), "{told}");
+    let told = with(&format!("{rule}high = 10\nunit_name = \"degC\"\n"));
+    assert!(told.contains("the limits are in Cel, but pump-7/bearing_temp is measured in 1"));
+    let told = with(&format!("{rule}high = 10\nseverity = \"hihg\"\n"));
+    assert!(told.ends_with("\"hihg\" is not one of \"critical\", \"high\", \"medium\", \"low\"; did you mean \"high\"?"), "{told}");
+}
+
+#[test]
+fn a_rule_is_not_blamed_for_a_wrong_device() {
+    let rule = "[[rule]]\nname = \"hot\"\nsensor = \"pump-7/bearing_temp\"\nhigh = 1\n";
+    let told = problems(&format!(
+        "{}{rule}",
+        MINIMAL.replace("port = \"line-a\"", "port = \"b\"")
+    ));
+    assert_eq!(told.lines().count(), 1, "{told}");
+}
+
+#[test]
+fn a_driver_adds_its_problems_to_the_same_list() {
+    let text = MINIMAL.replace("address = 40001", "adress = 40001");
+    let config = Config::draft_text(Path::new("edge.toml"), text).unwrap();
+    assert!(config.problems.check().is_ok());
+    let mut sensor = config.devices[0].sensors[0].section.clone();
+    assert_eq!(sensor.text_or_integer("address"), None);
+    sensor.finish();
+    assert_eq!(
+        config.problems.check().unwrap_err().to_string(),
+        "edge.toml:12:3: device \"pump-7\", sensor \"bearing_temp\", key \"adress\": is not known \
+         here; did you mean \"address\"?"
+    );
+}
+
+#[test]
+fn a_hub_address_needs_a_port() {
+    for good in ["hub.example.com:7443", "10.0.0.1:1", "[::1]:7443"] {
+        let config = Config::parse(Path::new("e"), &format!("[hub]\naddress = \"{good}\"\n"));
+        assert_eq!(config.unwrap().hub.unwrap().to_string(), good);
+    }
+    for wrong in [
+        "hub.example.com",
+        ":7443",
+        "hub:0",
+        "::1:7443",
+        "https://hub:7443",
+        "[hub]:1",
+    ] {
+        let told = problems(&format!("[hub]\naddress = \"{wrong}\"\n"));
+        assert!(told.contains("is not a host and a port"), "{wrong}: {told}");
+    }
+}
+
+#[test]
+fn names_that_would_break_a_path_are_refused() {
+    for wrong in ["a/b", "a|b", "", " a", "a\\tb"] {
+        let told = problems(&MINIMAL.replace("\"pump-7\"", &format!("\"{wrong}\"")));
+        assert!(told.contains("key \"name\": \""), "{wrong}: {told}");
+    }
+    let told = problems(&MINIMAL.replace("pump-7", &"x".repeat(121)));
+    assert!(told.contains("is longer than 120 bytes"), "{told}");
+}
+
+#[test]
+fn files_that_cannot_be_read_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("edge.toml");
+    let told = Config::load(&path).unwrap_err().to_string();
+    assert!(told.contains("check that the file is there"), "{told}");
+    std::fs::write(&path, b"# caf\xe9\n").unwrap();
+    let told = Config::load(&path).unwrap_err().to_string();
+    assert!(told.contains("edge.toml:1:6: this is not UTF-8"), "{told}");
+    std::fs::write(&path, vec![b'#'; 4 << 20]).unwrap();
+    assert!(Config::load(&path).is_ok());
+    std::fs::write(&path, vec![b'#'; (4 << 20) + 1]).unwrap();
+    assert!(matches!(
+        Config::load(&path),
+        Err(ConfigError::TooLarge { .. })
+    ));
+}
+
+#[test]
+fn there_are_never_more_problems_than_a_person_reads() {
+    let mut text = "[gateway]\n".to_owned();
+    for index in 0..300 {
+        writeln!(text, "key_{index} = 1").unwrap();
+    }
+    assert_eq!(problems(&text).lines().count(), PROBLEMS_MAX);
+}
+
+proptest::proptest! {
+    /// Whatever is in the file, reading it ends with a configuration or with words.
+    #[test]
+    fn no_text_breaks_the_reader(
+        lines in proptest::collection::vec("(\\[\\[?[a-z.]{1,9}\\]\\]?|[a-z_]{1,9} = (\"[^\"]{0,9}\"|[0-9.x_-]{1,6}|\\{\\}|\\[\\]|true)|.{0,12})", 0..12)
+    ) {
+        match Config::parse(Path::new("f"), &lines.join("\n")) {
+            Ok(_) => {}
+            Err(error) => proptest::prop_assert!(!error.to_string().is_empty()),
+        }
+    }
+}
