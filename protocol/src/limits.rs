@@ -14,6 +14,12 @@ pub const NAME_BYTES_MAX: usize = 120;
 pub const GROUP_COLUMNS_MAX: usize = 256;
 /// Most polls of one block: a fuller block is refused by the decoder, never made by the encoder.
 pub const BLOCK_POLLS_MAX: usize = 1_024;
+/// Most cells (polls times columns) of one block, so that a short hostile block cannot make the
+/// decoder allocate more than this many cells. A block with more is neither made nor read.
+pub const BLOCK_CELLS_MAX: usize = 262_144;
+/// Most polls of a block in the small layout, whose cells may take no bytes at all. A block with
+/// more is written in columns; the decoder refuses it otherwise.
+pub const BLOCK_SMALL_POLLS_MAX: usize = 64;
 /// Polls at which an open group is sealed into a block.
 pub const BLOCK_POLLS_SEAL: usize = 600;
 /// Longest encoded block. A frame holds at least one.
@@ -39,6 +45,8 @@ pub const SERIES_POINTS_MAX: usize = 10_000;
 pub const PEOPLE_MAX: usize = 1_000;
 
 const _: () = assert!(BLOCK_BYTES_MAX + 1_024 < FRAME_BYTES_MAX);
+const _: () = assert!(BLOCK_POLLS_MAX * GROUP_COLUMNS_MAX <= BLOCK_CELLS_MAX);
+const _: () = assert!(BLOCK_SMALL_POLLS_MAX <= BLOCK_POLLS_MAX);
 const _: () = assert!(BLOCK_POLLS_SEAL <= BLOCK_POLLS_MAX);
 const _: () = assert!(EVENT_BODY_BYTES_MAX + 1_024 < FRAME_BYTES_MAX);
 const _: () = assert!(TEXT_BYTES_MAX < EVENT_BODY_BYTES_MAX);

@@ -1,0 +1,246 @@
+//! The codecs of a column of integers; the shortest is taken.
+//! Never fails on a value: all arithmetic wraps, so every `i64` comes back.
+
+use super::bytes::{Reader, put_varint, put_zigzag};
+use super::{BlockError, bits, malformed};
+
+/// All values are the one that follows.
+const CONSTANT: u8 = 0;
+/// Runs of equal values.
+const RUNS: u8 = 1;
+/// Distances from a centre; the same of the differences (3) and of their differences (4).
+const DISTANCE: u8 = 2;
+/// Distances from a straight line.
+const LINE: u8 = 5;
+/// Orders of difference: none, first, second.
+const ORDERS: u8 = 3;
+
+/// Nothing for no values, else a codec byte and its bytes.
+pub(super) fn put(out: &mut Vec<u8>, values: &[i64]) {
+    let Some(first) = values.first() else { return };
+    if values.iter().all(|value| value == first) {
+        out.push(CONSTANT);
+        put_zigzag(out, *first);
+        return;
+    }
+    let mut candidates = vec![runs(values), line(values)];
+    candidates.extend((0..ORDERS).filter_map(|order| differences(values, order)));
+    out.extend(
+        candidates
+            .into_iter()
+            .min_by_key(Vec::len)
+            .unwrap_or_default(),
+    );
+}
+
+/// Reads `count` values.
+pub(super) fn get(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>, BlockError> {
+    if count == 0 {
+        return Ok(Vec::new());
+    }
+    match reader.byte()? {
+        CONSTANT => Ok(vec![reader.zigzag()?; count]),
+        RUNS => get_runs(reader, count),
+        LINE => get_line(reader, count),
+        codec => match codec.checked_sub(DISTANCE) {
+            Some(order) if order < ORDERS => get_differences(reader, count, order),
+            _ => Err(malformed("unknown codec of integers")),
+        },
+    }
+}
+
+/// Per run: zigzag distance from the value of the run before, then the length, 0 for the rest.
+fn runs(values: &[i64]) -> Vec<u8> {
+    let mut out = vec![RUNS];
+    let mut previous = 0;
+    let mut left = values.len();
+    for run in values.chunk_by(|a, b| a == b) {
+        left -= run.len();
+        let value = run.first().copied().unwrap_or(previous);
+        put_zigzag(&mut out, value.wrapping_sub(previous));
+        put_varint(
+            &mut out,
+            if left == 0 {
+                0
+            } else {
+                u64::try_from(run.len()).unwrap_or(0)
+            },
+        );
+        previous = value;
+    }
+    out
+}
+
+fn get_runs(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>, BlockError> {
+    let mut values = Vec::with_capacity(count);
+    let mut value = 0_i64;
+    while values.len() < count {
+        value = value.wrapping_add(reader.zigzag()?);
+        let left = count - values.len();
+        let len = match usize::try_from(reader.varint()?) {
+            Ok(0) => left,
+            Ok(len) if len <= left => len,
+            _ => return Err(malformed("run past the end")),
+        };
+        values.resize(values.len() + len, value);
+    }
+    Ok(values)
+}
+
+/// The heads of `order` rounds of differences, then the centre and the distances from it.
+/// `None` when there are too few values.
+fn differences(values: &[i64], order: u8) -> Option<Vec<u8>> {
+    let mut out = vec![DISTANCE + order];
+    let mut values = values.to_vec();
+    for _ in 0..order {
+        put_zigzag(&mut out, *values.first()?);
+        let next = values.iter().skip(1);
+        values = values
+            .iter()
+            .zip(next)
+            .map(|(a, b)| b.wrapping_sub(*a))
+            .collect();
+    }
+    put_distances(&mut out, &values);
+    Some(out)
+}
+
+fn get_differences(
+    reader: &mut Reader<'_>,
+    count: usize,
+    order: u8,
+) -> Result<Vec<i64>, BlockError> {
+    let heads = (0..order)
+        .map(|_| reader.zigzag())
+        .collect::<Result<Vec<_>, _>>()?;
+    let rest = count
+        .checked_sub(heads.len())
+        .ok_or_else(|| malformed("more heads than values"))?;
+    let mut values = get_distances(reader, rest)?;
+    for head in heads.into_iter().rev() {
+        let mut sum = head;
+        for value in &mut values {
+            let next = sum.wrapping_add(*value);
+            *value = sum;
+            sum = next;
+        }
+        values.push(sum);
+    }
+    Ok(values)
+}
+
+/// The slope, then the centre and the distances of `value - index * slope` from it: for times on
+/// a jittering schedule and for counters.
+fn line(values: &[i64]) -> Vec<u8> {
+    let slope = slope(values);
+    let mut out = vec![LINE];
+    put_zigzag(&mut out, slope);
+    let level: Vec<i64> = (0_i64..)
+        .zip(values)
+        .map(|(index, value)| value.wrapping_sub(index.wrapping_mul(slope)))
+        .collect();
+    put_distances(&mut out, &level);
+    out
+}
+
+fn get_line(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>, BlockError> {
+    let slope = reader.zigzag()?;
+    let mut values = get_distances(reader, count)?;
+    for (index, value) in (0_i64..).zip(&mut values) {
+        *value = value.wrapping_add(index.wrapping_mul(slope));
+    }
+    Ok(values)
+}
+
+/// The median slope over half the length: neither jitter nor single outliers tilt it.
+fn slope(values: &[i64]) -> i64 {
+    let half = values.len() / 2;
+    let later = values.iter().skip(half);
+    let mut rises: Vec<i64> = values
+        .iter()
+        .zip(later)
+        .map(|(a, b)| b.wrapping_sub(*a))
+        .collect();
+    let steps = i64::try_from(half).unwrap_or(1).max(1);
+    median(&mut rises).wrapping_add(steps / 2).div_euclid(steps)
+}
+
+fn put_distances(out: &mut Vec<u8>, values: &[i64]) {
+    let centre = median(&mut values.to_vec());
+    put_zigzag(out, centre);
+    let distances: Vec<i64> = values
+        .iter()
+        .map(|value| value.wrapping_sub(centre))
+        .collect();
+    bits::put(out, &distances);
+}
+
+fn get_distances(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>, BlockError> {
+    let centre = reader.zigzag()?;
+    let mut values = bits::get(reader, count)?;
+    for value in &mut values {
+        *value = value.wrapping_add(centre);
+    }
+    Ok(values)
+}
+
+fn median(values: &mut [i64]) -> i64 {
+    let middle = values.len() / 2;
+    if values.is_empty() {
+        return 0;
+    }
+    *values.select_nth_unstable(middle).1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn encoded(values: &[i64]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        put(&mut bytes, values);
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn every_codec_gives_every_value_back(
+            values in prop::collection::vec(
+                prop_oneof![4 => -50_i64..50, 1 => any::<i64>(), 1 => Just(i64::MIN), 1 => Just(i64::MAX)],
+                1..150,
+            ),
+        ) {
+            let mut candidates = vec![encoded(&values), runs(&values), line(&values)];
+            candidates.extend((0..ORDERS).filter_map(|order| differences(&values, order)));
+            for bytes in candidates {
+                let mut reader = Reader::new(&bytes);
+                prop_assert_eq!(&get(&mut reader, values.len()).unwrap(), &values);
+                prop_assert!(reader.end().is_ok());
+            }
+        }
+    }
+
+    #[test]
+    fn each_codec_is_taken_where_it_fits() {
+        let codec = |values: Vec<i64>| encoded(&values)[0];
+        let noise =
+            |i: i64| ((i * i * i + 1).wrapping_mul(0x5851_F42D_4C95_7F2D) >> 40).rem_euclid(13) - 6;
+        let walk = |sum: &mut i64, i: i64| {
+            *sum += noise(i);
+            Some(*sum)
+        };
+        assert_eq!(codec(vec![7; 100]), CONSTANT);
+        assert_eq!(codec((0..300).map(|i| i / 100).collect()), RUNS);
+        assert_eq!(
+            codec((0..300).map(|i| 5_000 + noise(i)).collect()),
+            DISTANCE
+        );
+        assert_eq!(codec((0..300).scan(0, walk).collect()), DISTANCE + 1);
+        assert_eq!(codec((0..300).map(|i| i * i * 40).collect()), DISTANCE + 2);
+        assert_eq!(
+            codec((0..300).map(|i| i * 1_000_000 + noise(i)).collect()),
+            LINE
+        );
+    }
+}
