@@ -11,6 +11,7 @@ pub mod modbus_peer;
 pub mod places;
 pub mod ports;
 pub mod process;
+pub mod promises;
 pub mod relay;
 pub mod scratch;
 pub mod tcp_relay;
