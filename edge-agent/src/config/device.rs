@@ -2,9 +2,9 @@
 //! protocol adds stays in the `Section`, which its driver reads and finishes.
 //! Never knows a protocol.
 
+use super::rule::Limits;
 use super::section::{Amount, Section};
 use super::value;
-use crate::pipeline::Deadband;
 use protocol::limits::NAME_BYTES_MAX;
 use protocol::unit::Unit;
 use std::collections::BTreeSet;
@@ -72,8 +72,52 @@ pub struct SensorConfig {
     pub deadband: Deadband,
     /// A reading is stored at least this often even when nothing moves.
     pub max_silence: Duration,
+    /// Beyond the limits of its rules nothing is thinned.
+    pub watch: Watch,
     /// The protocol's own keys. Its folder reads them and calls `finish`.
     pub section: Section,
+}
+
+/// How changes of one sensor are thinned out.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Deadband {
+    /// Every reading is stored.
+    Off,
+    /// Stored when it moved by more than this, in engineering units.
+    Absolute(f64),
+    /// Stored when it moved by more than this share of the sensor's range (0.01 = 1 %).
+    OfRange(f64),
+}
+
+/// Values beyond which every reading is stored, so that a deadband never hides that a limit was
+/// crossed, and delays are measured on every poll.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Watch {
+    /// The lowest high limit; infinite where there is none.
+    pub above: f64,
+    /// The highest low limit; infinite where there is none.
+    pub below: f64,
+}
+
+impl Default for Watch {
+    fn default() -> Self {
+        Self {
+            above: f64::INFINITY,
+            below: f64::NEG_INFINITY,
+        }
+    }
+}
+
+impl Watch {
+    /// Whether a value is beyond a limit of some rule.
+    pub fn is_beyond(self, value: f64) -> bool {
+        value > self.above || value < self.below
+    }
+
+    pub(super) fn add(&mut self, limits: &Limits) {
+        self.above = self.above.min(limits.high.unwrap_or(f64::INFINITY));
+        self.below = self.below.max(limits.low.unwrap_or(f64::NEG_INFINITY));
+    }
 }
 
 impl DeviceConfig {
@@ -255,6 +299,7 @@ fn sensor(mut section: Section, name: String, poll: Duration) -> SensorConfig {
         range,
         deadband,
         max_silence,
+        watch: Watch::default(),
         section,
     }
 }

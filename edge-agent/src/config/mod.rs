@@ -9,9 +9,11 @@ mod section;
 mod tree;
 mod value;
 
-pub use device::{DEVICES_MAX, DeviceConfig, PORTS_MAX, PortConfig, SENSORS_MAX, SensorConfig};
+pub use device::{
+    DEVICES_MAX, Deadband, DeviceConfig, PORTS_MAX, PortConfig, SENSORS_MAX, SensorConfig, Watch,
+};
 pub use problem::{ConfigError, PROBLEMS_MAX, Problem, Problems};
-pub use rule::{RULES_MAX, RuleConfig, WorkOrderConfig};
+pub use rule::{Limits, RULES_MAX, RuleConfig, WorkOrderConfig};
 pub use section::{Amount, LIST_MAX, Section};
 pub use value::{nearest, parse_bytes, parse_duration, show_bytes, show_duration, suggestion};
 
@@ -168,8 +170,8 @@ impl Config {
         let queue = queue(top.section_or_empty("queue"));
         let web = web(top.section_or_empty("web"), base);
         let ports = device::ports(&mut top);
-        let devices = device::devices(&mut top, &ports);
-        let rules = rule::rules(&mut top, &devices);
+        let mut devices = device::devices(&mut top, &ports);
+        let rules = rule::rules(&mut top, &mut devices);
         top.finish();
         Ok(Self {
             gateway,

@@ -1,10 +1,9 @@
 //! `[[rule]]`: limits on a sensor, and the work order that an alert opens.
 //! Never judges a reading: `analysis` does.
 
-use super::device::{DeviceConfig, good_name, limited, own_name};
+use super::device::{DeviceConfig, Watch, good_name, limited, own_name};
 use super::section::Section;
 use super::value;
-use crate::analysis::Limits;
 use protocol::event::{Severity, WorkType};
 use protocol::unit::Unit;
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,6 +58,21 @@ pub struct RuleConfig {
     pub work_order: Option<WorkOrderConfig>,
 }
 
+/// When a value is abnormal. At least one of `high` and `low` is there.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// Abnormal above this.
+    pub high: Option<f64>,
+    /// Abnormal below this.
+    pub low: Option<f64>,
+    /// Normal again only this far inside the limit; never negative.
+    pub deadband: f64,
+    /// Abnormal without a break for this long before it is told.
+    pub on_delay: Duration,
+    /// Normal without a break for this long before it is told.
+    pub off_delay: Duration,
+}
+
 /// `[rule.work_order]`: the order that an alert opens.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkOrderConfig {
@@ -83,9 +97,10 @@ struct Known {
     asset: Option<String>,
 }
 
-pub(super) fn rules(top: &mut Section, devices: &[DeviceConfig]) -> Vec<RuleConfig> {
+/// Reads the rules and tells each sensor beyond which values it is watched.
+pub(super) fn rules(top: &mut Section, devices: &mut [DeviceConfig]) -> Vec<RuleConfig> {
     let mut known = BTreeMap::new();
-    for device in devices {
+    for device in &*devices {
         for sensor in &device.sensors {
             let about = Known {
                 unit: sensor.unit.clone(),
@@ -95,11 +110,27 @@ pub(super) fn rules(top: &mut Section, devices: &[DeviceConfig]) -> Vec<RuleConf
         }
     }
     let mut names = BTreeSet::new();
-    let sections = limited(top, "rule", RULES_MAX);
-    sections
+    let rules: Vec<RuleConfig> = limited(top, "rule", RULES_MAX)
         .into_iter()
         .filter_map(|section| rule(section, &known, &mut names))
-        .collect()
+        .collect();
+    watch(&rules, devices);
+    rules
+}
+
+fn watch(rules: &[RuleConfig], devices: &mut [DeviceConfig]) {
+    let mut watches: BTreeMap<&str, Watch> = BTreeMap::new();
+    for rule in rules {
+        watches.entry(&rule.sensor).or_default().add(&rule.limits);
+    }
+    for device in devices {
+        let name = device.name.clone();
+        for sensor in &mut device.sensors {
+            if let Some(watch) = watches.get(format!("{name}/{}", sensor.name).as_str()) {
+                sensor.watch = *watch;
+            }
+        }
+    }
 }
 
 fn rule(

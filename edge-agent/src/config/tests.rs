@@ -140,6 +140,24 @@ fn a_rule_needs_a_limit_and_room_between_two() {
 }
 
 #[test]
+fn a_sensor_is_watched_from_its_nearest_limits() {
+    let rule = |name: &str, limits: &str| {
+        format!("[[rule]]\nname = \"{name}\"\nsensor = \"pump-7/bearing_temp\"\n{limits}\n")
+    };
+    let rules = rule("a", "high = 90") + &rule("b", "high = 80\nlow = 5") + &rule("c", "low = 1");
+    let config = Config::parse(Path::new("e"), &format!("{MINIMAL}{rules}")).unwrap();
+    assert_eq!(
+        config.devices[0].sensors[0].watch,
+        Watch {
+            above: 80.0,
+            below: 5.0
+        }
+    );
+    assert_eq!(config.rules[1].title, "b");
+    assert!(config.rules[1].work_order.is_none());
+}
+
+#[test]
 fn a_rule_is_not_blamed_for_a_wrong_device() {
     let rule = "[[rule]]\nname = \"hot\"\nsensor = \"pump-7/bearing_temp\"\nhigh = 1\n";
     let told = problems(&format!(

@@ -1,7 +1,14 @@
 //! From what a driver read to what is stored: range, quality, deadband with a longest silence.
 //! Pure: never does I/O, never reads a clock.
 
-use protocol::reading::{Cause, Raw, RawKind};
+mod step;
+
+pub use crate::config::{Deadband, Watch};
+pub use step::Pipeline;
+
+use crate::config::{DeviceConfig, SensorConfig};
+use protocol::id::{GatewayId, SensorId};
+use protocol::reading::{Cause, Column, GroupSchema, Raw, RawKind};
 use protocol::time::Timestamp;
 use protocol::unit::Unit;
 use std::time::Duration;
@@ -27,17 +34,6 @@ pub struct RawPoll {
     pub cells: Vec<RawCell>,
 }
 
-/// How changes of one sensor are thinned out.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Deadband {
-    /// Every reading is stored.
-    Off,
-    /// Stored when it moved by more than this, in engineering units.
-    Absolute(f64),
-    /// Stored when it moved by more than this share of the sensor's range (0.01 = 1 %).
-    OfRange(f64),
-}
-
 /// One sensor as configured: what the driver and the pipeline need to know of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SensorSpec {
@@ -59,6 +55,31 @@ pub struct SensorSpec {
     pub deadband: Deadband,
     /// A reading is stored at least this often even when nothing moves.
     pub max_silence: Duration,
+    /// Beyond the limits of its rules nothing is thinned.
+    pub watch: Watch,
+}
+
+impl SensorSpec {
+    /// As configured; `raw` is what the driver will deliver.
+    pub fn new(config: &SensorConfig, raw: RawKind) -> Self {
+        Self {
+            name: config.name.clone(),
+            asset: config.asset.clone(),
+            raw,
+            scale: config.scale,
+            offset: config.offset,
+            unit: config.unit.clone(),
+            range: config.range,
+            deadband: config.deadband,
+            max_silence: config.max_silence,
+            watch: config.watch,
+        }
+    }
+
+    /// The engineering value of a raw one.
+    pub fn value(&self, raw: Raw) -> f64 {
+        protocol::reading::to_f64(raw, self.raw) * self.scale + self.offset
+    }
 }
 
 /// Sensors of one device that are polled together and share their time stamps.
@@ -72,4 +93,37 @@ pub struct GroupSpec {
     pub period: Duration,
     /// At most `protocol::limits::GROUP_COLUMNS_MAX`.
     pub sensors: Vec<SensorSpec>,
+}
+
+impl GroupSpec {
+    /// A group of `device` without sensors yet.
+    pub fn new(device: &DeviceConfig, period: Duration) -> Self {
+        Self {
+            device: device.name.clone(),
+            asset: device.asset.clone(),
+            period,
+            sensors: Vec::new(),
+        }
+    }
+
+    /// `device/sensor`: what rules and people call a sensor of this group.
+    pub fn path(&self, sensor: &SensorSpec) -> String {
+        format!("{}/{}", self.device, sensor.name)
+    }
+
+    /// What the group's polls mean, for storage and the hub.
+    pub fn schema(&self, gateway: GatewayId) -> GroupSchema {
+        let columns = self.sensors.iter().map(|sensor| Column {
+            sensor: SensorId::derive(gateway, &self.path(sensor)),
+            raw: sensor.raw,
+            scale: sensor.scale,
+            offset: sensor.offset,
+        });
+        let period = crate::config::show_duration(self.period);
+        GroupSchema {
+            name: format!("{} @ {period}", self.device),
+            period_us: u64::try_from(self.period.as_micros()).unwrap_or(u64::MAX),
+            columns: columns.collect(),
+        }
+    }
 }

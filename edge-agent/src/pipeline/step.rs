@@ -1,0 +1,332 @@
+//! The state of one group's thinning: what was stored last, per sensor, and when.
+//! Never keeps more than one reading per sensor.
+
+use super::{Deadband, GroupSpec, RawCell, RawPoll, SensorSpec};
+use protocol::reading::{Cause, Cell, Poll, Quality, Raw, RawKind};
+use protocol::time::{ClockState, Timestamp};
+use std::time::Duration;
+
+/// Judges and thins the polls of one group.
+///
+/// The clock's state travels with the poll and does not change a reading's quality: a doubt about
+/// the time is no doubt about the value.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    period_us: i64,
+    lanes: Vec<Lane>,
+}
+
+/// One sensor's part.
+#[derive(Clone, Debug)]
+struct Lane {
+    spec: SensorSpec,
+    /// A move by more than this is stored; `None`: everything is stored.
+    band: Option<f64>,
+    max_silence_us: i64,
+    last: Option<Last>,
+}
+
+/// The reading stored last.
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    time: Timestamp,
+    quality: Quality,
+    /// Engineering value; `None` when quality is bad.
+    value: Option<f64>,
+}
+
+impl Pipeline {
+    /// For a group as its driver announced it, before its first poll.
+    pub fn new(group: &GroupSpec) -> Self {
+        let lanes = group.sensors.iter().map(Lane::new).collect();
+        Self {
+            period_us: micros(group.period),
+            lanes,
+        }
+    }
+
+    /// Judges one poll. `None` when no sensor has anything worth storing.
+    ///
+    /// The answer has one cell per sensor of the group, whatever the driver delivered: a cell
+    /// that is not there counts as an answer that could not be understood.
+    pub fn step(&mut self, raw: &RawPoll, clock: ClockState) -> Option<Poll> {
+        let absent = RawCell::Missing(Cause::BadAnswer);
+        let delivered = raw.cells.iter().copied().chain(std::iter::repeat(absent));
+        let period_us = self.period_us;
+        let lanes = self.lanes.iter_mut().zip(delivered);
+        let cells: Vec<Cell> = lanes
+            .map(|(lane, cell)| lane.step(cell, raw.time, period_us))
+            .collect();
+        let any = cells.iter().any(|cell| *cell != Cell::Skipped);
+        any.then_some(Poll {
+            time: raw.time,
+            clock,
+            cells,
+        })
+    }
+}
+
+impl Lane {
+    fn new(spec: &SensorSpec) -> Self {
+        let band = match (spec.deadband, spec.range) {
+            (Deadband::Absolute(band), _) => Some(band),
+            (Deadband::OfRange(share), Some((low, high))) => Some(share * (high - low)),
+            // A share of an unknown range: rather store too much.
+            (Deadband::Off, _) | (Deadband::OfRange(_), None) => None,
+        };
+        Self {
+            band,
+            max_silence_us: micros(spec.max_silence),
+            spec: spec.clone(),
+            last: None,
+        }
+    }
+
+    fn step(&mut self, raw: RawCell, time: Timestamp, period_us: i64) -> Cell {
+        let (cell, quality, value) = self.judge(raw);
+        let now = Last {
+            time,
+            quality,
+            value,
+        };
+        if let Some(last) = self.last
+            && !self.worth_storing(&last, &now, period_us)
+        {
+            return Cell::Skipped;
+        }
+        self.last = Some(now);
+        cell
+    }
+
+    /// Quality, and the engineering value where there is one.
+    fn judge(&self, raw: RawCell) -> (Cell, Quality, Option<f64>) {
+        let missing = |cause| (Cell::Missing(cause), Quality::Bad(cause), None);
+        let raw = match raw {
+            RawCell::Missing(cause) => return missing(cause),
+            RawCell::Value(raw) => raw,
+        };
+        let is_float = matches!(raw, Raw::Float(_));
+        if is_float != (self.spec.raw == RawKind::Float) {
+            // The column could not hold it.
+            return missing(Cause::BadAnswer);
+        }
+        let value = self.spec.value(raw);
+        if !value.is_finite() {
+            return missing(Cause::NotAvailable);
+        }
+        let in_range = self
+            .spec
+            .range
+            .is_none_or(|(low, high)| (low..=high).contains(&value));
+        let quality = if in_range {
+            Quality::Good
+        } else {
+            Quality::Uncertain(Cause::OutOfRange)
+        };
+        (Cell::Value(raw, quality), quality, Some(value))
+    }
+
+    fn worth_storing(&self, last: &Last, now: &Last, period_us: i64) -> bool {
+        let Some(band) = self.band else { return true };
+        if now.quality != last.quality {
+            return true;
+        }
+        let silence_us = now.time.micros_since(last.time);
+        // A clock that stepped back would else silence the sensor until it caught up. And the
+        // next poll comes a period from now: too late if that passes the longest silence.
+        if silence_us < 0 || silence_us.saturating_add(period_us) > self.max_silence_us {
+            return true;
+        }
+        match (last.value, now.value) {
+            (Some(last), Some(now)) => {
+                let watched = self.spec.watch.is_beyond(last) || self.spec.watch.is_beyond(now);
+                watched || (now - last).abs() > band
+            }
+            _ => false,
+        }
+    }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Watch;
+    use proptest::prelude::*;
+    use protocol::unit::Unit;
+
+    const SECOND_US: i64 = 1_000_000;
+
+    fn spec(deadband: Deadband) -> SensorSpec {
+        SensorSpec {
+            name: "t".to_owned(),
+            asset: None,
+            raw: RawKind::Int,
+            scale: 0.1,
+            offset: -5.0,
+            unit: Unit::default(),
+            range: Some((0.0, 100.0)),
+            deadband,
+            max_silence: Duration::from_secs(10),
+            watch: Watch::default(),
+        }
+    }
+
+    fn pipeline(sensors: Vec<SensorSpec>) -> Pipeline {
+        let period = Duration::from_secs(1);
+        Pipeline::new(&GroupSpec {
+            device: "d".to_owned(),
+            asset: None,
+            period,
+            sensors,
+        })
+    }
+
+    fn poll(second: i64, cells: Vec<RawCell>) -> RawPoll {
+        RawPoll {
+            group: 0,
+            time: Timestamp(second * SECOND_US),
+            cells,
+        }
+    }
+
+    fn int(value: i64) -> RawCell {
+        RawCell::Value(Raw::Int(value))
+    }
+
+    fn step(pipeline: &mut Pipeline, second: i64, cell: RawCell) -> Option<Cell> {
+        let poll = pipeline.step(&poll(second, vec![cell]), ClockState::Synchronised)?;
+        poll.cells.first().copied()
+    }
+
+    #[test]
+    fn small_moves_are_skipped_until_the_longest_silence() {
+        let mut pipeline = pipeline(vec![spec(Deadband::Absolute(0.5))]);
+        let stored: Vec<i64> = (0..25)
+            .filter(|second| step(&mut pipeline, *second, int(500 + second % 5)).is_some())
+            .collect();
+        assert_eq!(stored, [0, 10, 20]);
+        assert!(step(&mut pipeline, 25, int(506)).is_some());
+        assert!(
+            step(&mut pipeline, 26, int(501)).is_none(),
+            "moved by the band, not by more"
+        );
+        assert!(step(&mut pipeline, 27, int(500)).is_some());
+    }
+
+    #[test]
+    fn a_share_of_the_range_is_a_band() {
+        let mut pipeline = pipeline(vec![spec(Deadband::OfRange(0.01))]);
+        assert!(step(&mut pipeline, 0, int(500)).is_some());
+        assert!(step(&mut pipeline, 1, int(509)).is_none());
+        assert!(step(&mut pipeline, 2, int(511)).is_some());
+    }
+
+    #[test]
+    fn what_is_no_number_is_missing_and_what_is_out_of_range_is_uncertain() {
+        let mut float = spec(Deadband::Off);
+        float.raw = RawKind::Float;
+        let mut pipeline = pipeline(vec![float.clone(), spec(Deadband::Off), float]);
+        let nan = RawCell::Value(Raw::Float(f64::NAN));
+        let raw = poll(0, vec![nan, int(5_000), int(1)]);
+        let stored = pipeline.step(&raw, ClockState::Untrusted).unwrap();
+        let out_of_range = Quality::Uncertain(Cause::OutOfRange);
+        let expected = [
+            Cell::Missing(Cause::NotAvailable),
+            Cell::Value(Raw::Int(5_000), out_of_range),
+            Cell::Missing(Cause::BadAnswer),
+        ];
+        assert_eq!(stored.cells, expected);
+        assert_eq!(stored.clock, ClockState::Untrusted);
+    }
+
+    #[test]
+    fn a_poll_with_too_few_or_too_many_cells_fits_the_group() {
+        let mut pipeline = pipeline(vec![spec(Deadband::Off), spec(Deadband::Off)]);
+        for cells in [vec![], vec![int(1)], vec![int(1); 3]] {
+            let stored = pipeline
+                .step(&poll(0, cells), ClockState::Holdover)
+                .unwrap();
+            assert_eq!(stored.cells.len(), 2);
+        }
+    }
+
+    #[test]
+    fn beyond_a_watched_limit_nothing_is_thinned() {
+        let mut sensor = spec(Deadband::Absolute(5.0));
+        sensor.watch.above = 50.0;
+        let mut pipeline = pipeline(vec![sensor]);
+        assert!(
+            step(&mut pipeline, 0, int(549)).is_some(),
+            "49.9, the first one"
+        );
+        assert!(
+            step(&mut pipeline, 1, int(550)).is_none(),
+            "50.0 is not beyond"
+        );
+        assert!(step(&mut pipeline, 2, int(551)).is_some(), "50.1 is");
+        assert!(step(&mut pipeline, 3, int(551)).is_some(), "still beyond");
+        assert!(step(&mut pipeline, 4, int(549)).is_some(), "back inside");
+        assert!(step(&mut pipeline, 5, int(548)).is_none());
+    }
+
+    #[test]
+    fn a_clock_that_steps_back_silences_nothing() {
+        let mut pipeline = pipeline(vec![spec(Deadband::Absolute(5.0))]);
+        assert!(step(&mut pipeline, 1_000, int(500)).is_some());
+        assert!(step(&mut pipeline, 10, int(500)).is_some());
+        assert!(step(&mut pipeline, 11, int(500)).is_none());
+    }
+
+    fn cell() -> impl Strategy<Value = RawCell> {
+        prop_oneof![
+            8 => (-100_i64..1_500).prop_map(int),
+            1 => Just(RawCell::Missing(Cause::NoAnswer)),
+            1 => Just(RawCell::Missing(Cause::NoSuchAddress)),
+        ]
+    }
+
+    proptest! {
+        /// Whoever reads only what was stored is never further off than the band, never has
+        /// another quality, never waits longer than the longest silence, and misses nothing
+        /// beyond a watched limit.
+        #[test]
+        fn what_is_stored_stands_for_what_was_polled(
+            cells in proptest::collection::vec(cell(), 1..200), band in 0.0_f64..20.0
+        ) {
+            let mut sensor = spec(Deadband::Absolute(band));
+            sensor.watch = Watch { above: 90.0, below: 10.0 };
+            let mut pipeline = pipeline(vec![sensor.clone()]);
+            let mut held: Option<(i64, Cell)> = None;
+            for (second, raw) in (0_i64..).zip(&cells) {
+                if let Some(stored) = step(&mut pipeline, second, *raw) {
+                    held = Some((second, stored));
+                }
+                let (at, stored) = held.unwrap();
+                prop_assert!(second - at < 10);
+                match (*raw, stored) {
+                    (RawCell::Missing(cause), stored) => prop_assert_eq!(stored, Cell::Missing(cause)),
+                    (RawCell::Value(raw), Cell::Value(stored, quality)) => {
+                        let (now, then) = (sensor.value(raw), sensor.value(stored));
+                        prop_assert!((now - then).abs() <= band);
+                        prop_assert_eq!(quality == Quality::Good, (0.0..=100.0).contains(&now));
+                        prop_assert!(at == second || !sensor.watch.is_beyond(now));
+                    }
+                    (raw, stored) => prop_assert!(false, "{raw:?} is held as {stored:?}"),
+                }
+            }
+        }
+
+        /// Without a deadband every poll is stored as it came.
+        #[test]
+        fn without_a_deadband_nothing_is_skipped(cells in proptest::collection::vec(cell(), 1..50)) {
+            let mut pipeline = pipeline(vec![spec(Deadband::Off)]);
+            for (second, raw) in (0_i64..).zip(&cells) {
+                prop_assert!(step(&mut pipeline, second, *raw).is_some());
+            }
+        }
+    }
+}
