@@ -216,6 +216,8 @@ impl HubSession {
         let mark = self.hello.as_ref().map_or(0, |hello| hello.down_mark);
         self.down_sent = mark;
         self.down_acked = mark;
+        // An acknowledgement lost with the last connection comes again with the hello.
+        self.actions.push_back(HubAction::DownAcked(mark));
         self.welcomed = true;
         self.fill_down();
         Ok(())
