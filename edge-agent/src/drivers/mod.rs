@@ -5,6 +5,7 @@
 #[cfg(feature = "driver-modbus")]
 pub mod modbus;
 
+use crate::config::{DeviceConfig, PortConfig, suggestion};
 use crate::pipeline::{GroupSpec, RawPoll};
 use protocol::time::Timestamp;
 use std::future::Future;
@@ -25,6 +26,31 @@ pub trait PortDriver: Send + 'static {
         sink: Sink,
         stop: watch::Receiver<bool>,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+/// The protocols of this build, as `protocol = "…"` names them.
+pub const PROTOCOLS: &[&str] = &[
+    #[cfg(feature = "driver-modbus")]
+    "modbus",
+];
+
+/// Makes the driver of one port from its table and those of its devices (`devices` may be all of
+/// the file). What is wrong is noted in the configuration's list of problems: whoever calls this
+/// checks that list when all ports are made. `None` when nothing can be run.
+pub fn build(port: &PortConfig, devices: &[DeviceConfig]) -> Option<Box<dyn PortDriver>> {
+    match port.protocol.as_str() {
+        #[cfg(feature = "driver-modbus")]
+        "modbus" => {
+            let config = modbus::config::read(port, devices)?;
+            Some(Box::new(modbus::driver::ModbusPort::new(config)))
+        }
+        other => {
+            let advice = suggestion(other, PROTOCOLS.iter().copied());
+            let words = format!("\"{other}\" is not a protocol of this build; {advice}");
+            port.section.problem("protocol", &words);
+            None
+        }
+    }
 }
 
 /// What a driver tells.

@@ -2,5 +2,12 @@
 //! `README.md` in this folder is for the person who configures it.
 
 pub mod address;
+mod breaker;
+pub mod config;
 pub mod decode;
+pub mod driver;
+mod group;
+pub mod link;
 pub mod plan;
+pub mod read;
+mod schedule;

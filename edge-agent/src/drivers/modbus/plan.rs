@@ -86,7 +86,7 @@ impl Block {
 }
 
 /// The requests that bring every item once, ascending by table and address.
-pub fn plan(items: &[Item], limits: &Limits) -> Vec<Block> {
+pub fn plan(items: &[Item], limits: Limits) -> Vec<Block> {
     let mut sorted: Vec<(usize, Item)> = items.iter().copied().enumerate().collect();
     sorted.sort_by_key(|(at, item)| (item.address, item.count, *at));
     let mut blocks = Vec::new();
@@ -105,7 +105,7 @@ pub fn plan(items: &[Item], limits: &Limits) -> Vec<Block> {
 }
 
 /// The run with the next item joined, where the limits allow it.
-fn joined(run: Item, next: Item, limits: &Limits) -> Option<Item> {
+fn joined(run: Item, next: Item, limits: Limits) -> Option<Item> {
     let table = run.address.table;
     let (gap_max, count_max) = if table.is_bits() {
         (
@@ -149,7 +149,7 @@ mod tests {
             item(Table::Holding, 13, 1),
             item(Table::Input, 3, 1),
         ];
-        let blocks = plan(&items, &Limits::default());
+        let blocks = plan(&items, Limits::default());
         assert_eq!(
             blocks,
             [
@@ -169,7 +169,7 @@ mod tests {
         );
         let tight = plan(
             &items,
-            &Limits {
+            Limits {
                 max_gap: 9,
                 ..Limits::default()
             },
@@ -180,7 +180,7 @@ mod tests {
     #[test]
     fn halves_leave_out_what_lies_between() {
         let items = [item(Table::Holding, 0, 2), item(Table::Holding, 8, 2)];
-        let blocks = plan(&items, &Limits::default());
+        let blocks = plan(&items, Limits::default());
         let (low, high) = blocks[0].halves(&items).unwrap();
         assert_eq!((low.start, low.count), (0, 2));
         assert_eq!((high.start, high.count), (8, 2));
@@ -189,7 +189,7 @@ mod tests {
 
     #[test]
     fn nothing_gives_no_request() {
-        assert!(plan(&[], &Limits::default()).is_empty());
+        assert!(plan(&[], Limits::default()).is_empty());
     }
 
     fn any_item() -> impl Strategy<Value = Item> {
@@ -218,7 +218,7 @@ mod tests {
             max_bits in 1_u16..=2_000,
         ) {
             let limits = Limits { max_gap, max_regs, max_bits };
-            let blocks = plan(&items, &limits);
+            let blocks = plan(&items, limits);
             let mut seen = vec![0; items.len()];
             for block in &blocks {
                 let max = if block.table.is_bits() { max_bits } else { max_regs };
@@ -247,7 +247,7 @@ mod tests {
         fn halving_ends_at_single_values_and_loses_none(
             items in prop::collection::vec(any_item(), 1..60),
         ) {
-            let mut open = plan(&items, &Limits::default());
+            let mut open = plan(&items, Limits::default());
             let mut singles = Vec::new();
             while let Some(block) = open.pop() {
                 match block.halves(&items) {

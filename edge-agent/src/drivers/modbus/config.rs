@@ -1,0 +1,377 @@
+//! A Modbus port as configured: devices, their groups of sensors, how each is read.
+//! Never connects to anything.
+
+use super::address::{Address, DataType, Order, Table};
+use super::link::{LinkSettings, endpoint};
+use super::plan::{Item, Limits};
+use crate::config::{self as file, Section};
+use crate::pipeline::{GroupSpec, SensorSpec};
+use protocol::limits::GROUP_COLUMNS_MAX;
+use protocol::reading::Raw;
+use std::time::Duration;
+
+const MS: Duration = Duration::from_millis(1);
+/// What stands for `timeout` when it is not written.
+pub const TIMEOUT_DEFAULT: Duration = Duration::from_secs(1);
+const CONNECT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(3);
+const UNIT_DEFAULT: u8 = 1;
+
+/// Reads the tables of `port` and of those `devices` that are on it. What is wrong is noted in
+/// the file's list of problems, which the caller checks afterwards; `None` when not even the
+/// address of the port can be used.
+pub fn read(port: &file::PortConfig, devices: &[file::DeviceConfig]) -> Option<PortConfig> {
+    let devices = devices
+        .iter()
+        .filter(|device| device.port == port.name)
+        .map(read_device);
+    let devices: Vec<DeviceConfig> = devices.collect();
+    let mut section = port.section.clone();
+    section.choice("kind", &[("tcp", ())]);
+    let address = section.required_text("address");
+    let found = address.as_deref().and_then(endpoint);
+    if let (Some(text), None) = (&address, &found) {
+        let words = "is not a host and a port; write for example \"10.0.0.5:502\"";
+        section.problem("address", &format!("\"{text}\" {words}"));
+    }
+    let timeout = section
+        .duration("timeout", MS * 10..=MS * 60_000)
+        .unwrap_or(TIMEOUT_DEFAULT);
+    let connect_timeout = section
+        .duration("connect_timeout", MS * 10..=MS * 60_000)
+        .unwrap_or(CONNECT_TIMEOUT_DEFAULT);
+    let request_gap = section
+        .duration("request_gap", Duration::ZERO..=MS * 10_000)
+        .unwrap_or_default();
+    let retries = section.integer("retries", 0..=10).unwrap_or(0);
+    section.finish();
+    Some(PortConfig {
+        name: port.name.clone(),
+        link: LinkSettings {
+            endpoint: found?,
+            timeout,
+            connect_timeout,
+            request_gap,
+        },
+        retries,
+        devices,
+    })
+}
+
+fn read_device(device: &file::DeviceConfig) -> DeviceConfig {
+    let mut section = device.section.clone();
+    let defaults = Limits::default();
+    let unit = section.integer("unit", 0..=255).unwrap_or(UNIT_DEFAULT);
+    let limits = Limits {
+        max_gap: section
+            .integer("max_gap", 0..=125)
+            .unwrap_or(defaults.max_gap),
+        max_regs: section
+            .integer("max_regs", 1..=125)
+            .unwrap_or(defaults.max_regs),
+        max_bits: section
+            .integer("max_bits", 1..=2_000)
+            .unwrap_or(defaults.max_bits),
+    };
+    let order = parsed(&mut section, "order").unwrap_or_default();
+    section.finish();
+    let mut groups: Vec<GroupConfig> = Vec::new();
+    for sensor in &device.sensors {
+        let Some(point) = read_point(sensor, order, limits) else {
+            continue;
+        };
+        let open = groups.iter_mut().find(|group| {
+            group.spec.period == sensor.poll && group.points.len() < GROUP_COLUMNS_MAX
+        });
+        let spec = SensorSpec::new(sensor, point.kind.raw_kind());
+        if let Some(group) = open {
+            group.spec.sensors.push(spec);
+            group.points.push(point);
+        } else {
+            groups.push(GroupConfig {
+                spec: GroupSpec {
+                    device: device.name.clone(),
+                    asset: device.asset.clone(),
+                    period: sensor.poll,
+                    sensors: vec![spec],
+                },
+                points: vec![point],
+            });
+        }
+    }
+    DeviceConfig {
+        name: device.name.clone(),
+        unit,
+        limits,
+        groups,
+    }
+}
+
+/// `None` when the sensor cannot be read; the problem is noted.
+fn read_point(sensor: &file::SensorConfig, order: Order, limits: Limits) -> Option<Point> {
+    let mut section = sensor.section.clone();
+    let table: Option<Table> = parsed(&mut section, "table");
+    let text = section.text_or_integer("address");
+    if !section.has("address") {
+        section.missing("address", "address = 40001");
+    }
+    let address = text.and_then(|text| noted(&section, "address", Address::parse(&text, table)));
+    let written: Option<DataType> = parsed(&mut section, "type");
+    let order = parsed(&mut section, "order").unwrap_or(order);
+    let nan = section.integer_list("nan").unwrap_or_default();
+    let unreadable = section.has("type") && written.is_none();
+    let point = address.filter(|_| !unreadable).and_then(|address| {
+        let kind = written.unwrap_or(DataType::default_for(address.table));
+        noted(
+            &section,
+            if written.is_some() { "type" } else { "address" },
+            kind.check(address),
+        )?;
+        let nan = nan.into_iter().map(Raw::Int).collect();
+        Some(Point {
+            address,
+            kind,
+            order,
+            nan,
+        })
+    });
+    if let Some(point) = &point
+        && !point.address.table.is_bits()
+        && point.kind.words() > limits.max_regs
+    {
+        let words = point.kind.words();
+        section.problem(
+            "type",
+            &format!(
+                "takes {words} registers, but max_regs of the device is {}",
+                limits.max_regs
+            ),
+        );
+    }
+    section.finish();
+    point
+}
+
+/// A text of the section in its own type, or a noted problem.
+fn parsed<T>(section: &mut Section, key: &'static str) -> Option<T>
+where
+    T: std::str::FromStr,
+    T::Err: std::fmt::Display,
+{
+    let text = section.text(key)?;
+    noted(section, key, text.parse())
+}
+
+fn noted<T, E: std::fmt::Display>(section: &Section, key: &str, read: Result<T, E>) -> Option<T> {
+    read.inspect_err(|error| section.problem(key, &error.to_string()))
+        .ok()
+}
+
+/// One TCP endpoint and what is read through it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PortConfig {
+    /// Name as configured.
+    pub name: String,
+    /// How it is talked to.
+    pub link: LinkSettings,
+    /// Further tries after a request that failed.
+    pub retries: u32,
+    /// What is polled.
+    pub devices: Vec<DeviceConfig>,
+}
+
+/// One device: a unit, or a part of one.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeviceConfig {
+    /// Name as configured.
+    pub name: String,
+    /// Unit number in the request.
+    pub unit: u8,
+    /// How far its registers are read together.
+    pub limits: Limits,
+    /// Its sensors by period.
+    pub groups: Vec<GroupConfig>,
+}
+
+/// Sensors that are polled together.
+#[derive(Clone, Debug, PartialEq)]
+pub struct GroupConfig {
+    /// What the rest of the agent knows of it.
+    pub spec: GroupSpec,
+    /// How each sensor of `spec` is read, in the same order.
+    pub points: Vec<Point>,
+}
+
+/// How one sensor is read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Point {
+    /// Where.
+    pub address: Address,
+    /// What.
+    pub kind: DataType,
+    /// Order of the bytes.
+    pub order: Order,
+    /// Raw values that mean "not available".
+    pub nan: Vec<Raw>,
+}
+
+impl Point {
+    /// What the planner needs to know.
+    pub fn item(&self) -> Item {
+        let count = if self.address.table.is_bits() {
+            1
+        } else {
+            self.kind.words()
+        };
+        Item {
+            address: self.address,
+            count,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+    use std::path::Path;
+
+    fn read_all(text: &str) -> (Option<PortConfig>, Vec<String>) {
+        let config = Config::parse(Path::new("edge.toml"), text).unwrap();
+        let port = read(&config.ports[0], &config.devices);
+        let problems = match config.problems.check() {
+            Ok(()) => Vec::new(),
+            Err(error) => error.to_string().lines().map(str::to_owned).collect(),
+        };
+        (port, problems)
+    }
+
+    const PLANT: &str = r#"
+[[port]]
+name = "line-a"
+protocol = "modbus"
+address = "10.0.0.5"
+[[device]]
+name = "pump-7"
+port = "line-a"
+unit = 7
+order = "CDAB"
+poll = "2s"
+  [[device.sensor]]
+  name = "temperature"
+  address = 30071
+  type = "f32"
+  nan = [-999]
+  [[device.sensor]]
+  name = "pressure"
+  address = "hr:5"
+  type = "i16"
+  order = "ABCD"
+  [[device.sensor]]
+  name = "running"
+  address = 10001
+  poll = "500ms"
+"#;
+
+    #[test]
+    fn sensors_of_one_period_are_one_group_and_keys_have_their_defaults() {
+        let (port, problems) = read_all(PLANT);
+        assert_eq!(problems, Vec::<String>::new());
+        let port = port.unwrap();
+        assert_eq!(port.link.endpoint, "10.0.0.5:502");
+        assert_eq!(port.link.timeout, Duration::from_secs(1));
+        let device = &port.devices[0];
+        assert_eq!((device.unit, device.limits), (7, Limits::default()));
+        let names = |group: &GroupConfig| {
+            group
+                .spec
+                .sensors
+                .iter()
+                .map(|sensor| sensor.name.clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(device.groups.len(), 2);
+        assert_eq!(names(&device.groups[0]), ["temperature", "pressure"]);
+        assert_eq!(device.groups[0].spec.period, Duration::from_secs(2));
+        assert_eq!(names(&device.groups[1]), ["running"]);
+        let temperature = &device.groups[0].points[0];
+        assert_eq!(temperature.order, Order::Cdab);
+        assert_eq!(temperature.nan, [Raw::Int(-999)]);
+        assert_eq!(device.groups[0].points[1].order, Order::Abcd);
+        assert_eq!(device.groups[1].points[0].kind, DataType::Bool);
+    }
+
+    #[test]
+    fn more_sensors_than_a_group_holds_are_split() {
+        let more = |at| format!("[[device.sensor]]\nname = \"s{at}\"\naddress = \"hr:{at}\"\n");
+        let text = PLANT.to_owned() + &(0..300).map(more).collect::<String>();
+        let (port, problems) = read_all(&text);
+        assert_eq!(problems, Vec::<String>::new());
+        let sizes: Vec<usize> = port.unwrap().devices[0]
+            .groups
+            .iter()
+            .map(|group| group.points.len())
+            .collect();
+        assert_eq!(sizes, [256, 1, 46]);
+    }
+
+    #[test]
+    fn every_mistake_is_told_with_its_place_and_the_remedy() {
+        let text = PLANT
+            .replace(
+                "address = \"10.0.0.5\"",
+                "address = \"10.0.0.5:x\"\ntimout = \"1s\"",
+            )
+            .replace("unit = 7", "unit = 300")
+            .replace("address = 30071", "address = 71")
+            .replace("order = \"ABCD\"", "order = \"ACBD\"")
+            .replace(
+                "address = 10001",
+                "address = 10001\n  type = \"u16\"\n  tabel = \"coil\"",
+            );
+        let (port, problems) = read_all(&text);
+        assert!(port.is_none());
+        for (at, words) in [
+            (
+                "edge.toml:5:1: port \"line-a\", key \"address\"",
+                "10.0.0.5:502",
+            ),
+            (
+                "edge.toml:6:1: port \"line-a\", key \"timout\"",
+                "did you mean \"timeout\"",
+            ),
+            (
+                "edge.toml:10:1: device \"pump-7\", key \"unit\"",
+                "0 to 255",
+            ),
+            ("edge.toml:15:3:", "write hr:71"),
+            ("edge.toml:22:3:", "ABCD, CDAB, BADC or DCBA"),
+            ("edge.toml:26:3:", "leave type out or write bool"),
+            ("edge.toml:27:3:", "did you mean \"table\""),
+        ] {
+            let told = problems
+                .iter()
+                .any(|line| line.starts_with(at) && line.contains(words));
+            assert!(told, "{at} … {words} is not in\n{}", problems.join("\n"));
+        }
+        assert_eq!(problems.len(), 7, "{}", problems.join("\n"));
+    }
+
+    #[test]
+    fn a_sensor_without_an_address_and_a_value_too_long_for_the_device_are_told() {
+        let text = PLANT
+            .replace("unit = 7", "max_regs = 1")
+            .replace("  address = \"hr:5\"\n", "");
+        let (_, problems) = read_all(&text);
+        assert_eq!(problems.len(), 2, "{}", problems.join("\n"));
+        assert!(
+            problems[0].contains("takes 2 registers, but max_regs"),
+            "{}",
+            problems[0]
+        );
+        assert!(
+            problems[1].contains("add for example address = 40001"),
+            "{}",
+            problems[1]
+        );
+    }
+}

@@ -1,0 +1,289 @@
+//! The task of one Modbus TCP port: one connection, the groups of all its devices in turn.
+//! Never ends because a device fails, never lets a dead unit take its neighbours' time.
+
+use super::breaker::{Breaker, ProbeBudget};
+use super::config::{DeviceConfig, PortConfig};
+use super::group::{Asking, Group, Outcome};
+use super::link::{Link, RequestError};
+use super::schedule::{Place, Schedule};
+use crate::drivers::{DeviceReport, DeviceState, PortDriver, Sink};
+use crate::pipeline::{GroupSpec, RawCell, RawPoll};
+use protocol::reading::Cause;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::{Duration, Instant};
+use tokio::sync::watch;
+use tokio::time::sleep_until;
+
+/// A Modbus TCP port that is ready to run.
+#[derive(Debug)]
+pub struct ModbusPort {
+    config: PortConfig,
+}
+
+impl ModbusPort {
+    /// From what `config` read.
+    pub const fn new(config: PortConfig) -> Self {
+        Self { config }
+    }
+}
+
+impl PortDriver for ModbusPort {
+    fn groups(&self) -> Vec<GroupSpec> {
+        let groups = self.config.devices.iter().flat_map(|device| &device.groups);
+        groups.map(|group| group.spec.clone()).collect()
+    }
+
+    fn run(
+        self: Box<Self>,
+        sink: Sink,
+        mut stop: watch::Receiver<bool>,
+    ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let mut worker = Worker::new(&self.config, sink);
+            tokio::select! {
+                () = worker.serve() => {}
+                // The sender being gone means the same: nobody wants readings any more.
+                _ = stop.wait_for(|stop| *stop) => {}
+            }
+        })
+    }
+}
+
+#[derive(Debug)]
+struct Worker {
+    name: String,
+    link: Link,
+    sink: Sink,
+    timeout: Duration,
+    retries: u32,
+    units: BTreeMap<u8, Unit>,
+    devices: Vec<Device>,
+    groups: Vec<Group>,
+    schedule: Schedule,
+    budget: ProbeBudget,
+}
+
+/// What is known of one unit on the port.
+#[derive(Debug)]
+struct Unit {
+    breaker: Breaker,
+    /// Why its last poll brought nothing; `None` when it did.
+    failure: Option<RequestError>,
+}
+
+#[derive(Debug)]
+struct Device {
+    name: String,
+    unit: u8,
+    groups: std::ops::Range<usize>,
+    told: Option<(DeviceState, String)>,
+}
+
+impl Worker {
+    fn new(config: &PortConfig, sink: Sink) -> Self {
+        let mut groups = Vec::new();
+        let mut devices = Vec::new();
+        for device in &config.devices {
+            let first = groups.len();
+            groups.extend(device.groups.iter().map(|group| Group::new(device, group)));
+            devices.push(Device::new(device, first..groups.len()));
+        }
+        let periods = config.devices.iter().flat_map(|device| &device.groups);
+        let periods = periods.map(|group| group.spec.period);
+        Self {
+            name: config.name.clone(),
+            link: Link::new(config.link.clone()),
+            sink,
+            timeout: config.link.timeout,
+            retries: config.retries,
+            units: config
+                .devices
+                .iter()
+                .map(|device| (device.unit, Unit::new(device)))
+                .collect(),
+            devices,
+            groups,
+            schedule: Schedule::new(periods, Instant::now()),
+            budget: ProbeBudget::default(),
+        }
+    }
+
+    async fn serve(&mut self) {
+        while let Some(wake_at) = self.schedule.wake_at() {
+            sleep_until(wake_at.into()).await;
+            let Some(at) = self.schedule.pick(Instant::now(), |at| self.place(at)) else {
+                continue;
+            };
+            self.turn(at).await;
+            self.schedule.done(at, Instant::now());
+        }
+        tracing::warn!(port = %self.name, "no sensors are configured on this port: it is not polled");
+        std::future::pending::<()>().await;
+    }
+
+    fn place(&self, group: usize) -> Place {
+        match self
+            .device_of(group)
+            .and_then(|device| self.units.get(&device.unit))
+        {
+            Some(unit) if unit.breaker.failures() > 0 => Place::Behind {
+                since: unit.breaker.until(),
+            },
+            _ => Place::Normal,
+        }
+    }
+
+    fn device_of(&self, group: usize) -> Option<&Device> {
+        self.devices
+            .iter()
+            .find(|device| device.groups.contains(&group))
+    }
+
+    /// Serves one group that is due: asks, or says at once what it knows.
+    async fn turn(&mut self, at: usize) {
+        let Some(number) = self.device_of(at).map(|device| device.unit) else {
+            return;
+        };
+        let neighbours_live = self.units.iter().any(|(other, unit)| {
+            *other != number && unit.breaker.failures() == 0 && unit.failure.is_none()
+        });
+        let (Some(group), Some(unit)) = (self.groups.get_mut(at), self.units.get_mut(&number))
+        else {
+            return;
+        };
+        let now = Instant::now();
+        let was_open = unit.breaker.is_open();
+        if unit.breaker.blocked(now)
+            || (was_open && neighbours_live && !self.budget.allows(now, self.timeout))
+        {
+            let cause = unit
+                .failure
+                .as_ref()
+                .map_or(Cause::NoAnswer, RequestError::cause);
+            let cells = group.missing(cause);
+            self.hand_on(at, cells);
+            return;
+        }
+        let unit_alive = unit.breaker.failures() == 0;
+        let retries = if unit_alive { self.retries } else { 0 };
+        let outcome = group
+            .poll(Asking {
+                link: &mut self.link,
+                retries,
+                unit_alive,
+            })
+            .await;
+        let Outcome {
+            cells,
+            heard,
+            failure,
+        } = outcome;
+        let after = Instant::now();
+        unit.note(heard, failure, after);
+        if was_open && unit.breaker.is_open() {
+            let cost = after.saturating_duration_since(now);
+            self.budget.spend(after, cost);
+        }
+        self.hand_on(at, cells);
+        self.report(number).await;
+    }
+
+    fn hand_on(&self, group: usize, cells: Vec<RawCell>) {
+        // A full queue is counted by the sink and told by the agent.
+        let time = self.sink.now();
+        self.sink.poll(RawPoll { group, time, cells });
+    }
+
+    /// Tells the state of every device of a unit where it differs from what was told last.
+    async fn report(&mut self, number: u8) {
+        let Some(unit) = self.units.get(&number) else {
+            return;
+        };
+        for device in self
+            .devices
+            .iter_mut()
+            .filter(|device| device.unit == number)
+        {
+            let troubles = self.groups.get(device.groups.clone()).unwrap_or_default();
+            let trouble = || {
+                troubles
+                    .iter()
+                    .filter_map(Group::trouble)
+                    .collect::<Vec<_>>()
+            };
+            let Some(state) = unit.state(trouble, device) else {
+                continue;
+            };
+            if device.told.as_ref() == Some(&state) {
+                continue;
+            }
+            let report = DeviceReport {
+                device: device.name.clone(),
+                time: self.sink.now(),
+                state: state.0,
+                words: state.1.clone(),
+            };
+            device.told = Some(state);
+            self.sink.device(report).await;
+        }
+    }
+}
+
+impl Unit {
+    const fn new(device: &DeviceConfig) -> Self {
+        Self {
+            breaker: Breaker::new(device.unit),
+            failure: None,
+        }
+    }
+
+    fn note(&mut self, heard: bool, failure: Option<RequestError>, now: Instant) {
+        if heard {
+            self.breaker.answered();
+            self.failure = None;
+            return;
+        }
+        // Without a connection nothing is known about the unit; the link has its own back-off.
+        if !matches!(failure, Some(RequestError::NoConnection { .. }) | None) {
+            self.breaker.failed(now);
+        }
+        if failure.is_some() {
+            self.failure = failure;
+        }
+    }
+
+    /// The state to tell; `None` while one failure alone leaves it open.
+    fn state(
+        &self,
+        trouble: impl Fn() -> Vec<String>,
+        device: &Device,
+    ) -> Option<(DeviceState, String)> {
+        let Some(failure) = &self.failure else {
+            let words = trouble();
+            return Some(if words.is_empty() {
+                (DeviceState::Ok, format!("Unit {} answers.", device.unit))
+            } else {
+                (DeviceState::Error, words.join(" "))
+            });
+        };
+        let state = match failure {
+            RequestError::Garbled { .. } | RequestError::WrongLength { .. } => DeviceState::Error,
+            _ => DeviceState::Silent,
+        };
+        let sure = self.breaker.is_open() || matches!(failure, RequestError::NoConnection { .. });
+        sure.then(|| (state, failure.words()))
+    }
+}
+
+impl Device {
+    fn new(device: &DeviceConfig, groups: std::ops::Range<usize>) -> Self {
+        Self {
+            name: device.name.clone(),
+            unit: device.unit,
+            groups,
+            told: None,
+        }
+    }
+}

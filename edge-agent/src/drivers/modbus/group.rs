@@ -1,0 +1,259 @@
+//! One poll of one group: its blocks one after the other, split where a unit refuses. Never
+//! touches another group, never decides whether a unit is dead.
+
+use super::breaker::{FAILURES_MAX, backoff};
+use super::config::{DeviceConfig, GroupConfig};
+use super::decode;
+use super::link::{Link, RequestError};
+use super::plan::{Block, Item, plan};
+use crate::pipeline::RawCell;
+use protocol::reading::Cause;
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+use tokio_modbus::ExceptionCode;
+
+/// After this time a register that was refused is tried once more: a controller that was being
+/// loaded refuses everything for a while.
+const REFUSED_AGAIN: Duration = Duration::from_secs(3_600);
+/// Sensors named in one report; of more, only the number is said.
+const NAMED_MAX: usize = 3;
+
+/// A group with what was learnt about its registers in this run.
+#[derive(Debug)]
+pub(super) struct Group {
+    config: GroupConfig,
+    items: Vec<Item>,
+    unit: u8,
+    blocks: VecDeque<BlockState>,
+}
+
+#[derive(Debug)]
+struct BlockState {
+    block: Block,
+    failures: u32,
+    pause: Option<(Instant, Cause)>,
+    trouble: Option<String>,
+}
+
+/// What one poll brought.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    /// One per sensor.
+    pub(super) cells: Vec<RawCell>,
+    /// Whether the unit answered anything, a refusal included.
+    pub(super) heard: bool,
+    /// What ended the poll early.
+    pub(super) failure: Option<RequestError>,
+}
+
+/// With whom and how patiently a poll is made.
+#[derive(Debug)]
+pub(super) struct Asking<'a> {
+    pub(super) link: &'a mut Link,
+    pub(super) retries: u32,
+    /// Whether the unit has answered since its last failure.
+    pub(super) unit_alive: bool,
+}
+
+impl Group {
+    pub(super) fn new(device: &DeviceConfig, config: &GroupConfig) -> Self {
+        let items: Vec<Item> = config
+            .points
+            .iter()
+            .map(super::config::Point::item)
+            .collect();
+        let blocks = plan(&items, device.limits)
+            .into_iter()
+            .map(BlockState::new)
+            .collect();
+        Self {
+            config: config.clone(),
+            items,
+            unit: device.unit,
+            blocks,
+        }
+    }
+
+    /// A poll in which nothing was asked.
+    pub(super) fn missing(&self, cause: Cause) -> Vec<RawCell> {
+        vec![RawCell::Missing(cause); self.items.len()]
+    }
+
+    /// Asks for every block that is not paused. The first failure of the line or the unit ends
+    /// the poll, so that it costs one time-out and not one per block; the blocks not asked come
+    /// first the next time.
+    pub(super) async fn poll(&mut self, mut asking: Asking<'_>) -> Outcome {
+        let mut out = Outcome {
+            cells: self.missing(Cause::NoAnswer),
+            heard: false,
+            failure: None,
+        };
+        let mut waiting = std::mem::take(&mut self.blocks);
+        let mut done = VecDeque::new();
+        while let Some(mut state) = waiting.pop_front() {
+            if let Some(cause) = state.paused(Instant::now()) {
+                fill(&mut out.cells, &state.block, cause);
+                done.push_back(state);
+                continue;
+            }
+            match asking
+                .link
+                .read(self.unit, &state.block, asking.retries)
+                .await
+            {
+                Ok(words) => {
+                    out.heard = true;
+                    state.healed();
+                    self.decode(&state.block, &words, &mut out.cells);
+                }
+                Err(error) if error.is_refusal() => {
+                    out.heard = true;
+                    if let Some((low, high)) = self.split(&state.block, &error) {
+                        waiting.push_front(high);
+                        waiting.push_front(low);
+                        continue;
+                    }
+                    self.refused(&mut state, &error);
+                    fill(&mut out.cells, &state.block, error.cause());
+                }
+                Err(error) => {
+                    asking.unit_alive |= out.heard;
+                    self.failed(&mut state, &error, asking.unit_alive);
+                    for state in std::iter::once(&state).chain(&waiting) {
+                        fill(&mut out.cells, &state.block, error.cause());
+                    }
+                    out.failure = Some(error);
+                    done.push_back(state);
+                    break;
+                }
+            }
+            done.push_back(state);
+        }
+        waiting.append(&mut done);
+        self.blocks = waiting;
+        out
+    }
+
+    /// What is wrong with single registers, in words; `None` when nothing is.
+    pub(super) fn trouble(&self) -> Option<String> {
+        let troubles = self.blocks.iter().filter_map(|state| state.trouble.clone());
+        let mut words: Vec<String> = troubles.collect();
+        // The order of the blocks changes from poll to poll; the words must not.
+        words.sort_unstable();
+        let more = words.len().saturating_sub(NAMED_MAX);
+        words.truncate(NAMED_MAX);
+        if more > 0 {
+            words.push(format!("The same kind of trouble in {more} more places."));
+        }
+        (!words.is_empty()).then(|| words.join(" "))
+    }
+
+    fn decode(&self, block: &Block, words: &[u16], cells: &mut [RawCell]) {
+        for at in &block.items {
+            let (Some(point), Some(item)) = (self.config.points.get(*at), self.items.get(*at))
+            else {
+                continue;
+            };
+            let from = usize::from(item.address.offset.saturating_sub(block.start));
+            let part = words.get(from..).unwrap_or_default();
+            if let Some(cell) = cells.get_mut(*at) {
+                *cell = decode::cell(part, point.kind, point.order, &point.nan);
+            }
+        }
+    }
+
+    /// The halves of a block that was refused for its address or its length.
+    fn split(&self, block: &Block, error: &RequestError) -> Option<(BlockState, BlockState)> {
+        let RequestError::Exception {
+            code: ExceptionCode::IllegalDataAddress | ExceptionCode::IllegalDataValue,
+            ..
+        } = error
+        else {
+            return None;
+        };
+        let (low, high) = block.halves(&self.items)?;
+        Some((BlockState::new(low), BlockState::new(high)))
+    }
+
+    fn refused(&self, state: &mut BlockState, error: &RequestError) {
+        state.trouble = Some(format!(
+            "{}: {error}; {}. The other sensors are still read.",
+            self.names(&state.block),
+            error.remedy()
+        ));
+        if error.cause() == Cause::NoSuchAddress {
+            state.pause = Some((Instant::now() + REFUSED_AGAIN, Cause::NoSuchAddress));
+        }
+    }
+
+    /// A block that fails while the rest of the unit answers is tried less and less often.
+    fn failed(&self, state: &mut BlockState, error: &RequestError, unit_alive: bool) {
+        if matches!(error, RequestError::NoConnection { .. }) {
+            return;
+        }
+        state.failures = state.failures.saturating_add(1);
+        if let Some(attempt) = state.failures.checked_sub(FAILURES_MAX)
+            && unit_alive
+        {
+            let until = Instant::now() + backoff(attempt, self.unit);
+            state.pause = Some((until, error.cause()));
+            state.trouble = Some(format!(
+                "{}: {error}, though unit {} answers otherwise; check the address in the \
+                 device's manual. The other sensors are still read.",
+                self.names(&state.block),
+                self.unit
+            ));
+        }
+    }
+
+    /// The sensors of a block with their addresses.
+    fn names(&self, block: &Block) -> String {
+        let name = |at: &usize| {
+            let sensor = self.config.spec.sensors.get(*at)?;
+            let point = self.config.points.get(*at)?;
+            Some(format!("\"{}\" at {}", sensor.name, point.address))
+        };
+        let mut names: Vec<String> = block
+            .items
+            .iter()
+            .filter_map(name)
+            .take(NAMED_MAX)
+            .collect();
+        let more = block.items.len().saturating_sub(names.len());
+        if more > 0 {
+            names.push(format!("{more} more"));
+        }
+        format!("Sensor {}", names.join(", "))
+    }
+}
+
+impl BlockState {
+    const fn new(block: Block) -> Self {
+        Self {
+            block,
+            failures: 0,
+            pause: None,
+            trouble: None,
+        }
+    }
+
+    fn healed(&mut self) {
+        self.failures = 0;
+        self.pause = None;
+        self.trouble = None;
+    }
+
+    fn paused(&self, now: Instant) -> Option<Cause> {
+        self.pause
+            .filter(|(until, _)| now < *until)
+            .map(|(_, cause)| cause)
+    }
+}
+
+fn fill(cells: &mut [RawCell], block: &Block, cause: Cause) {
+    for at in &block.items {
+        if let Some(cell) = cells.get_mut(*at) {
+            *cell = RawCell::Missing(cause);
+        }
+    }
+}
