@@ -13,6 +13,7 @@ pub mod ranges;
 pub mod reading;
 pub mod record;
 pub mod series;
+pub mod sync;
 pub mod time;
 pub mod unit;
 pub mod view;

@@ -123,8 +123,8 @@ fn from_wire(wire: v1::EventV1) -> Result<Event, WireError> {
     })
 }
 
-/// Where an origin stands in a stored event, for stores that keep it in a column of its own.
-pub(crate) const fn clock_code(clock: ClockState) -> u8 {
+/// The number of a clock state on the wire.
+pub const fn clock_code(clock: ClockState) -> u8 {
     match clock {
         ClockState::Synchronised => 0,
         ClockState::Holdover => 1,

@@ -5,7 +5,8 @@ mod events;
 mod frame;
 pub mod v1;
 
-pub use events::{decode_event, encode_event};
+pub(crate) use events::clock_from;
+pub use events::{clock_code, decode_event, encode_event};
 pub use frame::{Frame, FrameReader};
 
 use crate::catalog::Catalog;

@@ -1,0 +1,168 @@
+//! The two ends of a connection as values: `EdgeSession` and `HubSession` (PROTOCOL §6).
+//! In quinn-proto's vocabulary: `handle_*(…, now)` takes what happened, `poll_*` gives what is to
+//! be done. Never waits, never stores, never sends by itself. What is stored is the only truth:
+//! a fact is sent after it is durable and forgotten only after the other side's commit.
+
+mod edge;
+mod hub;
+mod stream;
+#[cfg(test)]
+#[expect(clippy::as_conversions, reason = "small numbers of a test")]
+mod tests;
+
+pub use edge::{EdgeAction, EdgeSession, EdgeStart, Fetch, FetchRange, Fetched};
+pub use hub::{Commit, HelloAnswer, HelloInfo, HubAction, HubSession};
+
+use crate::wire::WireError;
+use thiserror::Error;
+
+/// The protocol number of this build.
+pub const PROTOCOL: u16 = 1;
+/// TLS application protocol of a synchronising connection.
+pub const ALPN_SYNC: &[u8] = b"cfe-sync/1";
+/// TLS application protocol of enrolment.
+pub const ALPN_ENROL: &[u8] = b"cfe-enrol/1";
+
+/// One QUIC stream with its own priority and window (PROTOCOL §6.1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Lane {
+    /// Hello, acknowledgements, refusals.
+    Control,
+    /// Alerts and record events, both ways.
+    Events,
+    /// Reference data, down.
+    Reference,
+    /// Newest readings.
+    Live,
+    /// Older readings, oldest first.
+    Backlog,
+}
+
+impl Lane {
+    /// All lanes by number.
+    pub const ALL: [Self; 5] = [
+        Self::Control,
+        Self::Events,
+        Self::Reference,
+        Self::Live,
+        Self::Backlog,
+    ];
+
+    /// The number: first byte on the lane's stream.
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Control => 0,
+            Self::Events => 1,
+            Self::Reference => 2,
+            Self::Live => 3,
+            Self::Backlog => 4,
+        }
+    }
+
+    /// From the number.
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|lane| lane.number() == number)
+    }
+
+    /// Higher goes first when the link is short.
+    pub const fn priority(self) -> i32 {
+        match self {
+            Self::Control => 40,
+            Self::Events => 30,
+            Self::Reference => 20,
+            Self::Live => 10,
+            Self::Backlog => 0,
+        }
+    }
+}
+
+/// Why one end turns the other away. On the wire: append only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// The certificate is of another gateway than the hello says.
+    WrongGateway,
+    /// The certificate was withdrawn.
+    Revoked,
+    /// No protocol number in common.
+    Protocol,
+    /// The hub has too much to do; come again.
+    Busy,
+    /// The claim token is unknown, used or too old.
+    Claim,
+    /// The hub holds more than the box: the box's store is an older copy.
+    StoreRewound,
+    /// The other side broke the protocol.
+    Violation,
+}
+
+impl Refusal {
+    const ALL: [Self; 7] = [
+        Self::WrongGateway,
+        Self::Revoked,
+        Self::Protocol,
+        Self::Busy,
+        Self::Claim,
+        Self::StoreRewound,
+        Self::Violation,
+    ];
+
+    /// The number on the wire.
+    pub const fn code(self) -> u16 {
+        match self {
+            Self::WrongGateway => 1,
+            Self::Revoked => 2,
+            Self::Protocol => 3,
+            Self::Busy => 4,
+            Self::Claim => 5,
+            Self::StoreRewound => 6,
+            Self::Violation => 7,
+        }
+    }
+
+    /// From the number on the wire.
+    pub fn from_code(code: u16) -> Option<Self> {
+        Self::ALL.into_iter().find(|refusal| refusal.code() == code)
+    }
+}
+
+/// Why a session cannot go on. The connection is closed; nothing durable is touched.
+#[derive(Debug, Error, PartialEq, Eq)]
+pub enum SessionError {
+    /// Bytes that are no message.
+    #[error("reading a message")]
+    Wire(#[from] WireError),
+    /// A message where it does not belong.
+    #[error("{what} does not belong on lane {lane} at this point")]
+    Unexpected {
+        /// Which message.
+        what: &'static str,
+        /// On which lane.
+        lane: u8,
+    },
+    /// Numbers that do not follow each other.
+    #[error("events begin at {got}, {expected} was next")]
+    Hole {
+        /// What was next.
+        expected: u64,
+        /// What came.
+        got: u64,
+    },
+    /// The other side said why it does not go on.
+    #[error("the other side refused: {words}")]
+    Refused {
+        /// Why.
+        refusal: Option<Refusal>,
+        /// In words.
+        words: String,
+        /// When to come again.
+        retry_after_s: Option<u32>,
+    },
+    /// No answer for too long.
+    #[error("no {what} for {seconds} s")]
+    Silent {
+        /// What was awaited.
+        what: &'static str,
+        /// For how long.
+        seconds: u64,
+    },
+}
