@@ -502,7 +502,7 @@ fn a_live_block_is_short() {
     assert!(ten.len() <= 200 * 3 / 2 + 40, "{} bytes", ten.len());
 }
 
-/// Polls with one column of each sort, for the golden blocks. Only whole-number arithmetic.
+/// Polls with a column for every codec, for the golden blocks. Only whole-number arithmetic.
 fn golden_polls(count: i64) -> Vec<Poll> {
     let poll = |i: i64| {
         let wave = i * 37 % 23;
@@ -512,6 +512,8 @@ fn golden_polls(count: i64) -> Vec<Poll> {
             int(8_000_000 + i * 41 + wave),
             float((213 + wave) as f64 / 10.0),
             float(f64::from((wave as f32) / 7.0)),
+            float(f64::from((213 + wave) as f32 / 10.0)),
+            int(i * i * 40),
             if i % 9 == 4 {
                 Cell::Missing(Cause::NoAnswer)
             } else {
