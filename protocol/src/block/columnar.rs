@@ -1,4 +1,4 @@
-//! The columnar layout: many polls, one section per column, so that one column decodes alone.
+//! The columnar layout (PROTOCOL §3.3): many polls, one section per column, so that one column decodes alone.
 //! Never decodes a section that was not asked for.
 
 use super::bytes::{Reader, put_runs, put_varint};

@@ -1,4 +1,4 @@
-//! The codecs of a column of integers; the shortest is taken.
+//! The codecs of a column of integers (PROTOCOL §3.4); the shortest is taken.
 //! Never fails on a value: all arithmetic wraps, so every `i64` comes back.
 
 use super::bytes::{Reader, put_varint, put_zigzag};

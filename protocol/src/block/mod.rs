@@ -2,7 +2,7 @@
 //! at the hub, from a single live poll to a sealed column store of up to `BLOCK_POLLS_MAX` polls.
 //! Never knows what a column means: sensors, scales and units stand in the group's schema.
 //!
-//! The bytes are described in PROTOCOL.md, section 3. Decoding never panics and allocates at most
+//! The bytes are described in PROTOCOL §3. Decoding never panics and allocates at most
 //! `BLOCK_CELLS_MAX` cells (about 6.5 MB), whatever the bytes are.
 
 mod bits;
@@ -194,7 +194,7 @@ pub fn encode(stream: StreamId, first_seq: u64, polls: &[Poll]) -> Result<Vec<u8
     Ok(encoded)
 }
 
-/// Reads what a block holds, in constant time. Checks the header against the limits, not the
+/// Reads what a block holds, without its body. Checks the header against the limits, not the
 /// checksum and not the cells.
 pub fn header(bytes: &[u8]) -> Result<BlockHeader, BlockError> {
     let (header, _, _) = read_header(bytes)?;

@@ -1,4 +1,4 @@
-//! The small layout: a few polls, as written at every commit, with nothing but varints.
+//! The small layout (PROTOCOL §3.2): a few polls, as written at every commit, with nothing but varints.
 //! Never keeps statistics or offsets: it is decoded whole.
 
 use super::bytes::{Previous, Reader, put_runs, put_zigzag};
