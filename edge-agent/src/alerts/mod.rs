@@ -1,0 +1,202 @@
+//! The box's side of an alert's life (ISA-18.2, basic states): from findings to the events
+//! `Raised`, `Peaked` and `Cleared`. Pure: ids come in as arguments, times are those of the
+//! findings. Never acknowledges: people do, and the fold in `protocol::alert` shows the state.
+//!
+//! One alert is one abnormal episode of one rule, so a rule has at most one that is not cleared.
+//! When a value becomes abnormal again after it cleared, that is a new alert with a new id, even
+//! if nobody acknowledged the old one: each episode keeps its own times and peak, and both wait
+//! to be seen. A rule that chatters is calmed by its deadband and delays, and its alerts join one
+//! work order.
+
+use crate::analysis::{Change, Finding};
+use crate::config::RuleConfig;
+use protocol::alert::Alert;
+use protocol::event::{AlertEvent, AlertRaised, Direction};
+use protocol::id::AlertId;
+use protocol::time::Timestamp;
+use std::collections::BTreeMap;
+
+/// A new peak is told at most this often per alert, in the time of the readings; the last one is
+/// told when the alert clears. A value that climbs for an hour would else be thousands of events.
+pub const PEAK_PERIOD_US: i64 = 60_000_000;
+
+/// The alerts of this box that are not cleared. Bounded: at most one per rule.
+#[derive(Clone, Debug, Default)]
+pub struct AlertBook {
+    rules: BTreeMap<String, RuleConfig>,
+    open: BTreeMap<String, Open>,
+    /// Alerts that no rule stands behind, until `retire` ends them.
+    orphans: Vec<(String, AlertId)>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Open {
+    alert: AlertId,
+    direction: Direction,
+    told_peak: f64,
+    told_at: Timestamp,
+}
+
+/// One event to be written.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertStep {
+    /// The alert.
+    pub alert: AlertId,
+    /// Name of the rule: who acts.
+    pub rule: String,
+    /// Time of the reading behind it.
+    pub time: Timestamp,
+    /// What happened.
+    pub event: AlertEvent,
+}
+
+impl AlertBook {
+    /// For the rules as configured, with no alert open.
+    pub fn new(rules: &[RuleConfig]) -> Self {
+        let rules = rules.iter().map(|rule| (rule.name.clone(), rule.clone()));
+        Self {
+            rules: rules.collect(),
+            open: BTreeMap::new(),
+            orphans: Vec::new(),
+        }
+    }
+
+    /// Takes up an alert of this box as its events tell it; a cleared one is passed over. To be
+    /// called for all of them when the agent starts, then `retire`.
+    pub fn take_up(&mut self, alert: &Alert) {
+        if alert.cleared.is_some() {
+            return;
+        }
+        let name = alert.raised.rule.clone();
+        let rule = self.rules.get(&name);
+        if rule.is_none_or(|rule| rule.sensor != alert.raised.sensor_path) {
+            self.orphans.push((name, alert.id));
+            return;
+        }
+        let open = Open {
+            alert: alert.id,
+            direction: alert.raised.direction,
+            told_peak: alert.peak,
+            told_at: alert.raised_at,
+        };
+        if let Some(twin) = self.open.insert(name.clone(), open) {
+            self.orphans.push((name, twin.alert));
+        }
+    }
+
+    /// Ends the alerts taken up whose rule is no longer configured for their sensor, or has
+    /// another one open: nothing measures them, so nothing else would ever clear them.
+    pub fn retire(&mut self, now: Timestamp) -> Vec<AlertStep> {
+        let step = |(rule, alert)| AlertStep {
+            alert,
+            rule,
+            time: now,
+            event: AlertEvent::Cleared { value: None },
+        };
+        self.orphans.drain(..).map(step).collect()
+    }
+
+    /// What a finding means for the alerts. `new_id` is used when it raises one. The events are
+    /// to be written in this order, in one transaction with what the detectors remember.
+    ///
+    /// A finding that does not fit (raised though open, cleared though not) changes nothing but
+    /// the peak: told twice is told once.
+    pub fn apply(&mut self, finding: &Finding, new_id: AlertId) -> Vec<AlertStep> {
+        let told = match finding.change {
+            Change::Raised { peak, .. } if self.open.contains_key(&*finding.rule) => {
+                self.peaked(finding, peak)
+            }
+            Change::Raised { peak, .. } => self.raised(finding, peak, new_id),
+            Change::Peaked { value } => self.peaked(finding, value),
+            Change::Cleared { value, peak } => self.cleared(finding, value, peak),
+        };
+        let Some((alert, events)) = told else {
+            return Vec::new();
+        };
+        let step = |event| AlertStep {
+            alert,
+            rule: finding.rule.to_string(),
+            time: finding.time,
+            event,
+        };
+        events.into_iter().map(step).collect()
+    }
+
+    /// The alert of a rule that is not cleared.
+    pub fn open_alert(&self, rule: &str) -> Option<AlertId> {
+        self.open.get(rule).map(|open| open.alert)
+    }
+
+    fn raised(&mut self, finding: &Finding, peak: f64, id: AlertId) -> Option<Told> {
+        let Change::Raised {
+            direction,
+            limit,
+            value,
+            since,
+            ..
+        } = finding.change
+        else {
+            return None;
+        };
+        let rule = self.rules.get(&*finding.rule)?;
+        let raised = AlertRaised {
+            rule: rule.name.clone(),
+            sensor: finding.sensor,
+            sensor_path: rule.sensor.clone(),
+            asset: rule.asset.clone(),
+            title: rule.title.clone(),
+            severity: rule.severity,
+            direction,
+            limit,
+            value,
+            unit: rule.unit.code().to_owned(),
+            since,
+        };
+        let mut events = vec![AlertEvent::Raised(raised)];
+        if is_further(direction, peak, value) {
+            events.push(AlertEvent::Peaked { value: peak });
+        }
+        let open = Open {
+            alert: id,
+            direction,
+            told_peak: peak,
+            told_at: finding.time,
+        };
+        self.open.insert(rule.name.clone(), open);
+        Some((id, events))
+    }
+
+    fn peaked(&mut self, finding: &Finding, value: f64) -> Option<Told> {
+        let open = self.open.get_mut(&*finding.rule)?;
+        let waited_us = finding.time.micros_since(open.told_at);
+        let too_soon = (0..PEAK_PERIOD_US).contains(&waited_us);
+        if too_soon || !is_further(open.direction, value, open.told_peak) {
+            return None;
+        }
+        open.told_peak = value;
+        open.told_at = finding.time;
+        Some((open.alert, vec![AlertEvent::Peaked { value }]))
+    }
+
+    fn cleared(&mut self, finding: &Finding, value: f64, peak: f64) -> Option<Told> {
+        let open = self.open.remove(&*finding.rule)?;
+        let mut events = Vec::new();
+        if is_further(open.direction, peak, open.told_peak) {
+            events.push(AlertEvent::Peaked { value: peak });
+        }
+        events.push(AlertEvent::Cleared { value: Some(value) });
+        Some((open.alert, events))
+    }
+}
+
+type Told = (AlertId, Vec<AlertEvent>);
+
+fn is_further(direction: Direction, value: f64, than: f64) -> bool {
+    match direction {
+        Direction::High => value > than,
+        Direction::Low => value < than,
+    }
+}
+
+#[cfg(test)]
+mod tests;
