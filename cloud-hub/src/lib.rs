@@ -1,3 +1,1 @@
-//! The hub, as rooms.
-
-pub mod ca;
+//! The hub.

@@ -1,6 +1,8 @@
 //! The agent on the box, as rooms. `ARCHITECTURE.md` has the table of which room may use which.
 
+pub mod alerts;
 pub mod analysis;
 pub mod config;
 pub mod drivers;
 pub mod pipeline;
+pub mod work_orders;

@@ -1,0 +1,244 @@
+//! When an alert opens a work order, joins one that is there, or leaves it be. Pure: ids, numbers,
+//! readings and the orders that are there come in; event bodies go out. Never closes an order.
+//!
+//! One failure of one machine is one order: its key is `asset|failure mode`. While an order with
+//! the key needs somebody, a new alert joins it. For a day after it was done, closed or cancelled
+//! no new one is opened, unless the alert is more severe than those before: the old order only
+//! gets a line that the alarm came again, and the alert itself is told to people as ever.
+
+mod snapshot;
+
+pub use snapshot::{beside, snapshot};
+
+use crate::config::{RuleConfig, WorkOrderConfig};
+use protocol::event::{
+    AlertRaised, Direction, FieldValue, Severity, Snapshot, WorkOrderCreated, WorkOrderEvent,
+};
+use protocol::id::{AlertId, WorkOrderId};
+use protocol::time::Timestamp;
+use protocol::unit::Unit;
+use protocol::work_order::WorkOrder;
+use std::collections::BTreeMap;
+
+/// How long after its end an order keeps a new one with the same key from being opened.
+pub const COOL_DOWN_US: i64 = 24 * 3_600 * 1_000_000;
+
+/// Which rules open orders, and what is in them. At most one entry per rule.
+#[derive(Clone, Debug, Default)]
+pub struct Policy {
+    orders: BTreeMap<String, WorkOrderConfig>,
+}
+
+/// An order that is there, as far as the policy needs it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    /// Identity.
+    pub id: WorkOrderId,
+    /// Its key.
+    pub dedupe_key: String,
+    /// When it was done, closed or cancelled; `None` while it needs somebody.
+    pub ended_at: Option<Timestamp>,
+    /// The most severe of its alerts.
+    pub severity: Severity,
+    /// Its priority, 1 (most urgent) to 5.
+    pub priority: u8,
+}
+
+/// An alert that was raised just now.
+#[derive(Clone, Copy, Debug)]
+pub struct Alarm<'a> {
+    /// Its id.
+    pub id: AlertId,
+    /// How it began.
+    pub raised: &'a AlertRaised,
+    /// The box's clock.
+    pub now: Timestamp,
+}
+
+/// What may be needed to open an order.
+#[derive(Clone, Debug)]
+pub struct NewOrder<'a> {
+    /// Its id, should one be opened.
+    pub id: WorkOrderId,
+    /// Code of this gateway, in front of every number.
+    pub gateway_code: &'a str,
+    /// One more than the highest count of an order made on this box.
+    pub counter: u32,
+    /// Readings before the alarm, of its sensor and of others that help.
+    pub snapshots: Vec<Snapshot>,
+}
+
+/// What is to be done about an alert.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Decision {
+    /// The rule opens no orders.
+    Nothing,
+    /// A new order: these events. Its number is used up.
+    Opened(WorkOrderId, Vec<WorkOrderEvent>),
+    /// Events for an order that is there.
+    Joined(WorkOrderId, Vec<WorkOrderEvent>),
+    /// An order with the key ended less than `COOL_DOWN_US` ago: a line for it, and no new one.
+    CoolingDown(WorkOrderId, Vec<WorkOrderEvent>),
+}
+
+impl Policy {
+    /// From the rules as configured.
+    pub fn new(rules: &[RuleConfig]) -> Self {
+        let orders = rules
+            .iter()
+            .filter_map(|rule| Some((rule.name.clone(), rule.work_order.clone()?)));
+        Self {
+            orders: orders.collect(),
+        }
+    }
+
+    /// The key of the order that an alert asks for; `None` when its rule opens no orders. Who
+    /// asks `decide` has to pass at least the orders with this key.
+    pub fn dedupe_key(&self, raised: &AlertRaised) -> Option<String> {
+        let order = self.orders.get(&raised.rule)?;
+        let place = raised.asset.as_ref().unwrap_or(&raised.sensor_path);
+        Some(format!("{place}|{}", order.failure_mode))
+    }
+
+    /// How long before and after its alarm the readings of an order are kept.
+    pub fn window(&self, rule: &str) -> Option<(std::time::Duration, std::time::Duration)> {
+        let order = self.orders.get(rule)?;
+        Some((order.before, order.after))
+    }
+
+    /// What to do about an alert.
+    pub fn decide(&self, alarm: Alarm<'_>, standing: &[Standing], new: NewOrder<'_>) -> Decision {
+        let raised = alarm.raised;
+        let (Some(order), Some(key)) = (self.orders.get(&raised.rule), self.dedupe_key(raised))
+        else {
+            return Decision::Nothing;
+        };
+        let same = || standing.iter().filter(|other| other.dedupe_key == key);
+        // Two may be open when two boxes opened one each: the older id is the one that survives.
+        let open = same()
+            .filter(|other| other.ended_at.is_none())
+            .min_by_key(|other| other.id);
+        if let Some(open) = open {
+            return Decision::Joined(open.id, join(open, alarm, order));
+        }
+        let last = same().max_by_key(|other| other.ended_at);
+        if let Some(last) = last
+            && raised.severity <= last.severity
+            && last
+                .ended_at
+                .is_some_and(|ended| is_recent(ended, alarm.now))
+        {
+            let occurred = vec![WorkOrderEvent::AlarmOccurred { alert: alarm.id }];
+            return Decision::CoolingDown(last.id, occurred);
+        }
+        let id = new.id;
+        Decision::Opened(id, open_order(order, alarm, key, new))
+    }
+}
+
+impl Standing {
+    /// An order as its events tell it; `None` when no alarm can join it, for it has no key.
+    /// `severity` tells how severe an alert of it was.
+    pub fn of(order: &WorkOrder, severity: impl Fn(AlertId) -> Option<Severity>) -> Option<Self> {
+        let ended_at = if order.state.is_open() {
+            None
+        } else {
+            let ends = [
+                "done",
+                "closed",
+                "cancelled",
+                "rejected",
+                "marked_duplicate",
+            ];
+            let mut lines = order.history.iter().rev();
+            let end = lines.find(|line| line.applied && ends.contains(&line.what));
+            Some(end.map_or(order.created.0, |line| line.at))
+        };
+        let alerts = order.alerts.iter().copied();
+        Some(Self {
+            id: order.id,
+            dedupe_key: order.dedupe_key.clone()?,
+            ended_at,
+            severity: alerts.filter_map(severity).max().unwrap_or(Severity::Low),
+            priority: order.priority.value,
+        })
+    }
+}
+
+/// The number of an order for people: the gateway's code and a count, `B2-0417`.
+pub fn number(gateway_code: &str, counter: u32) -> String {
+    format!("{gateway_code}-{counter:04}")
+}
+
+/// What an order is told when its alarm clears. To be written to each order that has the alert.
+pub const fn cleared(alert: AlertId) -> WorkOrderEvent {
+    WorkOrderEvent::AlarmCleared { alert }
+}
+
+/// The alarm joins; an order that was less urgent than its new alarm becomes as urgent, unless
+/// the alarm is no more severe than those before: then a person may have chosen the priority.
+fn join(open: &Standing, alarm: Alarm<'_>, order: &WorkOrderConfig) -> Vec<WorkOrderEvent> {
+    let mut events = vec![WorkOrderEvent::AlarmOccurred { alert: alarm.id }];
+    if alarm.raised.severity > open.severity && order.priority < open.priority {
+        events.push(WorkOrderEvent::FieldSet(FieldValue::Priority(
+            order.priority,
+        )));
+    }
+    events
+}
+
+fn open_order(
+    order: &WorkOrderConfig,
+    alarm: Alarm<'_>,
+    dedupe_key: String,
+    new: NewOrder<'_>,
+) -> Vec<WorkOrderEvent> {
+    let raised = alarm.raised;
+    let unit = Unit::parse(&raised.unit);
+    let unit = if unit.symbol().is_empty() {
+        String::new()
+    } else {
+        format!(" {unit}")
+    };
+    let side = match raised.direction {
+        Direction::High => "above",
+        Direction::Low => "below",
+    };
+    let (value, limit) = (show(raised.value), show(raised.limit));
+    let description = format!(
+        "{} is at {value}{unit}, {side} its limit of {limit}{unit} (rule \"{}\").",
+        raised.sensor_path, raised.rule
+    );
+    let created = WorkOrderCreated {
+        number: number(new.gateway_code, new.counter),
+        title: order.title.clone(),
+        description,
+        work_type: order.work_type,
+        priority: order.priority,
+        asset: raised.asset.clone(),
+        alert: Some(alarm.id),
+        dedupe_key: Some(dedupe_key),
+        requested: false,
+    };
+    let mut events = vec![WorkOrderEvent::Created(created)];
+    events.extend(new.snapshots.into_iter().map(WorkOrderEvent::SnapshotAdded));
+    events
+}
+
+/// At most three decimals, for a scaled register is rarely a round float; tiny ones as they are.
+fn show(value: f64) -> String {
+    if value != 0.0 && value.abs() < 0.001 {
+        return value.to_string();
+    }
+    let text = format!("{value:.3}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+}
+
+/// Whether less than the cool-down lies between; a clock that was wrong at either end does not
+/// keep orders from being opened for years.
+const fn is_recent(ended: Timestamp, now: Timestamp) -> bool {
+    now.micros_since(ended).unsigned_abs() < COOL_DOWN_US.unsigned_abs()
+}
+
+#[cfg(test)]
+mod tests;
