@@ -1,7 +1,8 @@
 //! A Modbus port as configured: devices, their groups of sensors, how each is read.
 //! Never connects to anything.
 
-use super::address::{Address, DataType, Order, Table};
+use super::address::{Address, Table};
+use super::data_type::{DataType, Order};
 use super::link::{LinkSettings, endpoint};
 use super::plan::{Item, Limits};
 use crate::config::{self as file, Section};

@@ -1,6 +1,6 @@
 //! Registers to raw values, by type and byte order. Pure. Never scales: that is the pipeline's.
 
-use super::address::{DataType, Order};
+use super::data_type::{DataType, Order};
 use crate::pipeline::RawCell;
 use protocol::reading::{Cause, Raw};
 

@@ -5,6 +5,7 @@
 use super::address::Table;
 use super::breaker::{Breaker, backoff};
 use super::plan::Block;
+use super::tap::{Received, Tap};
 use protocol::reading::Cause;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
@@ -42,7 +43,10 @@ pub(super) struct Link {
     last_answer: Option<Instant>,
 }
 
-struct Connection(Context);
+struct Connection {
+    context: Context,
+    received: Received,
+}
 
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -98,15 +102,30 @@ impl Link {
         if let Some(last) = self.last_answer {
             sleep_until((last + self.settings.request_gap).into()).await;
         }
-        connection.0.set_slave(Slave(unit));
-        let answer = timeout(self.settings.timeout, connection.0.call(request(block))).await;
+        connection.context.set_slave(Slave(unit));
+        connection.received.reset();
+        let answer = timeout(
+            self.settings.timeout,
+            connection.context.call(request(block)),
+        )
+        .await;
         self.last_answer = Some(Instant::now());
         let endpoint = self.settings.endpoint.clone();
         match answer {
-            Err(_) => Err(RequestError::Timeout {
-                unit,
-                endpoint,
-                timeout: self.settings.timeout,
+            Err(_) => Err(match connection.received.bytes() {
+                0 => RequestError::Timeout {
+                    unit,
+                    endpoint,
+                    timeout: self.settings.timeout,
+                },
+                bytes => {
+                    let reason = format!("{bytes} bytes that are no whole Modbus TCP answer");
+                    RequestError::Garbled {
+                        unit,
+                        endpoint,
+                        reason,
+                    }
+                }
             }),
             Ok(Err(error)) => Err(RequestError::from_transport(unit, endpoint, error)),
             Ok(Ok(Err(code))) => {
@@ -149,7 +168,11 @@ impl Link {
             Ok(stream) => {
                 self.refused = None;
                 self.breaker.answered();
-                Ok(Connection(tcp::attach(stream)))
+                let (stream, received) = Tap::new(stream);
+                Ok(Connection {
+                    context: tcp::attach(stream),
+                    received,
+                })
             }
             Err(error) => {
                 let now = Instant::now();

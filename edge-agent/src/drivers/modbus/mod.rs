@@ -4,6 +4,7 @@
 pub mod address;
 mod breaker;
 pub mod config;
+pub mod data_type;
 pub mod decode;
 pub mod driver;
 mod group;
@@ -11,3 +12,7 @@ pub mod link;
 pub mod plan;
 pub mod read;
 mod schedule;
+mod tap;
+
+#[cfg(test)]
+mod tests;

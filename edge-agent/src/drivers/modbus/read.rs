@@ -1,7 +1,8 @@
 //! One reading by hand: `edge-agent read tcp://HOST:PORT --unit 1 40001:f32:CDAB`. Shows a value
 //! in all four byte orders side by side, so that the right one is seen. Never keeps a connection.
 
-use super::address::{AddressError, DataType, Order, PointSpec};
+use super::address::{AddressError, PointSpec};
+use super::data_type::{DataType, Order};
 use super::decode::decode;
 use super::link::{Link, LinkSettings, RequestError, endpoint};
 use super::plan::{Item, plan};
