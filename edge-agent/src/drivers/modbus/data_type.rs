@@ -1,7 +1,7 @@
 //! What the registers at an address mean: type and byte order, as people write them (`f32`,
 //! `CDAB`). Never reads a device; `decode` turns registers into values.
 
-use super::address::{Address, AddressError};
+use super::address::{Address, AddressError, Table};
 use protocol::reading::RawKind;
 use serde::Serialize;
 use std::fmt;
