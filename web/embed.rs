@@ -1,7 +1,13 @@
 //! Build script of both programs: embeds the built pages of `web/dist/<entry>` into the binary.
 //! Never runs Node: when the pages are not built, an empty list is embedded and the program says how.
 
-use std::{env, fmt::Write as _, fs, path::Path};
+#![expect(
+    clippy::print_stdout,
+    clippy::expect_used,
+    reason = "a build script talks to cargo on its standard output and may stop the build"
+)]
+
+use std::{env, fs, path::Path};
 
 fn main() {
     let entry = if env::var("CARGO_PKG_NAME").as_deref() == Ok("edge-agent") {
@@ -16,12 +22,11 @@ fn main() {
     let mut files = Vec::new();
     collect(&folder, &folder, &mut files);
     files.sort();
-    let mut code = String::from("&[\n");
-    for (name, path) in &files {
-        // Writing to a String does not fail.
-        let _ = writeln!(code, "    ({name:?}, include_bytes!({path:?}).as_slice()),");
-    }
-    code.push(']');
+    let lines: Vec<String> = files
+        .iter()
+        .map(|(name, path)| format!("({name:?}, include_bytes!({path:?}).as_slice()),"))
+        .collect();
+    let code = format!("&[{}]", lines.join("\n"));
     let out = env::var("OUT_DIR").unwrap_or_default();
     fs::write(Path::new(&out).join("pages.rs"), code).expect("the build folder takes a file");
 }

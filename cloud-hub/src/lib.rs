@@ -1,1 +1,3 @@
-//! The hub.
+//! The hub, as rooms.
+
+pub mod ca;

@@ -6,6 +6,7 @@
 pub mod alert;
 pub mod block;
 pub mod catalog;
+pub mod claim;
 pub mod event;
 pub mod id;
 pub mod limits;

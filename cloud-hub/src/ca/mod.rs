@@ -1,0 +1,288 @@
+//! The hub's certificate authority: makes it at first start, signs what a gateway asks for after
+//! its claim, and says which gateway a certificate names. Never sees a gateway's key.
+
+mod names;
+
+pub use names::{CertificateOwner, owner_of};
+
+use protocol::claim::Claim;
+use protocol::id::GatewayId;
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use rustls_pki_types::{
+    CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, pem::PemObject as _,
+};
+use std::fs;
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+use time::{Duration, OffsetDateTime};
+
+/// The name in the hub's own certificate: gateways ask for it whatever address they dial.
+pub const SERVER_NAME: &str = "cloud-hub";
+/// How long a gateway's certificate is valid.
+const GATEWAY_DAYS: i64 = 365;
+/// How long the authority is valid.
+const AUTHORITY_DAYS: i64 = 20 * 365;
+
+/// What went wrong with certificates.
+#[derive(Debug, Error)]
+pub enum CaError {
+    /// A file of the authority could not be read or written.
+    #[error("{action} {path}")]
+    File {
+        /// What was being done.
+        action: &'static str,
+        /// To which file.
+        path: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// A key or certificate could not be made or read.
+    #[error("{action}")]
+    Certificate {
+        /// What was being done.
+        action: &'static str,
+        /// Why not.
+        #[source]
+        source: rcgen::Error,
+    },
+    /// A stored file is not what it should be.
+    #[error(
+        "{path} does not hold a key or certificate; restore it from the backup of the data folder"
+    )]
+    Damaged {
+        /// Which file.
+        path: String,
+    },
+    /// A certificate does not name a gateway of this hub.
+    #[error("the certificate does not name a gateway of this hub")]
+    NoGateway,
+    /// The system gives no random bytes.
+    #[error("the system gives no random bytes")]
+    Random,
+}
+
+/// A certificate that was just signed.
+#[derive(Debug)]
+pub struct Issued {
+    /// The certificate (DER).
+    pub certificate: Vec<u8>,
+    /// Its serial number, big-endian.
+    pub serial: Vec<u8>,
+    /// Last day, seconds since 1970.
+    pub not_after_s: i64,
+}
+
+/// The authority, ready to sign.
+#[derive(Debug)]
+pub struct Authority {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+}
+
+impl Authority {
+    /// Opens the authority in `folder`, or makes it at first start (files `ca.key`, `ca.pem`).
+    pub fn open(folder: &Path) -> Result<Self, CaError> {
+        let key_path = folder.join("ca.key");
+        let certificate_path = folder.join("ca.pem");
+        if !key_path.exists() {
+            make(&key_path, &certificate_path)?;
+        }
+        let key = read_key(&key_path)?;
+        let certificate =
+            CertificateDer::from_pem_file(&certificate_path).map_err(|_| CaError::Damaged {
+                path: certificate_path.display().to_string(),
+            })?;
+        let issuer =
+            Issuer::from_ca_cert_der(&certificate, key).map_err(|source| CaError::Certificate {
+                action: "reading the hub's CA certificate",
+                source,
+            })?;
+        Ok(Self {
+            issuer,
+            certificate,
+        })
+    }
+
+    /// The authority's certificate (DER).
+    pub const fn certificate(&self) -> &CertificateDer<'static> {
+        &self.certificate
+    }
+
+    /// The claim text for a new one-time token.
+    pub fn claim(&self, token: [u8; 16]) -> Claim {
+        let mut authority = [0; 32];
+        let digest = ring::digest::digest(&ring::digest::SHA256, &self.certificate);
+        authority.copy_from_slice(digest.as_ref());
+        Claim { token, authority }
+    }
+
+    /// Signs a gateway's request. Of the request only the public key is used: the names come
+    /// from the claim.
+    pub fn sign_gateway(
+        &self,
+        request: &[u8],
+        gateway: GatewayId,
+        tenant: &str,
+    ) -> Result<Issued, CaError> {
+        let request = CertificateSigningRequestDer::from(request);
+        let request = CertificateSigningRequestParams::from_der(&request).map_err(|source| {
+            CaError::Certificate {
+                action: "reading the gateway's request",
+                source,
+            }
+        })?;
+        let serial = random_serial()?;
+        let not_after = OffsetDateTime::now_utc() + Duration::days(GATEWAY_DAYS);
+        let mut params = CertificateParams::default();
+        params
+            .distinguished_name
+            .push(DnType::CommonName, gateway.to_string());
+        params.subject_alt_names = vec![SanType::URI(names::uri(tenant, gateway)?)];
+        params.serial_number = Some(SerialNumber::from_slice(&serial));
+        params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        params.not_after = not_after;
+        let certificate = params
+            .signed_by(&request.public_key, &self.issuer)
+            .map_err(|source| CaError::Certificate {
+                action: "signing the gateway's certificate",
+                source,
+            })?;
+        let certificate = certificate.der().to_vec();
+        Ok(Issued {
+            certificate,
+            serial: serial.to_vec(),
+            not_after_s: not_after.unix_timestamp(),
+        })
+    }
+
+    /// A fresh key and certificate for the hub's own listener; made anew at every start.
+    pub fn server_certificate(
+        &self,
+    ) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), CaError> {
+        let wrap = |source| CaError::Certificate {
+            action: "making the hub's own certificate",
+            source,
+        };
+        let key = KeyPair::generate().map_err(wrap)?;
+        let mut params = CertificateParams::new(vec![SERVER_NAME.to_owned()]).map_err(wrap)?;
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.serial_number = Some(SerialNumber::from_slice(&random_serial()?));
+        let certificate = params.signed_by(&key, &self.issuer).map_err(wrap)?;
+        let chain = vec![certificate.der().clone(), self.certificate.clone()];
+        let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(|_| CaError::Damaged {
+            path: "the hub's own key".to_owned(),
+        })?;
+        Ok((chain, key))
+    }
+}
+
+fn make(key_path: &Path, certificate_path: &Path) -> Result<(), CaError> {
+    let wrap = |source| CaError::Certificate {
+        action: "making the hub's CA certificate",
+        source,
+    };
+    let key = KeyPair::generate().map_err(wrap)?;
+    let mut params = CertificateParams::default();
+    params
+        .distinguished_name
+        .push(DnType::CommonName, "ChatterFix hub authority");
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.not_after = OffsetDateTime::now_utc() + Duration::days(AUTHORITY_DAYS);
+    params.serial_number = Some(SerialNumber::from_slice(&random_serial()?));
+    let certificate = params.self_signed(&key).map_err(wrap)?;
+    // The key last: a crash between the two begins anew.
+    write(certificate_path, certificate.pem().as_bytes(), 0o644)?;
+    write(key_path, key.serialize_pem().as_bytes(), 0o600)
+}
+
+fn read_key(path: &Path) -> Result<KeyPair, CaError> {
+    let text = fs::read_to_string(path).map_err(|source| CaError::File {
+        action: "reading",
+        path: path.display().to_string(),
+        source,
+    })?;
+    KeyPair::from_pem(&text).map_err(|_| CaError::Damaged {
+        path: path.display().to_string(),
+    })
+}
+
+fn write(path: &Path, content: &[u8], mode: u32) -> Result<(), CaError> {
+    use std::io::Write as _;
+    use std::os::unix::fs::OpenOptionsExt as _;
+    let temporary: PathBuf = path.with_extension("new");
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create(true).truncate(true).mode(mode);
+    options
+        .open(&temporary)
+        .and_then(|mut file| file.write_all(content).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&temporary, path))
+        .map_err(|source| CaError::File {
+            action: "writing",
+            path: path.display().to_string(),
+            source,
+        })
+}
+
+fn random_serial() -> Result<[u8; 16], CaError> {
+    let mut serial = [0; 16];
+    SystemRandom::new()
+        .fill(&mut serial)
+        .map_err(|_| CaError::Random)?;
+    serial[0] &= 0x7F; // A positive number (RFC 5280, section 4.1.2.2).
+    serial[0] |= 0x40;
+    Ok(serial)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use uuid::Uuid;
+
+    #[test]
+    fn the_same_authority_comes_back_and_signs_what_a_gateway_asks() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Authority::open(folder.path()).unwrap();
+        let again = Authority::open(folder.path()).unwrap();
+        assert_eq!(first.claim([1; 16]), again.claim([1; 16]));
+        let key = KeyPair::generate().unwrap();
+        let request = CertificateParams::default()
+            .serialize_request(&key)
+            .unwrap();
+        let gateway = GatewayId(Uuid::from_u128(5));
+        let issued = again
+            .sign_gateway(request.der(), gateway, "default")
+            .unwrap();
+        let owner = owner_of(&issued.certificate).unwrap();
+        assert_eq!(owner.gateway, gateway);
+        assert_eq!(owner.tenant, "default");
+        assert_eq!(owner.serial, issued.serial);
+    }
+
+    #[test]
+    fn a_damaged_key_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        Authority::open(folder.path()).unwrap();
+        fs::write(folder.path().join("ca.key"), "nonsense").unwrap();
+        let error = Authority::open(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("ca.key"), "{error}");
+    }
+
+    #[test]
+    fn the_authority_does_not_sign_garbage() {
+        let folder = tempfile::tempdir().unwrap();
+        let authority = Authority::open(folder.path()).unwrap();
+        let gateway = GatewayId(Uuid::from_u128(5));
+        assert!(
+            authority
+                .sign_gateway(b"garbage", gateway, "default")
+                .is_err()
+        );
+    }
+}

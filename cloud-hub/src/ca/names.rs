@@ -1,0 +1,57 @@
+//! The one place that writes and reads a gateway's name in a certificate:
+//! `cfe://tenant/gateway/<uuid>` as URI in the subject alternative name (RFC 5280, 4.2.1.6).
+
+use super::CaError;
+use protocol::id::GatewayId;
+use rcgen::string::Ia5String;
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+
+/// Whom a certificate names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateOwner {
+    /// The tenant.
+    pub tenant: String,
+    /// The gateway.
+    pub gateway: GatewayId,
+    /// Serial number of the certificate, big-endian.
+    pub serial: Vec<u8>,
+}
+
+pub(super) fn uri(tenant: &str, gateway: GatewayId) -> Result<Ia5String, CaError> {
+    format!("cfe://{tenant}/gateway/{gateway}")
+        .try_into()
+        .map_err(|source| CaError::Certificate {
+            action: "naming the gateway in its certificate",
+            source,
+        })
+}
+
+/// Reads the gateway's name from a verified certificate (DER).
+pub fn owner_of(certificate: &[u8]) -> Result<CertificateOwner, CaError> {
+    let (_, certificate) =
+        X509Certificate::from_der(certificate).map_err(|_| CaError::NoGateway)?;
+    let names = certificate
+        .subject_alternative_name()
+        .ok()
+        .flatten()
+        .map(|extension| extension.value.general_names.as_slice())
+        .unwrap_or_default();
+    let serial = certificate.raw_serial().to_vec();
+    names
+        .iter()
+        .find_map(|name| match name {
+            GeneralName::URI(uri) => parse(uri),
+            _ => None,
+        })
+        .map(|(tenant, gateway)| CertificateOwner {
+            tenant,
+            gateway,
+            serial,
+        })
+        .ok_or(CaError::NoGateway)
+}
+
+fn parse(uri: &str) -> Option<(String, GatewayId)> {
+    let (tenant, gateway) = uri.strip_prefix("cfe://")?.split_once("/gateway/")?;
+    Some((tenant.to_owned(), gateway.parse().ok()?))
+}
