@@ -1,0 +1,195 @@
+//! Enrolment: once, with a claim. The key is made here and stays here; the hub is trusted only
+//! when its authority is the one that the claim pins (PROTOCOL §7).
+
+use super::tls::{SERVER_NAME, builder, client_endpoint, crypto};
+use super::{Files, IdentityError, write};
+use protocol::claim::Claim;
+use protocol::id::GatewayId;
+use protocol::sync::ALPN_ENROL;
+use protocol::wire::FrameReader;
+use protocol::wire::v1::{EnrolV1, EnrolledV1, Message, ReferenceV1};
+use rcgen::{CertificateParams, KeyPair};
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use std::fs;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+const CONNECT_WAIT: Duration = Duration::from_secs(10);
+const ANSWER_WAIT: Duration = Duration::from_secs(20);
+
+/// What enrolment gave.
+#[derive(Debug)]
+pub struct Enrolled {
+    /// Names of gateway and site, people.
+    pub reference: ReferenceV1,
+    /// SHA-256 of the box's certificate, for a person to compare.
+    pub fingerprint: String,
+}
+
+/// Enrols `gateway` with the hub at `remote` and stores key, certificate and authority in
+/// `folder`. Nothing is changed when it fails.
+pub async fn enrol(
+    folder: &Path,
+    remote: SocketAddr,
+    claim: &Claim,
+    gateway: GatewayId,
+) -> Result<Enrolled, IdentityError> {
+    let key = KeyPair::generate().map_err(crypto("making the box's key"))?;
+    let request = CertificateParams::default()
+        .serialize_request(&key)
+        .map_err(crypto("making the certificate request"))?;
+    let ask = Message::Enrol(EnrolV1 {
+        token: claim.token.to_vec(),
+        gateway: gateway.0,
+        request: request.der().to_vec(),
+        build: env!("CARGO_PKG_VERSION").to_owned(),
+    });
+    let answer = ask_hub(remote, claim, &ask).await?;
+    if digest(&answer.authority) != claim.authority {
+        return Err(IdentityError::OtherHub { address: remote.to_string() });
+    }
+    fs::create_dir_all(folder).map_err(|source| IdentityError::File {
+        action: "making the folder",
+        path: folder.display().to_string(),
+        source,
+    })?;
+    let files = Files::new(folder);
+    write(&files.key, &key.serialize_pem())?;
+    write(&files.authority, &pem(&answer.authority))?;
+    // The certificate last: it is what says "enrolled".
+    write(&files.certificate, &pem(&answer.certificate))?;
+    let fingerprint = hex(&digest(&answer.certificate));
+    Ok(Enrolled { reference: answer.reference, fingerprint })
+}
+
+async fn ask_hub(remote: SocketAddr, claim: &Claim, ask: &Message) -> Result<EnrolledV1, IdentityError> {
+    let address = remote.to_string();
+    let verifier = Arc::new(Pinned { authority: claim.authority });
+    let mut tls =
+        builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    tls.alpn_protocols = vec![ALPN_ENROL.to_vec()];
+    let endpoint = client_endpoint(tls, remote, Duration::from_secs(5))?;
+    let failed = |source: Box<dyn std::error::Error + Send + Sync>| IdentityError::Connect {
+        address: address.clone(),
+        source,
+    };
+    let connecting = endpoint.connect(remote, SERVER_NAME).map_err(|error| failed(error.into()))?;
+    let connection = match tokio::time::timeout(CONNECT_WAIT, connecting).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) if error.to_string().contains(OTHER_AUTHORITY) => {
+            return Err(IdentityError::OtherHub { address });
+        }
+        Ok(Err(error)) => return Err(failed(error.into())),
+        Err(elapsed) => return Err(failed(elapsed.into())),
+    };
+    let exchange = async {
+        let (mut send, mut receive) = connection.open_bi().await?;
+        send.write_all(&ask.encode()?).await?;
+        send.finish()?;
+        let bytes = receive.read_to_end(protocol::limits::FRAME_BYTES_MAX + 4).await?;
+        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(bytes)
+    };
+    let bytes = match tokio::time::timeout(ANSWER_WAIT, exchange).await {
+        Ok(bytes) => bytes.map_err(failed)?,
+        Err(elapsed) => return Err(failed(elapsed.into())),
+    };
+    connection.close(0_u32.into(), b"enrolled");
+    endpoint.wait_idle().await;
+    read_answer(&bytes)
+}
+
+fn read_answer(bytes: &[u8]) -> Result<EnrolledV1, IdentityError> {
+    let mut reader = FrameReader::default();
+    reader.push(bytes);
+    let frame = reader.next_frame().map_err(IdentityError::Answer)?;
+    let frame = frame.ok_or_else(|| IdentityError::Refused {
+        words: "it closed the connection without an answer".to_owned(),
+    })?;
+    match Message::decode(&frame).map_err(IdentityError::Answer)? {
+        Message::Enrolled(answer) => Ok(answer),
+        Message::Refuse(refuse) => Err(IdentityError::Refused { words: refuse.words }),
+        _ => Err(IdentityError::Refused { words: "it answered with another message".to_owned() }),
+    }
+}
+
+const OTHER_AUTHORITY: &str = "another authority than the claim names";
+
+/// Accepts the hub whose chain ends in the authority that the claim pins.
+#[derive(Debug)]
+struct Pinned {
+    authority: [u8; 32],
+}
+
+impl ServerCertVerifier for Pinned {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let pinned = intermediates
+            .iter()
+            .find(|certificate| digest(certificate) == self.authority)
+            .ok_or_else(|| rustls::Error::General(OTHER_AUTHORITY.to_owned()))?;
+        let mut roots = RootCertStore::empty();
+        roots.add(pinned.clone().into_owned())?;
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider)
+            .build()
+            .map_err(|error| rustls::Error::General(error.to_string()))?;
+        verifier.verify_server_cert(end_entity, &[], server_name, ocsp_response, now)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, &algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = rustls::crypto::ring::default_provider().signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, &algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
+    }
+}
+
+fn digest(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
+    out
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+}
+
+/// A certificate as PEM (RFC 7468).
+fn pem(der: &[u8]) -> String {
+    let text = data_encoding::BASE64.encode(der);
+    let mut lines = String::from("-----BEGIN CERTIFICATE-----\n");
+    for line in text.as_bytes().chunks(64) {
+        lines.push_str(&String::from_utf8_lossy(line));
+        lines.push('\n');
+    }
+    lines.push_str("-----END CERTIFICATE-----\n");
+    lines
+}
