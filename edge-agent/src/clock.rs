@@ -16,7 +16,9 @@ static TRUSTED: AtomicBool = AtomicBool::new(false);
 
 /// The wall clock.
 pub fn now() -> Timestamp {
-    let micros = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_micros());
+    let micros = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |since| since.as_micros());
     Timestamp(i64::try_from(micros).unwrap_or(i64::MAX))
 }
 
@@ -38,7 +40,11 @@ pub fn set_trusted(trusted: bool) {
 /// right; untrusted when it shows a time before this program existed.
 pub fn state() -> ClockState {
     let plausible = now().0 >= PLAUSIBLE_FROM_US;
-    let marked = || SYNCHRONISED_MARKS.iter().any(|mark| Path::new(mark).exists());
+    let marked = || {
+        SYNCHRONISED_MARKS
+            .iter()
+            .any(|mark| Path::new(mark).exists())
+    };
     match (plausible, TRUSTED.load(Ordering::Relaxed) || marked()) {
         (false, _) => ClockState::Untrusted,
         (true, true) => ClockState::Synchronised,

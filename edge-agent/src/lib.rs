@@ -2,7 +2,9 @@
 
 pub mod alerts;
 pub mod analysis;
+pub mod clock;
 pub mod config;
 pub mod drivers;
+pub mod identity;
 pub mod pipeline;
 pub mod work_orders;

@@ -51,7 +51,9 @@ pub async fn enrol(
     });
     let answer = ask_hub(remote, claim, &ask).await?;
     if digest(&answer.authority) != claim.authority {
-        return Err(IdentityError::OtherHub { address: remote.to_string() });
+        return Err(IdentityError::OtherHub {
+            address: remote.to_string(),
+        });
     }
     fs::create_dir_all(folder).map_err(|source| IdentityError::File {
         action: "making the folder",
@@ -64,21 +66,34 @@ pub async fn enrol(
     // The certificate last: it is what says "enrolled".
     write(&files.certificate, &pem(&answer.certificate))?;
     let fingerprint = hex(&digest(&answer.certificate));
-    Ok(Enrolled { reference: answer.reference, fingerprint })
+    Ok(Enrolled {
+        reference: answer.reference,
+        fingerprint,
+    })
 }
 
-async fn ask_hub(remote: SocketAddr, claim: &Claim, ask: &Message) -> Result<EnrolledV1, IdentityError> {
+async fn ask_hub(
+    remote: SocketAddr,
+    claim: &Claim,
+    ask: &Message,
+) -> Result<EnrolledV1, IdentityError> {
     let address = remote.to_string();
-    let verifier = Arc::new(Pinned { authority: claim.authority });
-    let mut tls =
-        builder()?.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    let verifier = Arc::new(Pinned {
+        authority: claim.authority,
+    });
+    let mut tls = builder()?
+        .dangerous()
+        .with_custom_certificate_verifier(verifier)
+        .with_no_client_auth();
     tls.alpn_protocols = vec![ALPN_ENROL.to_vec()];
     let endpoint = client_endpoint(tls, remote, Duration::from_secs(5))?;
     let failed = |source: Box<dyn std::error::Error + Send + Sync>| IdentityError::Connect {
         address: address.clone(),
         source,
     };
-    let connecting = endpoint.connect(remote, SERVER_NAME).map_err(|error| failed(error.into()))?;
+    let connecting = endpoint
+        .connect(remote, SERVER_NAME)
+        .map_err(|error| failed(error.into()))?;
     let connection = match tokio::time::timeout(CONNECT_WAIT, connecting).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) if error.to_string().contains(OTHER_AUTHORITY) => {
@@ -91,7 +106,9 @@ async fn ask_hub(remote: SocketAddr, claim: &Claim, ask: &Message) -> Result<Enr
         let (mut send, mut receive) = connection.open_bi().await?;
         send.write_all(&ask.encode()?).await?;
         send.finish()?;
-        let bytes = receive.read_to_end(protocol::limits::FRAME_BYTES_MAX + 4).await?;
+        let bytes = receive
+            .read_to_end(protocol::limits::FRAME_BYTES_MAX + 4)
+            .await?;
         Ok::<_, Box<dyn std::error::Error + Send + Sync>>(bytes)
     };
     let bytes = match tokio::time::timeout(ANSWER_WAIT, exchange).await {
@@ -112,8 +129,12 @@ fn read_answer(bytes: &[u8]) -> Result<EnrolledV1, IdentityError> {
     })?;
     match Message::decode(&frame).map_err(IdentityError::Answer)? {
         Message::Enrolled(answer) => Ok(answer),
-        Message::Refuse(refuse) => Err(IdentityError::Refused { words: refuse.words }),
-        _ => Err(IdentityError::Refused { words: "it answered with another message".to_owned() }),
+        Message::Refuse(refuse) => Err(IdentityError::Refused {
+            words: refuse.words,
+        }),
+        _ => Err(IdentityError::Refused {
+            words: "it answered with another message".to_owned(),
+        }),
     }
 }
 
@@ -168,7 +189,9 @@ impl ServerCertVerifier for Pinned {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        rustls::crypto::ring::default_provider().signature_verification_algorithms.supported_schemes()
+        rustls::crypto::ring::default_provider()
+            .signature_verification_algorithms
+            .supported_schemes()
     }
 }
 
@@ -179,7 +202,11 @@ fn digest(bytes: &[u8]) -> [u8; 32] {
 }
 
 fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+    bytes
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect::<Vec<_>>()
+        .join(":")
 }
 
 /// A certificate as PEM (RFC 7468).

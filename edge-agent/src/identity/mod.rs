@@ -106,7 +106,9 @@ impl Identity {
         if !files.certificate.exists() {
             return Ok(None);
         }
-        let damaged = |path: &Path| IdentityError::Damaged { path: path.display().to_string() };
+        let damaged = |path: &Path| IdentityError::Damaged {
+            path: path.display().to_string(),
+        };
         Ok(Some(Self {
             key: PrivateKeyDer::from_pem_file(&files.key).map_err(|_| damaged(&files.key))?,
             certificate: CertificateDer::from_pem_file(&files.certificate)
@@ -142,7 +144,10 @@ fn write(path: &Path, content: &str) -> Result<(), IdentityError> {
     options.write(true).create(true).truncate(true).mode(0o600);
     options
         .open(&temporary)
-        .and_then(|mut file| file.write_all(content.as_bytes()).and_then(|()| file.sync_all()))
+        .and_then(|mut file| {
+            file.write_all(content.as_bytes())
+                .and_then(|()| file.sync_all())
+        })
         .and_then(|()| fs::rename(&temporary, path))
         .map_err(|source| IdentityError::File {
             action: "writing",

@@ -21,9 +21,15 @@ const CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
 ///
 /// `keep_alive` holds the path through routers open; twice and a half of it without a sign of
 /// the hub ends the connection.
-pub fn endpoint(identity: &Identity, remote: SocketAddr, keep_alive: Duration) -> Result<Endpoint, IdentityError> {
+pub fn endpoint(
+    identity: &Identity,
+    remote: SocketAddr,
+    keep_alive: Duration,
+) -> Result<Endpoint, IdentityError> {
     let mut roots = RootCertStore::empty();
-    roots.add(identity.authority.clone()).map_err(crypto("trusting the hub's authority"))?;
+    roots
+        .add(identity.authority.clone())
+        .map_err(crypto("trusting the hub's authority"))?;
     let mut tls = builder()?
         .with_root_certificates(roots)
         .with_client_auth_cert(vec![identity.certificate.clone()], identity.key.clone_key())
@@ -83,5 +89,8 @@ pub(super) fn crypto<E>(action: &'static str) -> impl FnOnce(E) -> IdentityError
 where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    move |source| IdentityError::Crypto { action, source: source.into() }
+    move |source| IdentityError::Crypto {
+        action,
+        source: source.into(),
+    }
 }
