@@ -1,0 +1,13 @@
+// Entry of the box's page: styles, theme, then the app.
+import "uplot/dist/uPlot.min.css";
+import "../shared/tokens.css";
+import "../shared/base.css";
+import "../shared/parts.css";
+import "./edge.css";
+import { mount } from "svelte";
+import App from "./App.svelte";
+import { startTheme } from "../shared/theme.svelte";
+
+startTheme();
+const target = document.getElementById("app");
+if (target) mount(App, { target });

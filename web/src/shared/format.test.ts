@@ -1,0 +1,54 @@
+// What people read must be right: numbers, ages and lengths of time.
+import { expect, test } from "vitest";
+import { columns, yRange } from "./chart";
+import { age, bytes, counted, duration, number, roomDays } from "./format";
+import type { Point } from "./types";
+
+test("decimals follow the size of a value", () => {
+  expect([0.2134, 5.123, 96.82, 1482.4, -12.34, 0].map(number)).toEqual(["0.213", "5.12", "96.8", "1,482", "-12.3", "0.00"]);
+  expect(number(null)).toBe("–");
+  expect(number(Number.NaN)).toBe("–");
+});
+
+test("ages and lengths have at most two words", () => {
+  const now = Date.UTC(2026, 10, 21, 14, 0, 0);
+  expect(age(now - 2000, now)).toBe("just now");
+  expect(age(now - 240_000, now)).toBe("4 min ago");
+  expect(age(now + 7_200_000, now)).toBe("in 2 h");
+  expect(duration(12_000_000)).toBe("3 h 20 min");
+  expect(duration(3 * 86_400_000)).toBe("3 days");
+});
+
+test("room is never more exact than its estimate", () => {
+  expect(roomDays(41.7)).toBe("41 days");
+  expect(roomDays(0.25)).toBe("6 h");
+  expect(roomDays(null)).toBe("");
+});
+
+test("counts and sizes", () => {
+  expect(counted(1, "entry", "entries")).toBe("1 entry");
+  expect(counted(0, "entry", "entries")).toBe("no entries");
+  expect(bytes(12_400_000)).toBe("12.4 MB");
+});
+
+test("a bad reading and a gap break the line", () => {
+  const points: Point[] = [
+    [1000, 1, 1, 1, 0],
+    [2000, null, null, null, 2],
+    [9000, 3, 3, 3, 0],
+  ];
+  const [times, , , mean] = columns(points, [{ from: 4000, to: 8000, cause: "device off" }]);
+  expect(times).toEqual([1000, 2000, 4001, 9000]);
+  expect(mean).toEqual([1, null, null, 3]);
+});
+
+test("a near limit is in the picture, a far one does not flatten the data", () => {
+  const points: Point[] = [
+    [0, 80, 78, 82, 0],
+    [1, 85, 84, 86, 0],
+  ];
+  const [low, high] = yRange(points, [{ name: "high", value: 90 }]);
+  expect(low).toBeLessThan(78);
+  expect(high).toBeGreaterThan(90);
+  expect(yRange(points, [{ name: "far", value: 900 }])[1]).toBeLessThan(100);
+});

@@ -1,0 +1,246 @@
+// The shapes of docs/api.md as both pages read them. Unknown fields are ignored; nothing here is computed.
+
+export interface Named {
+  id: string;
+  name: string;
+}
+export interface Unit {
+  code: string;
+  symbol: string;
+}
+/** Some fields are a name, some an object with a name: `nameOf` reads both. */
+export type NameLike = string | { name: string } | null | undefined;
+
+export type Severity = "critical" | "high" | "medium" | "low";
+export type Direction = "high" | "low";
+export type ClockState = "synchronised" | "holdover" | "untrusted";
+export type AlertState = "active" | "acknowledged" | "cleared" | "closed";
+export type OrderState =
+  | "requested"
+  | "open"
+  | "scheduled"
+  | "in_progress"
+  | "on_hold"
+  | "done"
+  | "closed"
+  | "rejected"
+  | "cancelled"
+  | "duplicate";
+
+export interface HistoryLine {
+  id: string;
+  at: string;
+  clock: ClockState;
+  by: NameLike;
+  origin: "gateway" | "hub";
+  what: string;
+  text: string;
+  applied: boolean;
+  note: string | null;
+}
+export interface Comment {
+  at: string;
+  by: NameLike;
+  text: string;
+  late?: boolean;
+}
+
+export interface Alert {
+  id: string;
+  state: AlertState;
+  severity: Severity;
+  title: string;
+  rule: string;
+  direction: Direction | null;
+  value: number | null;
+  peak: number | null;
+  limit: number | null;
+  unit: Unit | null;
+  asset: NameLike;
+  sensor_id: string | null;
+  sensor: NameLike;
+  raised_at: string;
+  clock: ClockState;
+  acknowledged_at: string | null;
+  acknowledged_by: NameLike;
+  cleared_at: string | null;
+  cleared_value: number | null;
+  work_order: { id: string; number: string } | null;
+  gateway: Named | null;
+  site: Named | null;
+  comments?: Comment[];
+  history?: HistoryLine[];
+}
+
+export interface Conflict {
+  field: string;
+  kept: unknown;
+  lost: unknown;
+  kept_by: NameLike;
+  lost_by: NameLike;
+  at: string;
+  words: string;
+}
+export interface Snapshot {
+  sensor_id: string;
+  sensor: NameLike;
+  unit: Unit | string | null;
+  limit: number | null;
+  points: [number, number | null][];
+}
+export interface WorkOrder {
+  id: string;
+  number: string;
+  title: string;
+  description: string | null;
+  type: string;
+  priority: number;
+  state: OrderState;
+  hold_reason: string | null;
+  asset: NameLike;
+  alert_id: string | null;
+  alert_ids: string[];
+  assignee: NameLike;
+  due: string | null;
+  created_at: string;
+  started_at: string | null;
+  done_at: string | null;
+  closed_at: string | null;
+  created_by: NameLike;
+  gateway: Named | null;
+  site: NameLike;
+  needs_review: boolean;
+  conflicts?: Conflict[];
+  comments?: Comment[];
+  labour?: { at: string; by: NameLike; minutes: number; note: string | null }[];
+  parts?: { at: string; by: NameLike; part: string; quantity: number }[];
+  remedy: string | null;
+  snapshot?: Snapshot[];
+  history?: HistoryLine[];
+  actions?: string[];
+}
+
+export type Quality = "good" | "uncertain" | "bad";
+export interface Limit {
+  name: string;
+  value: number;
+  direction: Direction;
+  severity: Severity;
+}
+export interface Sensor {
+  id: string;
+  name: string;
+  path: string;
+  device: NameLike;
+  asset: NameLike;
+  gateway: Named | null;
+  unit: Unit | null;
+  value: number | null;
+  quality: Quality;
+  quality_words: string | null;
+  time: string | null;
+  clock: ClockState;
+  limits: Limit[];
+  range: [number, number] | null;
+}
+/** [time in ms, mean, min, max, quality 0 good 1 uncertain 2 bad] */
+export type Point = [number, number | null, number | null, number | null, number];
+export interface Readings {
+  sensor_id: string;
+  from: string;
+  to: string;
+  unit: Unit | null;
+  raw: boolean;
+  points: Point[];
+  gaps: { from: string; to: string; cause: string }[];
+}
+export interface Reading {
+  sensor_id: string;
+  time: string;
+  value: number | null;
+  quality: Quality;
+}
+
+export interface Link {
+  state: "not_enrolled" | "connecting" | "connected" | "offline" | "refused";
+  since: string | null;
+  words: string | null;
+  hub: string | null;
+  waiting_events: number;
+  waiting_readings: number;
+  room_days: number | null;
+}
+export interface Device {
+  name: string;
+  port: string;
+  asset: NameLike;
+  state: "ok" | "silent" | "error" | "starting";
+  since: string | null;
+  words: string | null;
+}
+export interface BoxStatus {
+  gateway: { id: string; name: string; code: string };
+  site: Named | null;
+  version: string;
+  now: string;
+  clock: ClockState;
+  started_at: string;
+  link: Link;
+  store: { buffer_bytes: number; buffer_bytes_max: number | null; journal_rows: number; blocks: number };
+  queue: { depth: number; max: number; dropped_polls: number };
+  devices: Device[];
+  people: Named[];
+  alerts_active: number;
+  orders_open: number;
+  access_code_needed: boolean;
+}
+
+export interface User {
+  id: string;
+  name: string;
+  role: "admin" | "planner" | "viewer";
+}
+export interface Session {
+  user: User;
+  csrf: string;
+}
+export interface Site {
+  id: string;
+  name: string;
+  gateways: number;
+  away: number;
+  alerts_active: number;
+  orders_open: number;
+}
+export interface Span {
+  from: string;
+  to: string;
+  state: "complete" | "missing" | "gap";
+  cause: string | null;
+}
+export interface Gateway {
+  id: string;
+  name: string;
+  code: string;
+  site: Named | null;
+  state: "online" | "away" | "never_seen" | "revoked";
+  last_seen: string | null;
+  since: string | null;
+  clock: ClockState | null;
+  version: string | null;
+  readings: number;
+  events: number;
+  completeness: {
+    complete_to: string | null;
+    missing: number;
+    words: string;
+    from: string | null;
+    spans: Span[];
+  } | null;
+  alerts_active: number;
+}
+
+export interface Page<T> {
+  data: T[];
+  next_cursor: string | null;
+}

@@ -1,0 +1,106 @@
+// The words and shapes for states, so that both pages say the same thing in the same way.
+import { nameOf } from "./format";
+import type { Alert, AlertState, ClockState, Device, Gateway, OrderState, Severity, WorkOrder } from "./types";
+
+/** Shape, word and colour always go together; the shape alone is enough in grey. */
+export const SEVERITY: Record<Severity, { shape: string; word: string; rank: number }> = {
+  critical: { shape: "▲", word: "Critical", rank: 0 },
+  high: { shape: "●", word: "High", rank: 1 },
+  medium: { shape: "◆", word: "Medium", rank: 2 },
+  low: { shape: "▽", word: "Low", rank: 3 },
+};
+
+/** Work-order priority 1 to 5 in the same four shapes; 5 is planned work and has no colour. */
+export const PRIORITY: Record<number, { severity: Severity | null; word: string }> = {
+  1: { severity: "critical", word: "1 Now" },
+  2: { severity: "high", word: "2 Today" },
+  3: { severity: "medium", word: "3 This week" },
+  4: { severity: "low", word: "4 Soon" },
+  5: { severity: null, word: "5 When planned" },
+};
+
+export const ALERT_STATE: Record<AlertState, string> = {
+  active: "not acknowledged",
+  acknowledged: "acknowledged, still abnormal",
+  cleared: "normal again, not acknowledged",
+  closed: "closed",
+};
+
+export const ORDER_STATE: Record<OrderState, string> = {
+  requested: "Requested",
+  open: "Open",
+  scheduled: "Scheduled",
+  in_progress: "In progress",
+  on_hold: "On hold",
+  done: "Done",
+  closed: "Closed",
+  rejected: "Rejected",
+  cancelled: "Cancelled",
+  duplicate: "Duplicate",
+};
+export const OPEN_STATES: OrderState[] = ["requested", "open", "scheduled", "in_progress", "on_hold"];
+
+export const HOLD_REASON: Record<string, string> = {
+  material: "Waiting for material",
+  plant: "Plant is running",
+  access: "No access",
+  permit: "Waiting for a permit",
+  vendor: "Waiting for a vendor",
+  other: "Other reason",
+};
+
+export const DEVICE_STATE: Record<Device["state"], string> = {
+  ok: "Answers",
+  silent: "Silent",
+  error: "Error",
+  starting: "Starting",
+};
+
+export const GATEWAY_STATE: Record<Gateway["state"], string> = {
+  online: "Online",
+  away: "Away",
+  never_seen: "Never seen",
+  revoked: "Revoked",
+};
+
+export const CLOCK_WORDS: Record<ClockState, string> = {
+  synchronised: "Clock is synchronised",
+  holdover: "Clock runs on its own since it last was synchronised",
+  untrusted: "Clock cannot be trusted: times may be wrong",
+};
+
+export function orderState(order: WorkOrder): string {
+  const word = ORDER_STATE[order.state] ?? order.state;
+  if (order.state !== "on_hold" || !order.hold_reason) return word;
+  return `${word}: ${(HOLD_REASON[order.hold_reason] ?? order.hold_reason).toLowerCase()}`;
+}
+
+/** "mine" on a shared phone is decided by the name that the person gave. */
+export function isMine(order: WorkOrder, person: string): boolean {
+  return person !== "" && nameOf(order.assignee).trim().toLowerCase() === person.trim().toLowerCase();
+}
+
+export function isOpen(order: WorkOrder): boolean {
+  return OPEN_STATES.includes(order.state);
+}
+
+/** Somebody must look: abnormal and not acknowledged first, then by severity, then the newest. */
+export function byUrgency(a: Alert, b: Alert): number {
+  const waits = (alert: Alert) => (alert.state === "active" ? 0 : alert.state === "closed" ? 2 : 1);
+  return (
+    waits(a) - waits(b) ||
+    SEVERITY[a.severity].rank - SEVERITY[b.severity].rank ||
+    Date.parse(b.raised_at) - Date.parse(a.raised_at)
+  );
+}
+
+/** Open work first by priority, then by due time, then the newest. */
+export function byPriority(a: WorkOrder, b: WorkOrder): number {
+  const due = (order: WorkOrder) => (order.due ? Date.parse(order.due) : Number.MAX_SAFE_INTEGER);
+  return (
+    Number(isOpen(b)) - Number(isOpen(a)) ||
+    a.priority - b.priority ||
+    due(a) - due(b) ||
+    Date.parse(b.created_at) - Date.parse(a.created_at)
+  );
+}
