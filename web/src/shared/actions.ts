@@ -68,7 +68,7 @@ export const ORDER_ACTIONS: Record<string, OrderAction> = {
 };
 
 /** What is most likely next is the one main action. */
-export const NEXT_AT_BOX = ["complete", "resume", "start"];
+export const NEXT_AT_BOX = ["resume", "start", "complete"];
 export const NEXT_AT_HUB = ["close"];
 
 /** The body of an action from what was typed; empty optional fields are left out. */

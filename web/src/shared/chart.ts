@@ -134,7 +134,7 @@ export function drawUnder(u: uPlot, extras: ChartExtras, colour: Colours): void 
     const from = u.valToPos(gap.from, "x", true);
     const to = Math.max(u.valToPos(gap.to, "x", true), from + 2);
     hatch(context, from, top, to - from, height, colour);
-    label(context, gap.cause, from, to, top + height - 8 * devicePixelRatio, colour.muted);
+    label(context, gap.cause, from, to, top + height - 8 * devicePixelRatio, colour);
   }
   context.restore();
 }
@@ -158,14 +158,23 @@ function hatch(c: CanvasRenderingContext2D, x: number, y: number, width: number,
   c.restore();
 }
 
-function label(c: CanvasRenderingContext2D, words: string, from: number, to: number, y: number, colour: string): void {
+function label(c: CanvasRenderingContext2D, words: string, from: number, to: number, y: number, colour: Colours): void {
   c.font = `${12 * devicePixelRatio}px system-ui, sans-serif`;
   const size = c.measureText(words).width;
   if (size > to - from - 8) return;
-  c.fillStyle = colour;
   c.textAlign = "center";
   c.textBaseline = "alphabetic";
-  c.fillText(words, (from + to) / 2, y);
+  wordsOn(c, words, (from + to) / 2, y, colour.muted, colour.surface);
+}
+
+/** Words with a rim in the colour of the ground, so that they are read over lines. */
+function wordsOn(c: CanvasRenderingContext2D, words: string, x: number, y: number, tone: string, ground: string): void {
+  c.lineJoin = "round";
+  c.lineWidth = 4 * devicePixelRatio;
+  c.strokeStyle = ground;
+  c.strokeText(words, x, y);
+  c.fillStyle = tone;
+  c.fillText(words, x, y);
 }
 
 /** Over the lines: limits with their names, alerts as marks at the top. */
@@ -190,11 +199,11 @@ export function drawOver(u: uPlot, extras: ChartExtras, colour: Colours): void {
     context.lineTo(left + width, y);
     context.stroke();
     context.setLineDash([]);
-    context.fillStyle = tone;
     context.textAlign = "left";
     const above = y - top > 20 * scale;
     context.textBaseline = above ? "bottom" : "top";
-    context.fillText(`${limit.name} ${plain(limit.value)}`, left + 6 * scale, y + (above ? -3 : 4) * scale);
+    const at = y + (above ? -3 : 4) * scale;
+    wordsOn(context, `${limit.name} ${plain(limit.value)}`, left + 6 * scale, at, tone, colour.surface);
   }
   for (const mark of extras.marks) {
     const x = u.valToPos(mark.at, "x", true);
@@ -202,6 +211,7 @@ export function drawOver(u: uPlot, extras: ChartExtras, colour: Colours): void {
     context.strokeStyle = colour[mark.severity];
     context.fillStyle = colour[mark.severity];
     context.lineWidth = scale;
+    context.setLineDash([2 * scale, 4 * scale]);
     context.beginPath();
     context.moveTo(x, top);
     context.lineTo(x, top + height);
