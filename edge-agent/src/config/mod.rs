@@ -289,4 +289,4 @@ fn web(mut section: Section, base: &Path) -> WebConfig {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

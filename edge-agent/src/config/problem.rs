@@ -150,14 +150,14 @@ impl Problems {
         });
     }
 
-    /// Notes a key that is known and not in the file: `edge.full.toml` must have none.
+    /// Notes a key that is known and not in the file: `edge.full.toml` must have all.
     #[cfg(test)]
     pub(super) fn note_absent(&self, words: String) {
         self.absent.lock().unwrap().push(words);
     }
 
     #[cfg(test)]
-    pub(super) fn absent(&self) -> Vec<String> {
+    pub(crate) fn absent(&self) -> Vec<String> {
         self.absent.lock().unwrap().clone()
     }
 

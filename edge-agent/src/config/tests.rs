@@ -250,3 +250,44 @@ proptest::proptest! {
         }
     }
 }
+
+const FULL: &str = include_str!("../../../configs/edge.full.toml");
+
+/// The file with every commented default written out.
+pub(crate) fn with_defaults_written(text: &str) -> String {
+    let line = |line: &str| line.strip_prefix("# ").unwrap_or(line).to_owned() + "\n";
+    text.lines().map(line).collect()
+}
+
+#[test]
+fn the_full_file_has_every_key_and_tells_the_true_defaults() {
+    let read = |text: &str| Config::parse(Path::new("/etc/edge.full.toml"), text).unwrap();
+    let (left_out, written) = (read(FULL), read(&with_defaults_written(FULL)));
+    assert_eq!(left_out.gateway, written.gateway);
+    assert_eq!(left_out.hub, written.hub);
+    assert_eq!(left_out.storage, written.storage);
+    assert_eq!(left_out.queue, written.queue);
+    assert_eq!(left_out.web, written.web);
+    assert_eq!(left_out.rules, written.rules);
+    assert_eq!(written.problems.absent(), Vec::<String>::new());
+    assert!(!left_out.problems.absent().is_empty());
+}
+
+#[test]
+fn the_files_in_configs_are_right() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if name.starts_with("edge.") {
+            Config::load(&path).unwrap();
+            names.push(name);
+        }
+    }
+    names.sort_unstable();
+    assert_eq!(
+        names,
+        ["edge.demo.toml", "edge.full.toml", "edge.minimal.toml"]
+    );
+}

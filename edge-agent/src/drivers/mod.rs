@@ -135,3 +135,6 @@ impl Sink {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,39 @@
+//! The files in `configs/`, read as far as the drivers read them.
+
+use super::build;
+use crate::config::{Config, tests::with_defaults_written};
+use std::path::Path;
+
+const FULL: &str = include_str!("../../../configs/edge.full.toml");
+
+#[test]
+fn the_drivers_take_the_files_in_configs() {
+    for name in ["edge.demo.toml", "edge.full.toml", "edge.minimal.toml"] {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
+        let config = Config::load(&folder.join(name)).unwrap();
+        let groups: usize = config
+            .ports
+            .iter()
+            .filter_map(|port| Some(build(port, &config.devices)?.groups().len()))
+            .sum();
+        config.problems.check().unwrap();
+        assert!(groups > 0, "{name}");
+    }
+}
+
+#[cfg(feature = "driver-modbus")]
+#[test]
+fn the_full_file_has_every_key_of_the_drivers_and_tells_their_true_defaults() {
+    let read = |text: &str| {
+        let config = Config::parse(Path::new("edge.full.toml"), text).unwrap();
+        let [port] = config.ports.as_slice() else {
+            panic!("one port")
+        };
+        let port = super::modbus::config::read(port, &config.devices);
+        config.problems.check().unwrap();
+        (port, config.problems.absent())
+    };
+    let ((left_out, _), (written, absent)) = (read(FULL), read(&with_defaults_written(FULL)));
+    assert_eq!(absent, Vec::<String>::new());
+    assert_eq!(left_out, written);
+}
