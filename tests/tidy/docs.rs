@@ -129,17 +129,15 @@ fn unknown_command(tree: &Tree, command: &str) -> Option<String> {
                 .any(|folder| holds(folder, &format!("fn {name}(")));
             (!there).then(|| format!("there is no test {name}"))
         }
-        ["cargo", "run", .., "bench", "--", name] => {
-            let there = holds("tests/bench/", &format!("\"{name}\""));
+        ["make", target, only @ ..] => {
+            let start = format!("{target}:");
+            let makefile = tree.get("Makefile")?;
+            if !makefile.text.lines().any(|line| line.starts_with(&start)) {
+                return Some(format!("the Makefile has no target {target}"));
+            }
+            let name = only.first()?.strip_prefix("ONLY=").unwrap_or_default();
+            let there = holds("tests/bench/", &format!("(\"{name}\", "));
             (!there).then(|| format!("there is no bench {name}"))
-        }
-        ["make", target] => {
-            let there = tree
-                .get("Makefile")?
-                .text
-                .lines()
-                .any(|line| line.starts_with(&format!("{target}:")));
-            (!there).then(|| format!("the Makefile has no target {target}"))
         }
         [program, ..] => tree
             .get(program)
@@ -199,13 +197,13 @@ mod tests {
             Tree(vec![
                 File::new("docs/promises.md", &format!("{head}{row}\n")),
                 File::new("tests/it/outage.rs", "#[test]\nfn a_reading_arrives() {}"),
-                File::new("tests/bench/main.rs", "[(\"rss\", rss)]"),
+                File::new("tests/bench/main.rs", "[(\"rss\", rss::run)]"),
                 File::new("Makefile", "bench: ## x\n"),
             ])
         };
         for right in [
             "cargo test -p tests --test it -- --exact --nocapture outage::a_reading_arrives",
-            "cargo run -q --release -p tests --bin bench -- rss",
+            "make bench ONLY=rss",
             "make bench",
         ] {
             assert!(

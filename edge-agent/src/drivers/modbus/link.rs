@@ -99,8 +99,10 @@ impl Link {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        if let Some(last) = self.last_answer {
-            sleep_until((last + self.settings.request_gap).into()).await;
+        let free_at = self.last_answer.map(|last| last + self.settings.request_gap);
+        // The timer's tick is a millisecond: a wait that is over already would still cost one.
+        if let Some(free_at) = free_at.filter(|free_at| *free_at > Instant::now()) {
+            sleep_until(free_at.into()).await;
         }
         connection.context.set_slave(Slave(unit));
         connection.received.reset();

@@ -1,0 +1,40 @@
+//! First figures beside their peers, in one run on one machine: `make bench`, or one by its name.
+//! Never says whether a figure is good enough: that is written in `docs/promises.md`.
+#![expect(clippy::print_stdout, reason = "printing is what this program is for")]
+
+mod modbus;
+mod report;
+
+use anyhow::{Result, bail};
+use report::Report;
+
+type Bench = fn(&mut Report) -> Result<()>;
+
+/// Name and function of every bench, in the order of a whole run.
+const BENCHES: [(&str, Bench); 1] = [("modbus", modbus::run)];
+
+fn main() -> Result<()> {
+    let only = std::env::args().nth(1);
+    let chosen: Vec<_> = BENCHES
+        .iter()
+        .filter(|(name, _)| only.as_ref().is_none_or(|only| only == name))
+        .collect();
+    if chosen.is_empty() {
+        let names: Vec<&str> = BENCHES.iter().map(|(name, _)| *name).collect();
+        bail!(
+            "there is no bench {}: there are {}",
+            only.unwrap_or_default(),
+            names.join(", ")
+        );
+    }
+    if cfg!(debug_assertions) {
+        println!("This is a development build: its speeds say nothing. Use `make bench`.");
+    }
+    for (name, run) in chosen {
+        let mut report = Report::new(name);
+        run(&mut report)?;
+        println!("{report}");
+        report.write_json()?;
+    }
+    Ok(())
+}
