@@ -7,4 +7,6 @@ pub mod config;
 pub mod drivers;
 pub mod identity;
 pub mod pipeline;
+#[cfg(feature = "driver-modbus")]
+pub mod simulate;
 pub mod work_orders;
