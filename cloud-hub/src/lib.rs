@@ -1,3 +1,6 @@
 //! The hub, as rooms.
 
 pub mod ca;
+pub mod clock;
+pub mod store;
+pub mod tenants;

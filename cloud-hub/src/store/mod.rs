@@ -1,0 +1,126 @@
+//! The hub's memory: the only room that names SQL. One file `hub.db`, one writer thread, short
+//! readers; what is answered as done is on the disk.
+//! Never decides what a record means: the folds of `protocol` do, and the store keeps their result.
+
+mod blocks;
+mod catalog;
+mod changes;
+mod claims;
+mod down;
+mod engine;
+mod error;
+mod events;
+mod gateways;
+mod holes;
+mod ingest;
+mod latest;
+mod lists;
+mod page;
+mod received;
+mod records;
+mod sql;
+mod users;
+
+pub use blocks::{BlockOfSensor, Span};
+pub use catalog::{SensorFilter, SensorRow};
+pub use changes::{Change, Changed};
+pub use claims::{CertificateRow, ClaimInfo, NewClaim, RedeemError};
+pub use error::StoreError;
+pub use gateways::{Connected, GatewayRow, Known, LinkState, SiteRow};
+pub use holes::{GapSpan, Hole, Holes, StreamHoles};
+pub use ingest::{Ingest, Ingested, LostPolls, Refused};
+pub use lists::{AlertFilter, AlertRow, WorkOrderFilter, WorkOrderRow};
+pub use page::{LIMIT_DEFAULT, LIMIT_MAX, Listed, Page};
+pub use records::{NewEvent, Records};
+pub use users::{NewUser, Role, SessionRow, UserRow};
+
+use crate::tenants::TenantScope;
+use engine::Engine;
+use latest::Latest;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::broadcast;
+
+/// The hub's memory. Cheap to clone; the writer thread ends with the last clone.
+#[derive(Clone, Debug)]
+pub struct Store {
+    engine: Arc<Engine>,
+    latest: Arc<Latest>,
+    changes: broadcast::Sender<Change>,
+    default_tenant: TenantScope,
+}
+
+impl Store {
+    /// Opens `hub.db` in `data_dir`, makes both where they are missing, and brings an older
+    /// layout up to date.
+    ///
+    /// Blocks for the time of the migrations: call it before anything is served.
+    pub fn open(data_dir: &Path) -> Result<Self, StoreError> {
+        std::fs::create_dir_all(data_dir).map_err(|source| StoreError::Folder {
+            path: data_dir.to_owned(),
+            source,
+        })?;
+        let (engine, default_tenant) = Engine::open(&data_dir.join("hub.db"))?;
+        let (changes, _) = broadcast::channel(changes::WAITING_MAX);
+        Ok(Self {
+            engine: Arc::new(engine),
+            latest: Arc::default(),
+            changes,
+            default_tenant,
+        })
+    }
+
+    /// The tenant that a new hub begins with.
+    pub const fn default_tenant(&self) -> TenantScope {
+        self.default_tenant
+    }
+
+    /// The tenant called `name`.
+    pub async fn tenant(&self, name: &str) -> Result<TenantScope, StoreError> {
+        let name = name.to_owned();
+        self.engine
+            .read(move |sql| {
+                sql.query_row(
+                    "SELECT tenant_id FROM tenant WHERE name = ?1",
+                    [name],
+                    |row| row.get(0).map(TenantScope::of_key),
+                )
+                .map_err(|error| match error {
+                    rusqlite::Error::QueryReturnedNoRows => StoreError::NotFound { what: "tenant" },
+                    source => StoreError::Sql {
+                        what: "look up a tenant",
+                        source,
+                    },
+                })
+            })
+            .await
+    }
+
+    /// What changes from now on. A listener that is too slow loses the oldest (`Lagged`) and
+    /// must read the lists again.
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.changes.subscribe()
+    }
+
+    /// Runs `work` in one transaction on the writer thread, then tells the listeners.
+    async fn write<T, E>(
+        &self,
+        work: impl FnOnce(&mut engine::Work<'_>) -> Result<T, E> + Send + 'static,
+    ) -> Result<T, E>
+    where
+        T: Send + 'static,
+        E: From<StoreError> + Send + 'static,
+    {
+        let (value, changes) = self.engine.write(work).await?;
+        for change in changes {
+            // Nobody listening is not an error.
+            drop(self.changes.send(change));
+        }
+        Ok(value)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;

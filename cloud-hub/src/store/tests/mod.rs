@@ -1,0 +1,5 @@
+//! The promises of the store: each fact once, all of a transaction or nothing, nothing lost.
+
+mod events;
+mod readings;
+mod rows;
