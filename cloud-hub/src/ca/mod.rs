@@ -9,7 +9,8 @@ use protocol::claim::Claim;
 use protocol::id::GatewayId;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType,
+    SerialNumber,
 };
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls_pki_types::{
@@ -161,6 +162,15 @@ impl Authority {
         })
     }
 
+    /// A secret that is the same after a restart: QUIC's stateless resets are made with it.
+    pub fn reset_secret(&self) -> [u8; 32] {
+        let mut secret = [0; 32];
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, self.issuer.key().serialized_der());
+        let tag = ring::hmac::sign(&key, b"quic stateless reset");
+        secret.copy_from_slice(tag.as_ref());
+        secret
+    }
+
     /// A fresh key and certificate for the hub's own listener; made anew at every start.
     pub fn server_certificate(
         &self,
@@ -180,6 +190,16 @@ impl Authority {
         })?;
         Ok((chain, key))
     }
+}
+
+/// SHA-256 of the public key in a gateway's request, whose signature is checked (RFC 2986).
+pub fn request_key(request: &[u8]) -> Result<[u8; 32], CaError> {
+    let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(request))
+        .map_err(|source| CaError::Certificate { action: "reading the gateway's request", source })?;
+    let mut digest = [0; 32];
+    let key = request.public_key.der_bytes();
+    digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, key).as_ref());
+    Ok(digest)
 }
 
 fn make(key_path: &Path, certificate_path: &Path) -> Result<(), CaError> {

@@ -111,6 +111,11 @@ pub fn decode_catalog(bytes: &[u8]) -> Result<Catalog, WireError> {
     versioned(bytes, KIND_CATALOG)
 }
 
+/// A short hash that tells whether two encoded documents are the same.
+pub fn hash(bytes: &[u8]) -> u32 {
+    crc32c::crc32c(bytes)
+}
+
 fn versioned<T: DeserializeOwned>(bytes: &[u8], kind: u16) -> Result<T, WireError> {
     match bytes.split_first() {
         Some((1, body)) => from_bytes(body, kind, 1),

@@ -1,0 +1,366 @@
+//! One gateway's connection from handshake to good-bye.
+
+use super::enrol::{self, sha256};
+use super::lanes::{Inbound, Lanes};
+use super::{BUSY_RETRY_S, IngestError, Shared};
+use crate::ca::{CertificateOwner, owner_of};
+use crate::clock;
+use crate::store::{Changed, Connected, Ingest, LostPolls, Page, Store};
+use crate::tenants::TenantScope;
+use protocol::id::{GatewayId, StreamId};
+use protocol::limits::LANE_IN_FLIGHT_BYTES_MAX;
+use protocol::sync::{
+    ALPN_ENROL, Commit, HelloAnswer, HelloInfo, HubAction, HubSession, Lane, Refusal,
+};
+use protocol::wire::v1::ReferenceV1;
+use quinn::{Connection, Incoming};
+use std::time::Duration;
+use tokio::sync::{broadcast, mpsc, watch};
+
+/// Frames committed in one transaction at the most.
+const BATCH_FRAMES_MAX: usize = 64;
+/// How often a standing connection's right to stand is looked up.
+const REVOKED_CHECK: Duration = Duration::from_secs(60);
+/// A handshake that takes longer is given up.
+const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
+
+/// Serves one incoming connection to its end.
+pub(super) async fn serve(shared: Shared, incoming: Incoming, full: bool, stop: watch::Receiver<bool>) {
+    let from = incoming.remote_address();
+    let handshake = async { incoming.accept()?.await };
+    let connection = match tokio::time::timeout(HANDSHAKE_WAIT, handshake).await {
+        Ok(Ok(connection)) => connection,
+        Ok(Err(error)) => {
+            tracing::warn!(%from, %error, "a connection was not accepted");
+            return;
+        }
+        Err(_) => return,
+    };
+    let ended = if protocol_name(&connection) == ALPN_ENROL {
+        enrol::serve(&shared, &connection).await
+    } else {
+        synchronise(&shared, &connection, full, stop).await
+    };
+    if let Err(error) = ended {
+        let chain = chain(&error);
+        match error {
+            IngestError::Connection(_) | IngestError::Lane { .. } => {
+                tracing::info!(%from, error = chain, "a gateway left");
+            }
+            _ => tracing::warn!(%from, error = chain, "a gateway's connection was ended"),
+        }
+    }
+    connection.close(0_u32.into(), b"");
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+fn protocol_name(connection: &Connection) -> Vec<u8> {
+    connection
+        .handshake_data()
+        .and_then(|data| data.downcast::<quinn::crypto::rustls::HandshakeData>().ok())
+        .and_then(|data| data.protocol)
+        .unwrap_or_default()
+}
+
+fn certificate(connection: &Connection) -> Option<Vec<u8>> {
+    let chain = connection.peer_identity()?;
+    let chain = chain.downcast::<Vec<rustls_pki_types::CertificateDer<'static>>>().ok()?;
+    chain.first().map(|certificate| certificate.to_vec())
+}
+
+async fn synchronise(
+    shared: &Shared,
+    connection: &Connection,
+    full: bool,
+    stop: watch::Receiver<bool>,
+) -> Result<(), IngestError> {
+    let Some(certificate) = certificate(connection) else {
+        return Err(IngestError::Authority(crate::ca::CaError::NoGateway));
+    };
+    let owner: CertificateOwner = owner_of(&certificate)?;
+    let fingerprint = sha256(&certificate);
+    let known = shared.store.certificate(fingerprint).await?;
+    let refusal = match &known {
+        None => Some((Refusal::Revoked, "this hub does not know the certificate of this box; enrol it again", None)),
+        Some(row) if row.revoked.is_some() => {
+            Some((Refusal::Revoked, "this box was withdrawn at the hub; enrol it again with a new claim", None))
+        }
+        Some(_) if full => Some((Refusal::Busy, "the hub has too many connections", Some(BUSY_RETRY_S))),
+        Some(_) => None,
+    };
+    let scope = known.map_or_else(|| shared.store.default_tenant(), |row| row.scope);
+    let (lanes, inbound) = Lanes::accept(connection.clone());
+    let mut gateway = Gateway {
+        store: shared.store.clone(),
+        scope,
+        id: owner.gateway,
+        fingerprint,
+        session: HubSession::new(owner.gateway),
+        lanes,
+    };
+    if let Some((refusal, words, retry_after_s)) = refusal {
+        gateway.session.refuse(refusal, words, retry_after_s)?;
+        gateway.act(None).await?;
+        return gateway.good_bye(connection).await;
+    }
+    let ended = gateway.run(inbound, stop).await;
+    gateway.store.disconnected(scope, owner.gateway).await?;
+    match ended {
+        Ok(()) => gateway.good_bye(connection).await,
+        Err(error) => Err(error),
+    }
+}
+
+/// One connected gateway.
+struct Gateway {
+    store: Store,
+    scope: TenantScope,
+    id: GatewayId,
+    fingerprint: [u8; 32],
+    session: HubSession,
+    lanes: Lanes,
+}
+
+impl Gateway {
+    async fn run(
+        &mut self,
+        mut inbound: mpsc::Receiver<Inbound>,
+        mut stop: watch::Receiver<bool>,
+    ) -> Result<(), IngestError> {
+        let mut changes = self.store.changes();
+        let mut check = tokio::time::interval(REVOKED_CHECK);
+        loop {
+            tokio::select! {
+                frame = inbound.recv() => {
+                    let Some(frame) = frame else { return Ok(()) };
+                    let (lane, frame) = frame?;
+                    self.session.handle_frame(lane, &frame)?;
+                    if self.act(Some(&mut inbound)).await? {
+                        return Ok(());
+                    }
+                }
+                change = changes.recv() => self.changed(&change).await?,
+                _ = check.tick() => self.still_welcome().await?,
+                stopped = stop.changed() => {
+                    if stopped.is_err() || *stop.borrow() {
+                        return Ok(());
+                    }
+                }
+            }
+        }
+    }
+
+    async fn changed(
+        &mut self,
+        change: &Result<crate::store::Change, broadcast::error::RecvError>,
+    ) -> Result<(), IngestError> {
+        let down = match change {
+            Ok(change) => matches!(change.what, Changed::Down(gateway) if gateway == self.id),
+            // Too many changes to follow: look once.
+            Err(_) => true,
+        };
+        if let Ok(change) = change {
+            if matches!(change.what, Changed::Gateway(gateway) if gateway == self.id) {
+                self.still_welcome().await?;
+            }
+        }
+        if down {
+            let last = self.store.down_last(self.scope, self.id).await?;
+            self.session.handle_down_available(last);
+            self.act(None).await?;
+        }
+        Ok(())
+    }
+
+    async fn still_welcome(&self) -> Result<(), IngestError> {
+        match self.store.certificate(self.fingerprint).await? {
+            Some(row) if row.revoked.is_none() => Ok(()),
+            _ => Err(IngestError::Revoked),
+        }
+    }
+
+    /// Does what the session wants until it wants nothing more; frames that have come meanwhile
+    /// join the same transaction. Answers whether the connection is to be closed.
+    async fn act(&mut self, mut inbound: Option<&mut mpsc::Receiver<Inbound>>) -> Result<bool, IngestError> {
+        let mut batch = Batch::default();
+        loop {
+            let Some(action) = self.session.poll_action() else {
+                let more = inbound.as_mut().and_then(|inbound| inbound.try_recv().ok());
+                match more {
+                    Some(frame) if batch.frames.len() < BATCH_FRAMES_MAX => {
+                        let (lane, frame) = frame?;
+                        self.session.handle_frame(lane, &frame)?;
+                    }
+                    Some(frame) => {
+                        self.commit(&mut batch).await?;
+                        let (lane, frame) = frame?;
+                        self.session.handle_frame(lane, &frame)?;
+                    }
+                    None if batch.frames.is_empty() => return Ok(false),
+                    None => self.commit(&mut batch).await?,
+                }
+                continue;
+            };
+            match action {
+                HubAction::Send(lane, bytes) => self.lanes.send(lane, bytes).await?,
+                HubAction::Hello(info) => self.hello(info).await?,
+                HubAction::StoreSchema(incarnation, stream, schema) => {
+                    batch.ingest.schemas.push((incarnation, stream, schema));
+                }
+                HubAction::StoreCatalog(catalog) => batch.ingest.catalog = Some(catalog),
+                HubAction::Commit(lane, commit) => batch.add(lane, commit),
+                HubAction::FetchDown { after } => {
+                    let store = &self.store;
+                    let events =
+                        store.down_after(self.scope, self.id, after, LANE_IN_FLIGHT_BYTES_MAX).await?;
+                    self.session.handle_down(events)?;
+                }
+                HubAction::DownAcked(seq) => {
+                    self.store.mark_down_acked(self.scope, self.id, seq).await?;
+                }
+                HubAction::Close => return Ok(true),
+            }
+        }
+    }
+
+    async fn hello(&mut self, info: HelloInfo) -> Result<(), IngestError> {
+        let hello = info.hello;
+        let connected = Connected {
+            version: hello.build.clone(),
+            clock: info.clock,
+            buffer_incarnation: hello.buffer_incarnation,
+            heads: hello.streams.iter().map(|(stream, last)| (StreamId(*stream), *last)).collect(),
+        };
+        self.store.connected(self.scope, self.id, connected).await?;
+        let (core, buffer) = (hello.core_incarnation, hello.buffer_incarnation);
+        let known = self.store.known(self.scope, self.id, core, buffer).await?;
+        let has_schema = |stream: u32| known.received.iter().any(|(known, _)| known.0 == stream);
+        let want_schemas = hello
+            .streams
+            .iter()
+            .filter(|(stream, _)| !has_schema(*stream))
+            .map(|(stream, _)| StreamId(*stream))
+            .collect();
+        let hash = known.catalog.as_deref().map(protocol::wire::hash);
+        let answer = HelloAnswer {
+            now: clock::now(),
+            events_mark: known.events_mark,
+            down_last: known.down_last,
+            want_catalog: hash != Some(hello.catalog_hash),
+            want_schemas,
+            received: known
+                .received
+                .into_iter()
+                .map(|(stream, ranges)| (stream, ranges.pairs().to_vec()))
+                .collect(),
+            reference: reference(&self.store, self.scope, self.id).await?,
+        };
+        tracing::info!(gateway = %self.id, build = hello.build, "a gateway has connected");
+        Ok(self.session.handle_hello_answer(answer)?)
+    }
+
+    async fn commit(&mut self, batch: &mut Batch) -> Result<(), IngestError> {
+        let Batch { frames, ingest } = std::mem::take(batch);
+        let done = self.store.ingest(self.scope, self.id, ingest).await?;
+        for refused in &done.refused {
+            tracing::error!(
+                gateway = %self.id, stream = %refused.stream, first = refused.first_seq,
+                last = refused.last_seq, why = refused.words, "polls could not be taken"
+            );
+        }
+        for frame in frames {
+            // Each refused block is told with the frame that brought it.
+            let refused = done
+                .refused
+                .iter()
+                .filter(|refused| frame.holds(refused.stream, refused.first_seq))
+                .map(|r| (r.stream, r.first_seq, r.last_seq, r.words.clone()))
+                .collect();
+            self.session.handle_committed(frame.lane, refused)?;
+        }
+        Ok(())
+    }
+
+    async fn good_bye(self, connection: &Connection) -> Result<(), IngestError> {
+        // Without their queues the writers finish their streams.
+        drop(self.lanes);
+        // Time for the last words to arrive; the gateway closes when it has read them.
+        let wait = Duration::from_secs(2);
+        if tokio::time::timeout(wait, connection.closed()).await.is_err() {
+            tracing::debug!(gateway = %self.id, "the gateway did not close by itself");
+        }
+        Ok(())
+    }
+}
+
+/// Frames that are committed together.
+#[derive(Default)]
+struct Batch {
+    frames: Vec<Pending>,
+    ingest: Ingest,
+}
+
+/// A frame to be acknowledged, and where its blocks begin.
+struct Pending {
+    lane: Lane,
+    blocks: Vec<(StreamId, u64)>,
+}
+
+impl Pending {
+    fn holds(&self, stream: StreamId, first_seq: u64) -> bool {
+        self.blocks.contains(&(stream, first_seq))
+    }
+}
+
+impl Batch {
+    fn add(&mut self, lane: Lane, commit: Commit) {
+        let mut pending = Pending { lane, blocks: Vec::new() };
+        match commit {
+            Commit::Events { events, .. } => self.ingest.events.extend(events),
+            Commit::Blocks { incarnation, blocks } => {
+                for bytes in blocks {
+                    if let Ok(header) = protocol::block::header(&bytes) {
+                        pending.blocks.push((header.stream, header.first_seq));
+                    }
+                    self.ingest.blocks.push((incarnation, bytes));
+                }
+            }
+            Commit::Gap { incarnation, stream, first_seq, last_seq } => {
+                self.ingest.lost.push(LostPolls { incarnation, stream, first_seq, last_seq });
+            }
+        }
+        self.frames.push(pending);
+    }
+}
+
+/// Names of the gateway and its site, and the people who can be named on it.
+pub(super) async fn reference(
+    store: &Store,
+    scope: TenantScope,
+    gateway: GatewayId,
+) -> Result<ReferenceV1, IngestError> {
+    let row = store.gateway(scope, gateway).await?;
+    let people = store.users(scope, Page::all()).await?;
+    Ok(ReferenceV1 {
+        gateway_name: row.name,
+        gateway_code: row.code,
+        site: row.site.id.0,
+        site_name: row.site.name,
+        people: people
+            .data
+            .into_iter()
+            .take(protocol::limits::PEOPLE_MAX)
+            .map(|user| (user.id.0, user.name))
+            .collect(),
+    })
+}

@@ -1,0 +1,237 @@
+//! The way to the hub: finds it, connects over QUIC, runs one `EdgeSession` per connection and
+//! carries its frames between the store and the network; comes again when the link is gone.
+//! Never holds data of its own: what is not in the store does not exist for the hub.
+
+mod backoff;
+mod connection;
+mod lanes;
+
+pub use backoff::Backoff;
+
+use crate::clock;
+use crate::config::HubConfig;
+use crate::identity::{self, Identity, IdentityError};
+use crate::storage::{Storage, StorageError};
+use protocol::id::{GatewayId, StreamId};
+use protocol::sync::{Refusal, SessionError};
+use protocol::time::Timestamp;
+use protocol::wire::WireError;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::sync::watch;
+
+/// How long one attempt to connect may take.
+const CONNECT_WAIT: Duration = Duration::from_secs(5);
+/// How long a box that was refused waits before it asks again, when the hub names no time.
+const REFUSED_WAIT: Duration = Duration::from_secs(300);
+/// How often a box that is not enrolled looks whether it is by now.
+const ENROLLED_CHECK: Duration = Duration::from_secs(2);
+
+/// Why there is no link.
+#[derive(Debug, Error)]
+pub enum UplinkError {
+    /// The store failed.
+    #[error("reading what is to be sent")]
+    Storage(#[from] StorageError),
+    /// The session ended.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// Bytes that are no frame.
+    #[error("reading a frame of the hub")]
+    Wire(#[from] WireError),
+    /// The identity cannot be used.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The hub's name leads nowhere.
+    #[error("finding the hub {host}")]
+    Resolve {
+        /// Name as configured.
+        host: String,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// No answer.
+    #[error("the hub at {address} does not answer")]
+    NoAnswer {
+        /// Its address.
+        address: SocketAddr,
+    },
+    /// The connection could not be made or ended.
+    #[error("the connection to the hub ended")]
+    Connection(#[from] quinn::ConnectionError),
+    /// The connection could not be tried.
+    #[error("connecting to the hub")]
+    Connect(#[from] quinn::ConnectError),
+    /// A lane could not be read or written.
+    #[error("{action} lane {lane}")]
+    Lane {
+        /// What was being done.
+        action: &'static str,
+        /// Number of the lane.
+        lane: u8,
+        /// Why not.
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Where the link is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// No hub is configured, or the box has no certificate yet.
+    NotEnrolled,
+    /// Trying for the first time.
+    Connecting,
+    /// The hub answers.
+    Connected,
+    /// The hub does not answer.
+    Offline,
+    /// The hub does not let this box in.
+    Refused,
+}
+
+/// Where the link is, since when and why: for the page and the command line.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkStatus {
+    /// The state.
+    pub state: LinkState,
+    /// Since when.
+    pub since: Timestamp,
+    /// In plain words.
+    pub words: String,
+}
+
+/// What is durable on the box and may be sent.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Durable {
+    /// Highest number of each stream of readings.
+    pub streams: BTreeMap<StreamId, u64>,
+    /// Highest number of the box's own events.
+    pub events: u64,
+}
+
+/// All that the uplink needs.
+#[derive(Debug)]
+pub struct Uplink {
+    /// The store.
+    pub storage: Storage,
+    /// Where the hub is.
+    pub hub: HubConfig,
+    /// Folder of the identity.
+    pub identity: PathBuf,
+    /// This box.
+    pub gateway: GatewayId,
+    /// What this box measures, encoded.
+    pub catalog: Vec<u8>,
+    /// Told whenever something became durable.
+    pub durable: watch::Receiver<Durable>,
+    /// Tells where the link is.
+    pub status: watch::Sender<LinkStatus>,
+}
+
+impl Uplink {
+    /// Runs until `stop` turns true. Never ends by itself: every failure is shown and tried again.
+    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+        let mut backoff = Backoff::new(self.hub.reconnect_max);
+        while !*stop.borrow() {
+            let wait = tokio::select! {
+                wait = self.attempt(&mut backoff) => wait,
+                _ = stop.changed() => return,
+            };
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                _ = stop.changed() => return,
+            }
+        }
+    }
+
+    /// One connection from beginning to end; answers how long to wait before the next.
+    async fn attempt(&self, backoff: &mut Backoff) -> Duration {
+        let identity = match Identity::load(&self.identity) {
+            Ok(Some(identity)) => identity,
+            Ok(None) => {
+                self.show(LinkState::NotEnrolled, "this box has not been enrolled with its hub yet");
+                return ENROLLED_CHECK;
+            }
+            Err(error) => {
+                self.show(LinkState::Refused, &chain(&error));
+                return REFUSED_WAIT;
+            }
+        };
+        if self.status.borrow().state == LinkState::NotEnrolled {
+            self.show(LinkState::Connecting, "looking for the hub");
+        }
+        let Err(error) = self.connect(&identity, backoff).await;
+        match &error {
+            UplinkError::Session(SessionError::Refused { refusal, words, retry_after_s }) => {
+                let busy = matches!(refusal, Some(Refusal::Busy));
+                tracing::error!(error = words, "the hub refused this box");
+                self.show(if busy { LinkState::Offline } else { LinkState::Refused }, words);
+                retry_after_s.map_or(REFUSED_WAIT, |seconds| Duration::from_secs(seconds.into()))
+            }
+            error => {
+                let words = chain(error);
+                tracing::info!(error = words, "no link to the hub");
+                self.show(LinkState::Offline, &words);
+                backoff.next_wait()
+            }
+        }
+    }
+
+    async fn connect(
+        &self,
+        identity: &Identity,
+        backoff: &mut Backoff,
+    ) -> Result<std::convert::Infallible, UplinkError> {
+        let address = self.resolve().await?;
+        let endpoint = identity::endpoint(identity, address, self.hub.keep_alive)?;
+        let connecting = endpoint.connect(address, identity::SERVER_NAME)?;
+        let connection = tokio::time::timeout(CONNECT_WAIT, connecting)
+            .await
+            .map_err(|_| UplinkError::NoAnswer { address })??;
+        let ended = connection::run(self, &connection, backoff).await;
+        connection.close(0_u32.into(), b"");
+        ended
+    }
+
+    async fn resolve(&self) -> Result<SocketAddr, UplinkError> {
+        let HubConfig { host, port, .. } = &self.hub;
+        let failed = |source| UplinkError::Resolve { host: host.clone(), source };
+        let mut found = tokio::net::lookup_host((host.as_str(), *port)).await.map_err(failed)?;
+        let nothing = || std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
+        found.next().ok_or_else(|| failed(nothing()))
+    }
+
+    /// Shows a state; its beginning is kept while only the words change.
+    fn show(&self, state: LinkState, words: &str) {
+        self.status.send_if_modified(|status| {
+            let new_state = status.state != state;
+            let changed = new_state || status.words != words;
+            if new_state {
+                status.since = clock::now();
+                status.state = state;
+            }
+            words.clone_into(&mut status.words);
+            changed
+        });
+    }
+}
+
+/// An error with all its causes, in one line.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        let more = error.to_string();
+        if !text.contains(&more) {
+            text.push_str(": ");
+            text.push_str(&more);
+        }
+        source = error.source();
+    }
+    text
+}
