@@ -194,8 +194,12 @@ impl Authority {
 
 /// SHA-256 of the public key in a gateway's request, whose signature is checked (RFC 2986).
 pub fn request_key(request: &[u8]) -> Result<[u8; 32], CaError> {
-    let request = CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(request))
-        .map_err(|source| CaError::Certificate { action: "reading the gateway's request", source })?;
+    let request =
+        CertificateSigningRequestParams::from_der(&CertificateSigningRequestDer::from(request))
+            .map_err(|source| CaError::Certificate {
+                action: "reading the gateway's request",
+                source,
+            })?;
     let mut digest = [0; 32];
     let key = request.public_key.der_bytes();
     digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, key).as_ref());

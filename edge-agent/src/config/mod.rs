@@ -58,6 +58,10 @@ pub struct GatewayConfig {
     pub data_dir: PathBuf,
     /// What people call the box; none: the hub or the host names it.
     pub name: Option<String>,
+    /// Prefix of work-order numbers until the hub gives one.
+    pub code: String,
+    /// Something else than this box's time service disciplines the clock (PTP, GPS).
+    pub clock_trusted: bool,
 }
 
 /// `[hub]`
@@ -67,6 +71,11 @@ pub struct HubConfig {
     pub host: String,
     /// UDP port (and TCP where UDP is blocked).
     pub port: u16,
+    /// How often the path is kept open; two and a half times this without a sign of the hub is
+    /// the end of a connection.
+    pub keep_alive: Duration,
+    /// Longest wait between two attempts to connect.
+    pub reconnect_max: Duration,
 }
 
 /// `[storage]`
@@ -203,10 +212,17 @@ fn gateway(mut section: Section, base: &Path) -> GatewayConfig {
     let name = section
         .text("name")
         .filter(|name| device::good_name(&section, "name", name));
+    let code = section
+        .text("code")
+        .filter(|code| device::good_name(&section, "code", code))
+        .unwrap_or_else(|| "WO".to_owned());
+    let clock_trusted = section.boolean("clock_trusted").unwrap_or(false);
     section.finish();
     GatewayConfig {
         data_dir: base.join(data_dir),
         name,
+        code,
+        clock_trusted,
     }
 }
 
@@ -222,17 +238,26 @@ fn hub(mut section: Section) -> Option<HubConfig> {
             Some(bare) => bare.parse::<std::net::Ipv6Addr>().is_ok(),
             None => !host.is_empty() && !host.contains([':', '/', ' ']),
         };
-        good.then(|| HubConfig {
-            host: bare.unwrap_or(host).to_owned(),
-            port,
-        })
+        good.then(|| (bare.unwrap_or(host).to_owned(), port))
     });
     if let (Some(text), None) = (&text, &hub) {
         let words = "is not a host and a port; write for example \"hub.example.com:7443\"";
         section.problem("address", &format!("\"{text}\" {words}"));
     }
+    let second = Duration::from_secs(1);
+    let keep_alive = section
+        .duration("keep_alive", second..=second * 120)
+        .unwrap_or(second * 10);
+    let reconnect_max = section
+        .duration("reconnect_max", second..=second * 3_600)
+        .unwrap_or(second * 60);
     section.finish();
-    hub
+    hub.map(|(host, port)| HubConfig {
+        host,
+        port,
+        keep_alive,
+        reconnect_max,
+    })
 }
 
 fn storage(mut section: Section) -> StorageConfig {

@@ -99,7 +99,9 @@ impl Link {
             Some(connection) => connection,
             None => self.connect().await?,
         };
-        let free_at = self.last_answer.map(|last| last + self.settings.request_gap);
+        let free_at = self
+            .last_answer
+            .map(|last| last + self.settings.request_gap);
         // The timer's tick is a millisecond: a wait that is over already would still cost one.
         if let Some(free_at) = free_at.filter(|free_at| *free_at > Instant::now()) {
             sleep_until(free_at.into()).await;
