@@ -37,3 +37,39 @@ fn the_full_file_has_every_key_of_the_drivers_and_tells_their_true_defaults() {
     assert_eq!(absent, Vec::<String>::new());
     assert_eq!(left_out, written);
 }
+
+#[cfg(feature = "driver-modbus")]
+#[test]
+fn the_modbus_sample_has_every_key_and_tells_the_true_defaults() {
+    /// Keys of all protocols; they stand in `edge.full.toml`.
+    const SHARED: &[&str] = &[
+        "asset",
+        "poll",
+        "scale",
+        "offset",
+        "unit_name",
+        "range",
+        "deadband",
+        "max_silence",
+    ];
+    let read = |text: &str| {
+        let config = Config::parse(Path::new("sample.toml"), text).unwrap();
+        let port = super::modbus::config::read(&config.ports[0], &config.devices).unwrap();
+        config.problems.check().unwrap();
+        (port, config.problems.absent())
+    };
+    let sample = include_str!("modbus/sample.toml");
+    let ((left_out, _), (written, absent)) = (read(sample), read(&with_defaults_written(sample)));
+    assert_eq!(left_out, written);
+    let own = |words: &&String| words.starts_with("port") || words.starts_with("device");
+    let keys = absent
+        .iter()
+        .filter(own)
+        .filter_map(|words| words.split_whitespace().last());
+    let left: Vec<&str> = keys.filter(|key| !SHARED.contains(key)).collect();
+    assert_eq!(
+        left,
+        Vec::<&str>::new(),
+        "keys that the sample does not have"
+    );
+}

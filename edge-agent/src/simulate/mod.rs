@@ -158,8 +158,14 @@ pub enum SimulateError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Config;
     use crate::drivers::modbus::read::{ReadValue, read_once};
+    use crate::drivers::{self, FromDriver, Sink};
+    use crate::pipeline::{GroupSpec, RawCell};
+    use std::collections::BTreeMap;
+    use std::path::Path;
     use std::time::Duration;
+    use tokio::sync::mpsc;
 
     const TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -203,5 +209,49 @@ mod tests {
             .unwrap_err();
         let cause = std::error::Error::source(&error).unwrap().to_string();
         assert!(cause.contains("Modbus exception 11"), "{cause}");
+    }
+
+    /// Every sensor of the demonstration's configuration is served, and within its range.
+    #[tokio::test]
+    async fn the_configuration_of_the_demonstration_fits_the_plant() {
+        let (endpoint, _stop, _task) = start(Plant::demo(7)).await;
+        let text = include_str!("../../../configs/edge.demo.toml");
+        let (text, fast) = (
+            text.replace("127.0.0.1:5020", &endpoint),
+            r#"poll = "50ms""#,
+        );
+        let text = [r#"poll = "1s""#, r#"poll = "2s""#, r#"poll = "10s""#]
+            .iter()
+            .fold(text, |text, poll| text.replace(poll, fast));
+        let config = Config::parse(Path::new("edge.demo.toml"), &text).unwrap();
+        let driver = drivers::build(&config.ports[0], &config.devices).unwrap();
+        config.problems.check().unwrap();
+        let mut waiting: BTreeMap<usize, GroupSpec> =
+            driver.groups().into_iter().enumerate().collect();
+        let (queue, mut told) = mpsc::channel(1_000);
+        let (_stop_driver, stopped) = watch::channel(false);
+        let sink = Sink::new(queue, Arc::default(), 0, crate::clock::now);
+        let task = tokio::spawn(driver.run(sink, stopped));
+        while !waiting.is_empty() {
+            let next = tokio::time::timeout(TIMEOUT, told.recv())
+                .await
+                .expect("in time");
+            let Some(FromDriver::Poll(poll)) = next else {
+                continue;
+            };
+            let Some(group) = waiting.remove(&poll.group) else {
+                continue;
+            };
+            for (sensor, cell) in group.sensors.iter().zip(poll.cells) {
+                let path = format!("{}/{}", group.device, sensor.name);
+                let RawCell::Value(raw) = cell else {
+                    panic!("{path}: {cell:?}")
+                };
+                let (low, high) = sensor.range.unwrap_or((0.0, 1e6));
+                let value = sensor.value(raw);
+                assert!((low..=high).contains(&value), "{path}: {value}");
+            }
+        }
+        task.abort();
     }
 }

@@ -10,10 +10,12 @@ pub const REPLAY_UNIT: u8 = 10;
 
 /// First of the scaled registers.
 const SCALED: u16 = 100;
-/// Two registers: sample of the recording, or seconds since the start.
+/// Two registers: sample of the recording, or hours that the machine has run, times ten.
 const COUNTER: u16 = 96;
 /// 1: the machine runs (the recording goes on), 0: it has ended.
 const STATE: u16 = 98;
+/// What the counter of hours shows at the start.
+const RUN_TENTHS: u32 = 123_456;
 /// Most registers that one request may ask for (specification, functions 3 and 4).
 const WORDS_MAX: u16 = 125;
 /// So many bits are more than one request may ask for (specification, functions 1 and 2).
@@ -69,35 +71,36 @@ const fn signal(
 }
 
 const PUMP: &[Signal] = &[
-    signal("bearing_temperature", "degC", [62.0, 1.5, 0.3, 28.0, 100.0]),
+    signal("bearing_temp", "degC", [62.0, 1.5, 0.3, 28.0, 100.0]),
     signal("vibration", "mm/s", [2.1, 0.2, 0.15, 2.6, 100.0]),
     signal("discharge_pressure", "bar", [6.2, 0.15, 0.05, 0.0, 100.0]),
     signal("flow", "m3/h", [85.0, 3.0, 0.6, -6.0, 100.0]),
     signal("motor_current", "A", [41.0, 1.0, 0.4, 4.5, 100.0]),
+    signal("speed", "rpm", [1_480.0, 4.0, 1.5, 0.0, 10.0]),
 ];
 
 const COMPRESSOR: &[Signal] = &[
-    signal("discharge_pressure", "bar", [7.5, 0.4, 0.05, 0.0, 100.0]),
-    signal("oil_temperature", "degC", [71.0, 2.0, 0.2, 0.0, 100.0]),
+    signal("outlet_temp", "degC", [78.0, 2.0, 0.2, 0.0, 100.0]),
+    signal("outlet_pressure", "bar", [7.5, 0.4, 0.05, 0.0, 100.0]),
+    signal("oil_pressure", "bar", [3.4, 0.1, 0.03, 0.0, 100.0]),
     signal("motor_current", "A", [118.0, 6.0, 0.8, 0.0, 100.0]),
-    signal("vibration", "mm/s", [1.4, 0.1, 0.1, 0.0, 100.0]),
 ];
 
 const FAN: &[Signal] = &[
+    signal("bearing_temp", "degC", [48.0, 1.0, 0.2, 0.0, 100.0]),
     signal("vibration", "mm/s", [3.0, 0.3, 0.2, 0.0, 100.0]),
-    signal("bearing_temperature", "degC", [48.0, 1.0, 0.2, 0.0, 100.0]),
-    signal("speed", "rpm", [1_480.0, 4.0, 1.5, 0.0, 10.0]),
+    signal("speed", "rpm", [1_180.0, 4.0, 1.5, 0.0, 10.0]),
     signal("motor_current", "A", [22.0, 0.6, 0.2, 0.0, 100.0]),
 ];
 
 impl Plant {
     /// Unit 1 is pump P-247, whose bearing overheats for a while in every four minutes; unit 2 is
-    /// compressor C-101, unit 3 is fan F-12. The same seed gives the same plant.
+    /// compressor K-101, unit 3 is fan F-12. The same seed gives the same plant.
     pub fn demo(seed: u64) -> Self {
         let made = |name, signals| Machine::Made { name, signals };
         let units = BTreeMap::from([
             (1, made("pump P-247", PUMP)),
-            (2, made("compressor C-101", COMPRESSOR)),
+            (2, made("compressor K-101", COMPRESSOR)),
             (3, made("fan F-12", FAN)),
         ]);
         Self { seed, units }
@@ -154,7 +157,11 @@ impl Plant {
                 };
                 Moment {
                     values: signals.iter().enumerate().map(value).collect(),
-                    counter: u32::try_from(at.as_secs()).unwrap_or(u32::MAX),
+                    counter: u32::try_from(at.as_secs() / 360).map_or(u32::MAX, |tenths| {
+                        RUN_TENTHS
+                            .saturating_add(u32::from(unit))
+                            .saturating_add(tenths)
+                    }),
                     running: true,
                 }
             }
@@ -220,11 +227,7 @@ pub fn register_map(plant: &Plant) -> String {
                 let rows = signals
                     .iter()
                     .map(|signal| (signal.name, signal.unit, signal.factor));
-                (
-                    (*name).to_owned(),
-                    rows.collect(),
-                    "seconds since the start",
-                )
+                ((*name).to_owned(), rows.collect(), "hours run (x10)")
             }
             Machine::Recorded(replay) => {
                 let name = format!("recording of {} samples", replay.samples());
@@ -268,7 +271,7 @@ mod tests {
             temperature
         };
         assert!(at(10) < 66.0);
-        assert!(at(120) > 85.0);
+        assert!(at(90) > 85.0);
         assert!(at(230) < 66.0);
     }
 
@@ -276,8 +279,8 @@ mod tests {
     fn what_is_not_in_the_map_is_refused() {
         let plant = Plant::demo(1);
         let at = Duration::ZERO;
-        assert!(plant.words(1, 0, 10, at).is_ok());
-        assert_eq!(plant.words(1, 0, 11, at), Err(Refusal::Address));
+        assert!(plant.words(1, 0, 12, at).is_ok());
+        assert_eq!(plant.words(1, 0, 13, at), Err(Refusal::Address));
         assert_eq!(plant.words(1, 99, 1, at), Err(Refusal::Address));
         assert_eq!(plant.words(1, 65_535, 2, at), Err(Refusal::Address));
         assert_eq!(plant.words(1, 0, 126, at), Err(Refusal::Count));
@@ -308,7 +311,7 @@ mod tests {
         let map = register_map(&Plant::demo(1));
         assert!(map.contains("unit 1: pump P-247"), "{map}");
         assert!(
-            map.contains("  40001:f32  40101:i16 (x100)  bearing_temperature degC\n"),
+            map.contains("  40001:f32  40101:i16 (x100)  bearing_temp degC\n"),
             "{map}"
         );
         assert!(

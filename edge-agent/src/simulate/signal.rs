@@ -25,10 +25,10 @@ pub(super) struct Signal {
 /// Time from one episode to the next.
 const CYCLE_S: f64 = 240.0;
 /// Within a cycle: quiet until here, then rising, held, falling, quiet again.
-const RISE_S: f64 = 40.0;
-const HOLD_S: f64 = 100.0;
-const FALL_S: f64 = 140.0;
-const CALM_S: f64 = 200.0;
+const RISE_S: f64 = 20.0;
+const HOLD_S: f64 = 60.0;
+const FALL_S: f64 = 110.0;
+const CALM_S: f64 = 170.0;
 /// Noise changes so often per second.
 const NOISE_HZ: f64 = 4.0;
 
@@ -92,9 +92,9 @@ mod tests {
     fn an_episode_comes_and_goes_in_every_cycle() {
         for cycle in [0.0, 5.0 * CYCLE_S] {
             let at = |s: f64| SIGNAL.value(1, 2, Duration::from_secs_f64(cycle + s));
-            assert!(at(20.0) < 64.0 && at(230.0) < 64.0);
-            assert!(at(120.0) > 88.0);
-            assert!(at(60.0) < at(80.0) && at(80.0) < at(100.0));
+            assert!(at(10.0) < 64.0 && at(230.0) < 64.0);
+            assert!(at(90.0) > 88.0);
+            assert!(at(25.0) < at(40.0) && at(40.0) < at(60.0));
         }
     }
 

@@ -1,0 +1,204 @@
+//! Which registers are asked for, and what a refusal of one means for the others.
+
+use super::*;
+
+#[tokio::test]
+async fn a_device_that_answers_is_read_in_one_request_per_period() {
+    let server = Server::start(|asked| Play::Send(asked.right())).await;
+    let mut run = Run::start(&server.endpoint, &[("pump", 1, &[0, 1, 9])]);
+    run.until("five polls", |run| run.of(0).count() >= 5).await;
+    let before = clock::now();
+    for poll in run.of(0) {
+        assert_eq!(poll.cells, [value(1_000), value(1_001), value(1_009)]);
+        assert!(poll.time <= before && before.micros_since(poll.time) < 20_000_000);
+    }
+    let log = server.log();
+    assert!(
+        log.iter()
+            .all(|asked| (asked.start, asked.count, asked.connection) == (0, 10, 0))
+    );
+    assert!(log.len() <= run.of(0).count() + 1);
+    let report = run.told("pump", DeviceState::Ok).unwrap();
+    assert_eq!(run.reports.len(), 1, "a state is told once: {report:?}");
+    run.end().await;
+}
+
+#[tokio::test]
+async fn a_register_that_the_unit_does_not_have_is_found_and_named_and_the_others_are_read() {
+    let server = Server::start(|asked| {
+        let bad = asked.holds(13) || asked.holds(21);
+        Play::Send(if bad { asked.refused(2) } else { asked.right() })
+    })
+    .await;
+    // 21 is in no sensor: it lies in the hole between 20 and 22.
+    let offsets = [10, 11, 12, 13, 14, 20, 22];
+    let mut run = Run::start(&server.endpoint, &[("pump", 1, &offsets)]);
+    run.until("three polls", |run| run.of(0).count() >= 3).await;
+    let expected: Vec<RawCell> = offsets
+        .iter()
+        .map(|at| {
+            if *at == 13 {
+                missing(Cause::NoSuchAddress)
+            } else {
+                value(1_000 + i64::from(*at))
+            }
+        })
+        .collect();
+    for poll in run.of(0) {
+        assert_eq!(poll.cells, expected);
+    }
+    let words = &run.told("pump", DeviceState::Error).unwrap().words;
+    assert!(words.contains("\"r13\" at 40014 (hr:13)"), "{words}");
+    assert!(
+        words.contains("Modbus exception 2") && words.contains("still read"),
+        "{words}"
+    );
+    assert_eq!(run.reports.len(), 1, "{:?}", run.reports);
+    // What was learnt is remembered: the bad registers are asked for in the first poll only.
+    let log = server.log();
+    let first = log
+        .iter()
+        .rposition(|asked| asked.holds(13) || asked.holds(21))
+        .unwrap();
+    assert!(first < 14, "still asked for in request {first}");
+    assert!(
+        log.iter().all(|asked| asked.connection == 0),
+        "a refusal breaks no connection"
+    );
+    run.end().await;
+}
+
+#[tokio::test]
+async fn any_other_refusal_is_told_with_its_number() {
+    let server = Server::start(|asked| Play::Send(asked.refused(4))).await;
+    let mut run = Run::start(&server.endpoint, &[("pump", 1, &[0, 5])]);
+    run.until("told", |run| run.told("pump", DeviceState::Error).is_some())
+        .await;
+    assert!(
+        run.of(0)
+            .all(|poll| poll.cells == [missing(Cause::DeviceError); 2])
+    );
+    let words = &run.told("pump", DeviceState::Error).unwrap().words;
+    assert!(
+        words.contains("\"r0\"") && words.contains("Modbus exception 4"),
+        "{words}"
+    );
+    run.end().await;
+}
+
+#[tokio::test]
+async fn registers_on_which_a_live_unit_stays_silent_do_not_slow_the_rest() {
+    // Some devices do not refuse what they do not have, they say nothing.
+    let server = Server::start(|asked| {
+        if asked.holds(500) {
+            Play::Nothing
+        } else {
+            Play::Send(asked.right())
+        }
+    })
+    .await;
+    let mut run = Run::start(&server.endpoint, &[("odd", 1, &[500, 0, 900])]);
+    run.until("told", |run| run.told("odd", DeviceState::Error).is_some())
+        .await;
+    let words = &run.told("odd", DeviceState::Error).unwrap().words;
+    assert!(words.contains("\"r500\" at 40501 (hr:500)"), "{words}");
+    let from = run.of(0).count();
+    run.until("polls", |run| run.of(0).count() >= from + 15)
+        .await;
+    let expected = [missing(Cause::NoAnswer), value(1_000), value(1_900)];
+    let whole = run
+        .of(0)
+        .skip(from)
+        .filter(|poll| poll.cells == expected)
+        .count();
+    assert!(
+        whole >= 13,
+        "{whole} of the polls after the report are whole"
+    );
+    run.end().await;
+}
+
+#[tokio::test]
+async fn the_gap_between_requests_is_kept() {
+    let server = Server::start(|asked| Play::Send(asked.right())).await;
+    let devices: &[(&str, u8, &[u16])] = &[("a", 1, &[0, 900]), ("b", 2, &[0, 900])];
+    let mut run = Run::start_with(&server.endpoint, "request_gap = \"20ms\"", devices);
+    run.until("polls", |run| run.of(1).count() >= 4).await;
+    let log = server.log();
+    for pair in log.windows(2) {
+        assert!(
+            pair[1].at - pair[0].at >= Duration::from_millis(19),
+            "{pair:?}"
+        );
+    }
+    run.end().await;
+}
+
+mod read_by_hand {
+    use super::super::super::read::{ReadError, ReadValue, read_once};
+    use super::*;
+
+    #[tokio::test]
+    async fn a_value_is_shown_in_all_orders_and_a_refused_point_does_not_stop_the_others() {
+        let server = Server::start(|asked| {
+            let pdu = [asked.function, 4, 0x00, 0x00, 0x3F, 0x80];
+            Play::Send(if asked.holds(50) {
+                asked.refused(2)
+            } else {
+                frame(asked.id, 3, &pdu)
+            })
+        })
+        .await;
+        let target = format!("tcp://{}", server.endpoint);
+        let points = ["hr:50", "40001:f32:CDAB"].map(str::to_owned);
+        let answer = read_once(&target, 3, &points, TIMEOUT).await.unwrap();
+        assert!(
+            answer.points[0]
+                .error
+                .as_ref()
+                .unwrap()
+                .contains("Modbus exception 2")
+        );
+        assert_eq!(answer.points[0].value, None);
+        let point = &answer.points[1];
+        assert_eq!(point.value, Some(ReadValue::Float(1.0)));
+        let orders: Vec<String> = point
+            .orders
+            .iter()
+            .map(|o| format!("{} {}", o.order, o.value))
+            .collect();
+        assert_eq!(orders.len(), 4);
+        assert_eq!(orders[1], "CDAB 1");
+        assert_eq!(
+            (point.words[1].u16, point.words[1].hex.as_str()),
+            (0x3F80, "0x3F80")
+        );
+        let json = serde_json::to_value(&answer).unwrap();
+        assert_eq!(json["points"][1]["type"], "f32");
+        assert_eq!(json["points"][1]["value"], 1.0);
+        assert_eq!(json["points"][1]["orders"][1]["order"], "CDAB");
+    }
+
+    #[tokio::test]
+    async fn silence_and_nonsense_are_told() {
+        let server = Server::start(|_| Play::Nothing).await;
+        let points = ["40001".to_owned()];
+        let error = read_once(&server.endpoint, 3, &points, TIMEOUT)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, ReadError::Request { .. }), "{error:?}");
+        let cause = std::error::Error::source(&error).unwrap().to_string();
+        assert!(
+            cause.contains("unit 3") && cause.contains("150 ms"),
+            "{cause}"
+        );
+        let error = read_once("http://x/y", 3, &points, TIMEOUT)
+            .await
+            .unwrap_err();
+        assert!(error.to_string().contains("tcp://HOST:PORT"), "{error}");
+        let error = read_once("x", 3, &["7".to_owned()], TIMEOUT)
+            .await
+            .unwrap_err();
+        assert!(matches!(error, ReadError::Point { .. }), "{error:?}");
+    }
+}
