@@ -85,7 +85,7 @@ build/bench/%: tests/bench/%.c
 .PHONY: bench
 bench: build/.setup-bench release $(BENCH_C) ## First figures beside their peers (ONLY=name for one; 15 minutes the first time)
 	@target/release/bench $(ONLY)
-build/.setup-bench: .ci/setup build/.setup
+build/.setup-bench: .ci/setup tests/bench/requirements.txt build/.setup
 	@.ci/setup bench
 	@touch $@
 $(BENCH_C): build/.setup-bench

@@ -2,8 +2,11 @@
 //! Never says whether a figure is good enough: that is written in `docs/promises.md`.
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
+mod memory;
 mod modbus;
+mod plant;
 mod report;
+mod wire;
 
 use anyhow::{Result, bail};
 use report::Report;
@@ -11,7 +14,11 @@ use report::Report;
 type Bench = fn(&mut Report) -> Result<()>;
 
 /// Name and function of every bench, in the order of a whole run.
-const BENCHES: [(&str, Bench); 1] = [("modbus", modbus::run)];
+const BENCHES: [(&str, Bench); 3] = [
+    ("modbus", modbus::run),
+    ("memory", memory::run),
+    ("wire", wire::run),
+];
 
 fn main() -> Result<()> {
     let only = std::env::args().nth(1);

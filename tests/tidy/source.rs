@@ -35,8 +35,22 @@ impl File {
             .is_some_and(|end| end == "rs")
     }
 
-    /// Code without comments, strings and test modules; every line keeps its number.
+    /// Whether the whole file is tests that stand beside the code: `tests.rs`, `tests/….rs`.
+    pub(crate) fn is_test(&self) -> bool {
+        let inside = self
+            .path
+            .split_once("/src/")
+            .map_or("", |(_, inside)| inside);
+        inside
+            .split('/')
+            .any(|part| part == "tests" || part == "tests.rs")
+    }
+
+    /// Code without comments, strings and tests; every line keeps its number.
     pub(crate) fn code(&self) -> String {
+        if self.is_test() {
+            return "\n".repeat(self.text.lines().count());
+        }
         without_tests(&blank(&self.text))
     }
 }
@@ -71,6 +85,10 @@ fn collect(top: &Path, folder: &Path, into: &mut Vec<File>) {
         let path = entry.path();
         let name = entry.file_name().to_string_lossy().into_owned();
         let kind = entry.file_type().unwrap();
+        // In a linked worktree `.git` is a file.
+        if name == ".git" {
+            continue;
+        }
         if kind.is_dir() && !SKIPPED.contains(&name.as_str()) {
             collect(top, &path, into);
         } else if kind.is_file() && entry.metadata().unwrap().len() <= BYTES_MAX {
@@ -241,6 +259,8 @@ fn comments_strings_and_tests_are_no_code() {
         assert!(code.contains(kept), "{kept} is lost in {code}");
     }
     assert_eq!(code.matches('{').count(), 2, "{code}");
+    let file = File::new("a/src/b/tests.rs", "fn test() {}\n");
+    assert_eq!(file.code(), "\n");
     let file = File::new("b.rs", "#[cfg(test)]\nmod tests;\nfn kept() {}");
     assert!(file.code().contains("fn kept") && !file.code().contains("mod tests"));
 }

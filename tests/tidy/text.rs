@@ -20,8 +20,9 @@ pub(crate) fn without_opening(tree: &Tree) -> Vec<String> {
 pub(crate) fn unfinished_or_local(tree: &Tree) -> Vec<String> {
     let everywhere = [
         ["FIX", "ME"],
-        ["\"/wo", "rk/"],
         ["/wo", "rk/wt"],
+        ["/wo", "rk/main"],
+        ["/wo", "rk/shared"],
         ["/ho", "me/"],
         ["/ro", "ot/"],
     ];
