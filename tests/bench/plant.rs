@@ -5,7 +5,6 @@ use crate::modbus::Server;
 use anyhow::{Context as _, Result};
 use harness::{Agent, Api, Hub, Relay, Scratch, ports, wait_for};
 use serde_json::Value;
-use std::fmt::Write as _;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
@@ -50,7 +49,13 @@ impl Plant {
         })?;
         agent.enrol(&hub.claim("Bench", "Box", "B1")?)?;
         agent.start()?;
-        let plant = Self { agent, relay, hub_api, _hub: hub, _server: server };
+        let plant = Self {
+            agent,
+            relay,
+            hub_api,
+            _hub: hub,
+            _server: server,
+        };
         wait_for("the first readings at the hub", DEADLINE, || {
             Ok((plant.hub_readings()? > 0).then_some(()))
         })?;
@@ -60,7 +65,9 @@ impl Plant {
     /// Readings that the hub holds.
     pub(crate) fn hub_readings(&self) -> Result<u64> {
         let gateways = self.hub_api.list("/gateways")?;
-        let readings = gateways.first().and_then(|gateway| gateway.get("readings")?.as_u64());
+        let readings = gateways
+            .first()
+            .and_then(|gateway| gateway.get("readings")?.as_u64());
         readings.context("the hub does not say how many readings it has")
     }
 
@@ -68,33 +75,40 @@ impl Plant {
     pub(crate) fn wait_until_synchronised(&self) -> Result<()> {
         wait_for("the box to have nothing left to send", DEADLINE, || {
             let status = self.agent.api().get("/status")?;
-            let waiting = status.pointer("/link/waiting_readings").and_then(Value::as_u64);
+            let waiting = status
+                .pointer("/link/waiting_readings")
+                .and_then(Value::as_u64);
             Ok((waiting.context("no waiting_readings")? < 1_000).then_some(()))
         })
     }
 }
 
 fn config(folder: &Path, load: Load, [server, hub, web]: [SocketAddr; 3]) -> String {
-    let mut text = format!(
+    let data = folder.join("data");
+    let head = format!(
         "[gateway]\ndata_dir = \"{}\"\n\n[hub]\naddress = \"{hub}\"\n\n[web]\nlisten = \"{web}\"\n\n\
          [[port]]\nname = \"line\"\nprotocol = \"modbus\"\naddress = \"{server}\"\n",
-        folder.join("data").display()
+        data.display()
     );
-    for device in 0..load.devices {
-        // Writing into a String does not fail.
-        let _: Result<(), std::fmt::Error> = write!(
-            text,
-            "\n[[device]]\nname = \"device-{device}\"\nport = \"line\"\nunit = {}\npoll = \"{}ms\"\n",
-            device + 1,
-            load.poll_ms
-        );
-        for sensor in 0..load.sensors {
-            let register = device * load.sensors + sensor;
-            let _: Result<(), std::fmt::Error> = write!(
-                text,
-                "\n[[device.sensor]]\nname = \"sensor_{sensor}\"\naddress = \"hr:{register}\"\nscale = 0.1\n"
-            );
-        }
-    }
-    text
+    let devices = (0..load.devices).map(|device| device_config(device, load));
+    std::iter::once(head)
+        .chain(devices)
+        .collect::<Vec<String>>()
+        .concat()
+}
+
+fn device_config(device: usize, load: Load) -> String {
+    let head = format!(
+        "\n[[device]]\nname = \"device-{device}\"\nport = \"line\"\nunit = {}\npoll = \"{}ms\"\n",
+        device + 1,
+        load.poll_ms
+    );
+    let sensors = (0..load.sensors).map(|sensor| {
+        let register = device * load.sensors + sensor;
+        format!("\n[[device.sensor]]\nname = \"sensor_{sensor}\"\naddress = \"hr:{register}\"\nscale = 0.1\n")
+    });
+    std::iter::once(head)
+        .chain(sensors)
+        .collect::<Vec<String>>()
+        .concat()
 }

@@ -14,7 +14,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// Ten polls a second, so that a minute without uplink fills blocks.
-const LOAD: Load = Load { devices: 1, sensors: 100, poll_ms: 100 };
+const LOAD: Load = Load {
+    devices: 1,
+    sensors: 100,
+    poll_ms: 100,
+};
 const LIVE: Duration = Duration::from_secs(30);
 const CUT: Duration = Duration::from_secs(150);
 /// Catching up must cost less per reading than this.
@@ -45,8 +49,18 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
     let all = "MQTT, JSON, a message per poll";
     report.row("live, bytes per reading", live, "B", (one, single));
     report.row("live, bytes per reading", live, "B", (all, per_poll));
-    report.row("catching up, bytes per reading", catch_up, "B", (one, single));
-    report.row("catching up, bytes per reading", catch_up, "B", (all, per_poll));
+    report.row(
+        "catching up, bytes per reading",
+        catch_up,
+        "B",
+        (one, single),
+    );
+    report.row(
+        "catching up, bytes per reading",
+        catch_up,
+        "B",
+        (all, per_poll),
+    );
     let words = format!(
         "{live:.2} B per reading live, {catch_up:.2} catching up; MQTT with JSON {single:.0} (per poll {per_poll:.1})"
     );
@@ -72,10 +86,27 @@ struct Rows {
 fn readings_of(plant: &Plant) -> Result<Rows> {
     let mut rows: Vec<(i64, String, f64)> = Vec::new();
     for sensor in plant.hub_api.list("/sensors")? {
-        let text = |key: &str| sensor.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
-        let answer = plant.hub_api.get(&format!("/sensors/{}/readings?points=10000", text("id")))?;
-        for point in answer.get("points").and_then(Value::as_array).into_iter().flatten().take(600) {
-            let time = point.get(0).and_then(Value::as_i64).context("a point without a time")?;
+        let text = |key: &str| {
+            sensor
+                .get(key)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let answer = plant
+            .hub_api
+            .get(&format!("/sensors/{}/readings?points=10000", text("id")))?;
+        for point in answer
+            .get("points")
+            .and_then(Value::as_array)
+            .into_iter()
+            .flatten()
+            .take(600)
+        {
+            let time = point
+                .get(0)
+                .and_then(Value::as_i64)
+                .context("a point without a time")?;
             if let Some(value) = point.get(1).and_then(Value::as_f64) {
                 rows.push((time, text("name"), value));
             }
@@ -85,7 +116,7 @@ fn readings_of(plant: &Plant) -> Result<Rows> {
     let mut text = String::new();
     for (time, sensor, value) in &rows {
         // Registers are tenths: what JSON shows is what a gateway would write.
-        writeln!(text, "{time},{sensor},{:.1}", value)?;
+        writeln!(text, "{time},{sensor},{value:.1}")?;
     }
     let count = u32::try_from(rows.len())?;
     if count == 0 {
@@ -102,17 +133,25 @@ struct Broker {
 impl Broker {
     fn start(scratch: &Scratch) -> Result<Self> {
         let address: SocketAddr = ports::free()?;
-        let config = format!("listener {} 127.0.0.1\nallow_anonymous true\n", address.port());
+        let config = format!(
+            "listener {} 127.0.0.1\nallow_anonymous true\n",
+            address.port()
+        );
         let config = scratch.write("mosquitto.conf", &config)?;
         let installed = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto"];
-        let path = installed.iter().find(|path| std::path::Path::new(path).is_file());
+        let path = installed
+            .iter()
+            .find(|path| std::path::Path::new(path).is_file());
         let mut command = Command::new(path.context("mosquitto is missing: run `make bench`")?);
         command.arg("-c").arg(config);
         let mut program = Program::start("mosquitto", command, scratch.path())?;
         program.wait_until("the MQTT broker", Duration::from_secs(10), || {
             Ok(TcpStream::connect(address).is_ok().then_some(()))
         })?;
-        Ok(Self { relay: TcpRelay::start(address)?, _program: program })
+        Ok(Self {
+            relay: TcpRelay::start(address)?,
+            _program: program,
+        })
     }
 
     fn bytes_per_reading(&self, rows: &Rows, arguments: &[&str]) -> Result<f64> {
@@ -129,7 +168,9 @@ impl Broker {
         std::io::Write::write_all(&mut input, rows.text.as_bytes()).context("feeding it")?;
         drop(input);
         let started = Instant::now();
-        let status = wait_for("the MQTT publisher", Duration::from_secs(300), || Ok(child.try_wait()?))?;
+        let status = wait_for("the MQTT publisher", Duration::from_secs(300), || {
+            Ok(child.try_wait()?)
+        })?;
         if !status.success() {
             bail!("the MQTT publisher failed after {:?}", started.elapsed());
         }
