@@ -1,6 +1,9 @@
 //! The life of an alert (ISA-18.2, basic states) as a fold over its events.
 //! Pure: the same set of events gives the same alert, whatever the order or number of copies.
 
+#[cfg(test)]
+mod tests;
+
 use crate::event::{AlertEvent, AlertRaised, Body, Event};
 use crate::id::{AlertId, EventId, Origin};
 use crate::record::{self, HistoryEntry, Note};

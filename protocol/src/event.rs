@@ -17,10 +17,12 @@ pub struct Event {
     pub incarnation: u32,
     /// Dense number in the origin's event stream, from 1.
     pub seq: u64,
-    /// Orders events of all origins.
+    /// Orders events of all origins. Above every stamp on this record that the writer had seen:
+    /// see [`Hlc::after`].
     pub hlc: Hlc,
-    /// The highest stamp on this record that the writer had seen: what is above it and below
-    /// `hlc` happened at the same time elsewhere.
+    /// The highest stamp on this record that the writer had seen from *other* origins (its own
+    /// it knows anyway; counting them would hide what came in late). What other origins wrote
+    /// above it and below `hlc` happened at the same time.
     pub based_on: Hlc,
     /// The writer's wall clock.
     pub time: Timestamp,

@@ -1,6 +1,9 @@
 //! What the folds of all records share: order, history, notes.
 //! Never knows a single record's rules.
 
+#[cfg(test)]
+pub(crate) mod histories;
+
 use crate::event::{Event, RecordRef};
 use crate::id::{EventId, Origin};
 use crate::limits;

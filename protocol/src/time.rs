@@ -68,6 +68,28 @@ pub struct Hlc {
     pub node: u32,
 }
 
+impl Hlc {
+    /// This stamp, moved behind `seen`, the highest stamp that its writer had seen on the record.
+    ///
+    /// Only needed where somebody's clock is so far ahead that [`HlcClock::observe`] does not
+    /// follow it: the record is still in order, the writer's clock stays its own.
+    #[must_use]
+    pub fn after(self, seen: Self) -> Self {
+        if self > seen {
+            return self;
+        }
+        let (wall_ms, counter) = match seen.counter.checked_add(1) {
+            Some(counter) => (seen.wall_ms, counter),
+            None => (seen.wall_ms.saturating_add(1), 0),
+        };
+        Self {
+            wall_ms,
+            counter,
+            node: self.node,
+        }
+    }
+}
+
 /// The running hybrid logical clock of one writer.
 #[derive(Clone, Copy, Debug)]
 pub struct HlcClock {

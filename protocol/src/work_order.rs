@@ -8,6 +8,8 @@
 
 mod guard;
 mod rules;
+#[cfg(test)]
+mod tests;
 
 pub use guard::Action;
 

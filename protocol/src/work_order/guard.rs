@@ -80,7 +80,8 @@ impl WorkOrder {
             Action::Reopen => state.is_ended() || matches!(state, S::Done),
             // Not once work has begun: what was done must stay on the record.
             Action::Cancel => {
-                matches!(state, S::Requested | S::Open | S::Scheduled) && self.started_at.is_none()
+                matches!(state, S::Requested | S::Open | S::Scheduled | S::OnHold)
+                    && self.started_at.is_none()
             }
             Action::Assign | Action::Edit => !state.is_ended(),
         }
