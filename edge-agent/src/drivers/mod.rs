@@ -37,6 +37,10 @@ pub const PROTOCOLS: &[&str] = &[
 /// Makes the driver of one port from its table and those of its devices (`devices` may be all of
 /// the file). What is wrong is noted in the configuration's list of problems: whoever calls this
 /// checks that list when all ports are made. `None` when nothing can be run.
+#[cfg_attr(
+    not(feature = "driver-modbus"),
+    expect(unused_variables, reason = "a build without drivers reads no device")
+)]
 pub fn build(port: &PortConfig, devices: &[DeviceConfig]) -> Option<Box<dyn PortDriver>> {
     match port.protocol.as_str() {
         #[cfg(feature = "driver-modbus")]

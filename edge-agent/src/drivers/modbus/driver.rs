@@ -2,15 +2,17 @@
 //! Never ends because a device fails, never lets a dead unit take its neighbours' time.
 
 use super::breaker::{Breaker, ProbeBudget};
-use super::config::{DeviceConfig, PortConfig};
+use super::config::PortConfig;
 use super::group::{Asking, Group, Outcome};
 use super::link::{Link, RequestError};
 use super::schedule::{Place, Schedule};
 use crate::drivers::{DeviceReport, DeviceState, PortDriver, Sink};
 use crate::pipeline::{GroupSpec, RawCell, RawPoll};
 use protocol::reading::Cause;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::ops::Range;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -59,7 +61,6 @@ struct Worker {
     timeout: Duration,
     retries: u32,
     units: BTreeMap<u8, Unit>,
-    devices: Vec<Device>,
     groups: Vec<Group>,
     schedule: Schedule,
     budget: ProbeBudget,
@@ -71,39 +72,43 @@ struct Unit {
     breaker: Breaker,
     /// Why its last poll brought nothing; `None` when it did.
     failure: Option<RequestError>,
+    /// Those that are configured on it, mostly one.
+    devices: Vec<Device>,
 }
 
 #[derive(Debug)]
 struct Device {
     name: String,
-    unit: u8,
-    groups: std::ops::Range<usize>,
-    told: Option<(DeviceState, String)>,
+    groups: Range<usize>,
+    told: Option<(DeviceState, Cow<'static, str>)>,
 }
 
 impl Worker {
     fn new(config: &PortConfig, sink: Sink) -> Self {
         let mut groups = Vec::new();
-        let mut devices = Vec::new();
+        let mut units = BTreeMap::new();
         for device in &config.devices {
             let first = groups.len();
             groups.extend(device.groups.iter().map(|group| Group::new(device, group)));
-            devices.push(Device::new(device, first..groups.len()));
+            let unit = units
+                .entry(device.unit)
+                .or_insert_with(|| Unit::new(device.unit));
+            let (name, groups) = (device.name.clone(), first..groups.len());
+            unit.devices.push(Device {
+                name,
+                groups,
+                told: None,
+            });
         }
-        let periods = config.devices.iter().flat_map(|device| &device.groups);
-        let periods = periods.map(|group| group.spec.period);
+        let configured = config.devices.iter().flat_map(|device| &device.groups);
+        let periods = configured.map(|group| group.spec.period);
         Self {
             name: config.name.clone(),
             link: Link::new(config.link.clone()),
             sink,
             timeout: config.link.timeout,
             retries: config.retries,
-            units: config
-                .devices
-                .iter()
-                .map(|device| (device.unit, Unit::new(device)))
-                .collect(),
-            devices,
+            units,
             groups,
             schedule: Schedule::new(periods, Instant::now()),
             budget: ProbeBudget::default(),
@@ -125,8 +130,9 @@ impl Worker {
 
     fn place(&self, group: usize) -> Place {
         match self
-            .device_of(group)
-            .and_then(|device| self.units.get(&device.unit))
+            .groups
+            .get(group)
+            .and_then(|group| self.units.get(&group.unit()))
         {
             Some(unit) if unit.breaker.failures() > 0 => Place::Behind {
                 since: unit.breaker.until(),
@@ -135,22 +141,16 @@ impl Worker {
         }
     }
 
-    fn device_of(&self, group: usize) -> Option<&Device> {
-        self.devices
-            .iter()
-            .find(|device| device.groups.contains(&group))
-    }
-
     /// Serves one group that is due: asks, or says at once what it knows.
     async fn turn(&mut self, at: usize) {
-        let Some(number) = self.device_of(at).map(|device| device.unit) else {
+        let Some(group) = self.groups.get_mut(at) else {
             return;
         };
+        let number = group.unit();
         let neighbours_live = self.units.iter().any(|(other, unit)| {
             *other != number && unit.breaker.failures() == 0 && unit.failure.is_none()
         });
-        let (Some(group), Some(unit)) = (self.groups.get_mut(at), self.units.get_mut(&number))
-        else {
+        let Some(unit) = self.units.get_mut(&number) else {
             return;
         };
         let now = Instant::now();
@@ -198,23 +198,15 @@ impl Worker {
 
     /// Tells the state of every device of a unit where it differs from what was told last.
     async fn report(&mut self, number: u8) {
-        let Some(unit) = self.units.get(&number) else {
+        let Some(unit) = self.units.get_mut(&number) else {
             return;
         };
-        for device in self
-            .devices
-            .iter_mut()
-            .filter(|device| device.unit == number)
-        {
-            let troubles = self.groups.get(device.groups.clone()).unwrap_or_default();
-            let trouble = || {
-                troubles
-                    .iter()
-                    .filter_map(Group::trouble)
-                    .collect::<Vec<_>>()
-            };
-            let Some(state) = unit.state(trouble, device) else {
-                continue;
+        let (failure, sure) = (unit.failure.as_ref(), unit.is_sure());
+        for device in &mut unit.devices {
+            let state = match failure {
+                Some(failure) if sure => silence(failure),
+                Some(_) => continue,
+                None => health(self.groups.get(device.groups.clone()).unwrap_or_default()),
             };
             if device.told.as_ref() == Some(&state) {
                 continue;
@@ -223,7 +215,7 @@ impl Worker {
                 device: device.name.clone(),
                 time: self.sink.now(),
                 state: state.0,
-                words: state.1.clone(),
+                words: state.1.clone().into_owned(),
             };
             device.told = Some(state);
             self.sink.device(report).await;
@@ -232,10 +224,11 @@ impl Worker {
 }
 
 impl Unit {
-    const fn new(device: &DeviceConfig) -> Self {
+    const fn new(number: u8) -> Self {
         Self {
-            breaker: Breaker::new(device.unit),
+            breaker: Breaker::new(number),
             failure: None,
+            devices: Vec::new(),
         }
     }
 
@@ -254,36 +247,28 @@ impl Unit {
         }
     }
 
-    /// The state to tell; `None` while one failure alone leaves it open.
-    fn state(
-        &self,
-        trouble: impl Fn() -> Vec<String>,
-        device: &Device,
-    ) -> Option<(DeviceState, String)> {
-        let Some(failure) = &self.failure else {
-            let words = trouble();
-            return Some(if words.is_empty() {
-                (DeviceState::Ok, format!("Unit {} answers.", device.unit))
-            } else {
-                (DeviceState::Error, words.join(" "))
-            });
-        };
-        let state = match failure {
-            RequestError::Garbled { .. } | RequestError::WrongLength { .. } => DeviceState::Error,
-            _ => DeviceState::Silent,
-        };
-        let sure = self.breaker.is_open() || matches!(failure, RequestError::NoConnection { .. });
-        sure.then(|| (state, failure.words()))
+    /// Whether its failure is told: one alone, with a connection, may be an accident.
+    fn is_sure(&self) -> bool {
+        let no_connection = matches!(self.failure, Some(RequestError::NoConnection { .. }));
+        self.breaker.is_open() || no_connection
     }
 }
 
-impl Device {
-    fn new(device: &DeviceConfig, groups: std::ops::Range<usize>) -> Self {
-        Self {
-            name: device.name.clone(),
-            unit: device.unit,
-            groups,
-            told: None,
-        }
+/// The state of a device whose unit brings nothing.
+fn silence(failure: &RequestError) -> (DeviceState, Cow<'static, str>) {
+    let state = match failure {
+        RequestError::Garbled { .. } | RequestError::WrongLength { .. } => DeviceState::Error,
+        _ => DeviceState::Silent,
+    };
+    (state, failure.words().into())
+}
+
+/// The state of a device whose unit answers.
+fn health(groups: &[Group]) -> (DeviceState, Cow<'static, str>) {
+    let troubles: Vec<String> = groups.iter().filter_map(Group::trouble).collect();
+    if troubles.is_empty() {
+        (DeviceState::Ok, "It answers.".into())
+    } else {
+        (DeviceState::Error, troubles.join(" ").into())
     }
 }

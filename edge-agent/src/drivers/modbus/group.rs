@@ -74,6 +74,11 @@ impl Group {
         }
     }
 
+    /// The unit it is read from.
+    pub(super) const fn unit(&self) -> u8 {
+        self.unit
+    }
+
     /// A poll in which nothing was asked.
     pub(super) fn missing(&self, cause: Cause) -> Vec<RawCell> {
         vec![RawCell::Missing(cause); self.items.len()]
