@@ -9,6 +9,7 @@
     reason = "all of it is test code: what it does not expect must fail the run"
 )]
 
+mod configs;
 mod docs;
 mod lengths;
 mod rooms;
@@ -59,6 +60,11 @@ fn one_module_per_program_reads_the_clock() {
 #[test]
 fn cited_sections_of_the_protocol_exist() {
     none(&docs::missing_sections(&Tree::read()));
+}
+
+#[test]
+fn every_configuration_parses() {
+    none(&configs::complaints(&Tree::read()));
 }
 
 #[test]

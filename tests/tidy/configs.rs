@@ -1,0 +1,65 @@
+//! Every configuration file that people are given parses the way its program parses it. Never
+//! checks whether the values are wise.
+
+use crate::source::{File, Tree};
+use edge_agent::config::Config;
+use edge_agent::drivers;
+use std::path::Path;
+
+/// Files of `configs/` and samples of drivers that their program would refuse.
+pub(crate) fn complaints(tree: &Tree) -> Vec<String> {
+    tree.0.iter().filter_map(complaint).collect()
+}
+
+fn complaint(file: &File) -> Option<String> {
+    let sample =
+        file.path.starts_with("edge-agent/src/drivers/") && file.path.ends_with("/sample.toml");
+    let name = file.path.strip_prefix("configs/");
+    match name {
+        Some(name) if name.starts_with("edge.") => edge(file),
+        Some(_) => Some(format!(
+            "{}: no program reads it: name it edge.….toml",
+            file.path
+        )),
+        None if sample => edge(file),
+        None => None,
+    }
+}
+
+/// As `edge-agent check` does: the file, and each port's driver.
+fn edge(file: &File) -> Option<String> {
+    let config = Config::parse(Path::new(&file.path), &file.text);
+    let checked = config.and_then(|config| {
+        for port in &config.ports {
+            // A driver that refuses its tables has noted why.
+            drop(drivers::build(port, &config.devices));
+        }
+        config.problems.check()
+    });
+    checked.err().map(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wrong_key_a_wrong_driver_table_and_a_stray_file_are_told() {
+        let right = include_str!("../../configs/edge.demo.toml");
+        let told = |path: &str, text: &str| complaints(&Tree(vec![File::new(path, text)]));
+        assert_eq!(told("configs/edge.demo.toml", right), Vec::<String>::new());
+        for (from, to, words) in [
+            ("[gateway]", "[gatway]", "gateway"),
+            ("address = 40001", "address = 99999999", "99999999"),
+        ] {
+            let wrong = right.replacen(from, to, 1);
+            let told = told("configs/edge.demo.toml", &wrong).join("\n");
+            assert!(told.contains(words), "{told}");
+        }
+        assert_eq!(told("configs/other.toml", right).len(), 1);
+        assert_eq!(
+            told("edge-agent/src/drivers/modbus/sample.toml", "[[port]]").len(),
+            1
+        );
+    }
+}
