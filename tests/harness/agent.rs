@@ -1,6 +1,7 @@
 //! The real agent as a process: configuration, enrolment, commands, restart. Never speaks to its
 //! store: tests that compare rows open the files themselves.
 
+use crate::process::{CommandResult, run_command};
 use crate::{Api, Program, Scratch, places};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -11,17 +12,6 @@ use std::time::Duration;
 
 /// Longest wait for a start or a stop; generous, for loaded machines.
 const DEADLINE: Duration = Duration::from_secs(60);
-
-/// What a command of the CLI gave.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CommandResult {
-    /// Exit code; `None` when a signal ended it.
-    pub code: Option<i32>,
-    /// Standard output.
-    pub stdout: String,
-    /// Standard error.
-    pub stderr: String,
-}
 
 /// The agent of one box.
 #[derive(Debug)]
@@ -102,12 +92,7 @@ impl Agent {
     pub fn try_cli(&self, args: &[&str]) -> Result<CommandResult> {
         let mut command = Command::new(places::program("edge-agent")?);
         command.args(args).arg("--config").arg(self.config());
-        let output = command.output().context("running the agent's CLI")?;
-        Ok(CommandResult {
-            code: output.status.code(),
-            stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
-            stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
-        })
+        run_command(command, &self.folder, DEADLINE)
     }
 
     /// The box's own interface.

@@ -1,6 +1,7 @@
 //! The real hub as a process: configuration, first start, claims, restart. Never speaks to its
 //! store: tests that compare rows open the file themselves.
 
+use crate::process::run_command;
 use crate::{Api, Program, Scratch, places, ports};
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
@@ -102,15 +103,11 @@ impl Hub {
     pub fn cli(&self, args: &[&str]) -> Result<Value> {
         let mut command = Command::new(places::program("cloud-hub")?);
         command.args(args).arg("--config").arg(self.config());
-        let output = command.output().context("running the hub's CLI")?;
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        if !output.status.success() {
-            bail!(
-                "cloud-hub {args:?}: {}\n{text}",
-                String::from_utf8_lossy(&output.stderr)
-            );
+        let result = run_command(command, &self.folder, DEADLINE)?;
+        if result.code != Some(0) {
+            bail!("cloud-hub {args:?}: {}{}", result.stderr, result.stdout);
         }
-        Ok(serde_json::from_str(text.trim()).unwrap_or(Value::Null))
+        Ok(serde_json::from_str(result.stdout.trim()).unwrap_or(Value::Null))
     }
 
     /// The interface, not signed in.

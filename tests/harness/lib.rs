@@ -23,7 +23,7 @@ pub use bad_server::{BadServer, Fault};
 pub use hub::Hub;
 pub use link::Shape;
 pub use modbus_peer::{ModbusPeer, PeerOptions};
-pub use process::Program;
+pub use process::{CommandResult, Program};
 pub use relay::Relay;
 pub use scratch::{Scratch, in_scratch};
 pub use wait::wait_for;

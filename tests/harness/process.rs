@@ -6,6 +6,7 @@ use anyhow::{Context as _, Result, bail};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 /// One running program. Standard output goes to `<name>.out`, errors and logs to `<name>.log`; a
@@ -153,6 +154,31 @@ impl Program {
     }
 }
 
+/// What a command gave that ran to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandResult {
+    /// Exit code; `None` when a signal ended it.
+    pub code: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// Runs `command` to its end, at most for `deadline`; its output stays in `folder` with the logs.
+pub fn run_command(command: Command, folder: &Path, deadline: Duration) -> Result<CommandResult> {
+    static NUMBER: AtomicU32 = AtomicU32::new(1);
+    let name = format!("command-{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+    let what = format!("{command:?} to end");
+    let mut program = Program::start(&name, command, folder)?;
+    let status = program.wait(deadline).context(what)?;
+    Ok(CommandResult {
+        code: status.code(),
+        stdout: program.output()?,
+        stderr: program.log()?,
+    })
+}
+
 impl Drop for Program {
     fn drop(&mut self) {
         // Nothing can be told from here; a program that is gone already is what we want.
@@ -197,6 +223,21 @@ mod tests {
         assert_eq!(program.stop(deadline).unwrap().code(), Some(3));
         assert_eq!(program.output().unwrap(), "up\nbye\n");
         assert!(!program.is_running());
+        scratch.passed();
+    }
+
+    #[test]
+    fn a_command_that_hangs_is_ended_and_one_that_ends_tells_all() {
+        let scratch = Scratch::new("process-command").unwrap();
+        let run = |script, deadline| run_command(shell(script), scratch.path(), deadline);
+        let result = run("echo out; echo err >&2; exit 5", Duration::from_secs(10)).unwrap();
+        let expected = (Some(5), "out\n", "err\n");
+        assert_eq!((result.code, &*result.stdout, &*result.stderr), expected);
+        let error = run(
+            "while :; do read -t 1 x; sleep 0.01; done",
+            Duration::from_millis(100),
+        );
+        assert!(format!("{:#}", error.unwrap_err()).contains("to end"));
         scratch.passed();
     }
 
