@@ -5,6 +5,7 @@ pub mod analysis;
 pub mod clock;
 pub mod config;
 pub mod drivers;
+pub mod health;
 pub mod identity;
 pub mod pipeline;
 #[cfg(feature = "driver-modbus")]

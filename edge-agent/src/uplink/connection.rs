@@ -1,8 +1,9 @@
 //! One connection: the session's wishes are carried out, what happens is told to the session.
 
 use super::lanes::{Inbound, Lanes};
-use super::{Backoff, LinkState, Uplink, UplinkError};
+use super::{Backoff, Uplink, UplinkError};
 use crate::clock;
+use crate::health::LinkState;
 use crate::storage::Storage;
 use protocol::sync::{EdgeAction, EdgeSession, EdgeStart, Fetch, FetchRange, Fetched, Lane, PROTOCOL};
 use protocol::wire::clock_code;

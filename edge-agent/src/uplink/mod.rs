@@ -10,15 +10,16 @@ pub use backoff::Backoff;
 
 use crate::clock;
 use crate::config::HubConfig;
+use crate::health::{Health, LinkState};
 use crate::identity::{self, Identity, IdentityError};
 use crate::storage::{Storage, StorageError};
 use protocol::id::{GatewayId, StreamId};
 use protocol::sync::{Refusal, SessionError};
-use protocol::time::Timestamp;
 use protocol::wire::WireError;
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
@@ -79,32 +80,6 @@ pub enum UplinkError {
     },
 }
 
-/// Where the link is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LinkState {
-    /// No hub is configured, or the box has no certificate yet.
-    NotEnrolled,
-    /// Trying for the first time.
-    Connecting,
-    /// The hub answers.
-    Connected,
-    /// The hub does not answer.
-    Offline,
-    /// The hub does not let this box in.
-    Refused,
-}
-
-/// Where the link is, since when and why: for the page and the command line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LinkStatus {
-    /// The state.
-    pub state: LinkState,
-    /// Since when.
-    pub since: Timestamp,
-    /// In plain words.
-    pub words: String,
-}
-
 /// What is durable on the box and may be sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Durable {
@@ -129,8 +104,8 @@ pub struct Uplink {
     pub catalog: Vec<u8>,
     /// Told whenever something became durable.
     pub durable: watch::Receiver<Durable>,
-    /// Tells where the link is.
-    pub status: watch::Sender<LinkStatus>,
+    /// Is told where the link is.
+    pub health: Arc<Health>,
 }
 
 impl Uplink {
@@ -162,7 +137,7 @@ impl Uplink {
                 return REFUSED_WAIT;
             }
         };
-        if self.status.borrow().state == LinkState::NotEnrolled {
+        if self.health.link().state == LinkState::NotEnrolled {
             self.show(LinkState::Connecting, "looking for the hub");
         }
         let Err(error) = self.connect(&identity, backoff).await;
@@ -206,18 +181,8 @@ impl Uplink {
         found.next().ok_or_else(|| failed(nothing()))
     }
 
-    /// Shows a state; its beginning is kept while only the words change.
     fn show(&self, state: LinkState, words: &str) {
-        self.status.send_if_modified(|status| {
-            let new_state = status.state != state;
-            let changed = new_state || status.words != words;
-            if new_state {
-                status.since = clock::now();
-                status.state = state;
-            }
-            words.clone_into(&mut status.words);
-            changed
-        });
+        self.health.set_link(state, words, clock::now());
     }
 }
 

@@ -1,0 +1,335 @@
+//! Looks at what has been stored: latest values, detectors, alerts, work orders. What it decides
+//! is written in one transaction and retried until it is; ids are derived from what happened, so
+//! that judging the same readings again after a crash writes nothing twice.
+
+use super::snapshots::{Due, Snapshots};
+use crate::alerts::{AlertBook, AlertStep};
+use crate::analysis::{DetectorState, Detectors, Finding};
+use crate::clock;
+use crate::config::Config;
+use crate::health::Health;
+use crate::storage::{Committed, NewEvent, Page, RecordTx, Storage, StorageError};
+use crate::uplink::Durable;
+use crate::work_orders::{Alarm, Decision, NewOrder, Policy, Standing, cleared};
+use protocol::event::{Actor, AlertEvent, AlertRaised, Body, Snapshot, WorkOrderEvent};
+use protocol::id::{AlertId, EventId, StreamId, WorkOrderId};
+use protocol::reading::{GroupSchema, Poll, readings};
+use protocol::time::Timestamp;
+use serde::{Deserialize, Serialize};
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, watch};
+use uuid::Uuid;
+
+/// The judge's memory is saved at least this often while readings come.
+const SAVE_PERIOD_US: i64 = 10_000_000;
+/// The store refused: the next try.
+const RETRY: Duration = Duration::from_secs(1);
+const STATE_KEY: &str = "judge";
+
+/// What survives a restart. In front is its version.
+#[derive(Debug, Default, Serialize, Deserialize)]
+struct Saved {
+    marks: BTreeMap<StreamId, u64>,
+    last_time: i64,
+    detectors: Vec<DetectorState>,
+}
+
+/// The judge.
+#[derive(Debug)]
+pub(super) struct Judge {
+    storage: Storage,
+    health: Arc<Health>,
+    code: String,
+    schemas: HashMap<StreamId, Arc<GroupSchema>>,
+    detectors: Detectors,
+    book: AlertBook,
+    policy: Arc<Policy>,
+    snapshots: Snapshots,
+    marks: BTreeMap<StreamId, u64>,
+    last_time: Option<Timestamp>,
+    saved_at: Timestamp,
+    durable: watch::Sender<Durable>,
+}
+
+impl Judge {
+    /// Takes up what was saved and the alerts that are open.
+    pub(super) async fn new(
+        config: &Config,
+        storage: Storage,
+        health: Arc<Health>,
+    ) -> Result<Self, StorageError> {
+        let gateway = storage.gateway_id();
+        let bytes = storage.load_state(STATE_KEY.to_owned()).await?;
+        let saved: Saved =
+            bytes.and_then(|bytes| postcard::from_bytes(&bytes).ok()).unwrap_or_default();
+        let mut detectors = Detectors::new(&config.rules, gateway);
+        detectors.restore(&saved.detectors);
+        let mut book = AlertBook::new(&config.rules);
+        let open = storage.alerts(Page::open()).await?;
+        for alert in &open {
+            book.take_up(alert);
+            detectors.stand_behind(alert);
+        }
+        let state = storage.sync_state().await?;
+        let durable = Durable {
+            streams: state.streams.iter().map(|stream| (stream.stream, stream.last_seq)).collect(),
+            events: state.events_last,
+        };
+        let code = storage.site().await?.map_or_else(|| config.gateway.code.clone(), |site| site.gateway_code);
+        let mut judge = Self {
+            storage,
+            health,
+            code,
+            schemas: HashMap::new(),
+            detectors,
+            book,
+            policy: Arc::new(Policy::new(&config.rules)),
+            snapshots: Snapshots::default(),
+            marks: saved.marks,
+            last_time: (saved.last_time > 0).then_some(Timestamp(saved.last_time)),
+            saved_at: Timestamp::default(),
+            durable: watch::Sender::new(durable),
+        };
+        let retired = judge.book.retire(clock::now());
+        judge.write(retired, BTreeMap::new()).await;
+        Ok(judge)
+    }
+
+    /// What the columns of a stream mean.
+    pub(super) fn know(&mut self, stream: StreamId, schema: GroupSchema) {
+        self.schemas.insert(stream, Arc::new(schema));
+    }
+
+    /// Told whenever something became durable.
+    pub(super) fn durable(&self) -> watch::Receiver<Durable> {
+        self.durable.subscribe()
+    }
+
+    /// How far a stream has been judged.
+    pub(super) fn mark(&self, stream: StreamId) -> u64 {
+        self.marks.get(&stream).copied().unwrap_or(0)
+    }
+
+    /// Time of the newest reading judged.
+    pub(super) const fn last_time(&self) -> Option<Timestamp> {
+        self.last_time
+    }
+
+    /// Runs until the store is closed.
+    pub(super) async fn run(mut self, mut batches: mpsc::Receiver<Committed>) {
+        let mut changes = self.storage.changes();
+        let mut tick = tokio::time::interval(Duration::from_secs(1));
+        loop {
+            tokio::select! {
+                committed = batches.recv() => {
+                    let Some(committed) = committed else { return };
+                    for batch in committed.batches {
+                        self.judge(batch.stream, batch.first_seq, &batch.polls).await;
+                    }
+                }
+                change = changes.recv() => {
+                    let own = change.as_ref().ok().and_then(|change| change.events.last());
+                    let last = own.map(|event| event.seq);
+                    self.durable.send_if_modified(|durable| {
+                        let before = durable.events;
+                        durable.events = before.max(last.unwrap_or(0));
+                        durable.events != before
+                    });
+                }
+                _ = tick.tick() => self.snapshots.take_due(&self.storage, clock::now()).await,
+            }
+        }
+    }
+
+    /// Judges polls of one stream, in order.
+    pub(super) async fn judge(&mut self, stream: StreamId, first_seq: u64, polls: &[Poll]) {
+        let Some(schema) = self.schemas.get(&stream).cloned() else { return };
+        let mut findings = Vec::new();
+        for poll in polls {
+            for reading in readings(&schema, poll) {
+                self.health.reading(reading);
+                findings.extend(self.detectors.step(&reading));
+            }
+            self.last_time = self.last_time.max(Some(poll.time));
+        }
+        let count = u64::try_from(polls.len()).unwrap_or(0);
+        let last = first_seq.saturating_add(count).saturating_sub(1);
+        self.marks.insert(stream, last);
+        self.durable.send_modify(|durable| {
+            durable.streams.insert(stream, last);
+        });
+        let found = !findings.is_empty();
+        for finding in findings {
+            self.follow(&finding).await;
+        }
+        let now = clock::now();
+        if found || now.micros_since(self.saved_at).abs() >= SAVE_PERIOD_US {
+            self.save(now).await;
+        }
+    }
+
+    async fn save(&mut self, now: Timestamp) {
+        let saved = Saved {
+            marks: self.marks.clone(),
+            last_time: self.last_time.map_or(0, |time| time.0),
+            detectors: self.detectors.save(),
+        };
+        self.saved_at = now;
+        let Ok(bytes) = postcard::to_allocvec(&saved) else { return };
+        if let Err(error) = self.storage.save_state(STATE_KEY.to_owned(), bytes).await {
+            // After a restart the readings since the last save are judged again: nothing is lost.
+            tracing::warn!(%error, "the state of the rules could not be saved; it is tried again");
+        }
+    }
+
+    async fn follow(&mut self, finding: &Finding) {
+        let gateway = self.storage.gateway_id();
+        let name = match finding.change {
+            crate::analysis::Change::Raised { since, .. } => since,
+            _ => finding.time,
+        };
+        let name = format!("alert:{}:{}", finding.rule, name.0);
+        let alert = AlertId(Uuid::new_v5(&gateway.0, name.as_bytes()));
+        let steps = self.book.apply(finding, alert);
+        let mut around = BTreeMap::new();
+        for step in &steps {
+            if let AlertEvent::Raised(raised) = &step.event {
+                around.insert(step.alert, self.around(raised, step.time).await);
+            }
+        }
+        self.write(steps, around).await;
+    }
+
+    /// Readings before the alarm.
+    async fn around(&self, raised: &AlertRaised, time: Timestamp) -> Vec<Snapshot> {
+        let Some((before, _)) = self.policy.window(&raised.rule) else { return Vec::new() };
+        super::snapshots::read(&self.storage, raised, (before, Duration::ZERO), time)
+            .await
+            .into_iter()
+            .collect()
+    }
+
+    /// Writes until it is written: an alarm is never lost to a full disk.
+    async fn write(&mut self, steps: Vec<AlertStep>, around: BTreeMap<AlertId, Vec<Snapshot>>) {
+        if steps.is_empty() {
+            return;
+        }
+        loop {
+            let (steps, around) = (steps.clone(), around.clone());
+            let (policy, code) = (Arc::clone(&self.policy), self.code.clone());
+            let written = self
+                .storage
+                .records(move |tx| {
+                    let mut due = Vec::new();
+                    for step in &steps {
+                        due.extend(take_step(tx, &policy, &code, step, &around)?);
+                    }
+                    Ok::<_, StorageError>(due)
+                })
+                .await;
+            match written {
+                Ok(due) => return self.snapshots.add(due),
+                Err(StorageError::Stopped) => return,
+                Err(error) => {
+                    tracing::error!(%error, "an alert could not be stored; it is tried again");
+                    tokio::time::sleep(RETRY).await;
+                }
+            }
+        }
+    }
+}
+
+/// Writes one step of an alert and what follows from it for work orders.
+fn take_step(
+    tx: &mut RecordTx<'_>,
+    policy: &Policy,
+    code: &str,
+    step: &AlertStep,
+    around: &BTreeMap<AlertId, Vec<Snapshot>>,
+) -> Result<Option<Due>, StorageError> {
+    let actor = Actor::System(step.rule.clone());
+    let name = match &step.event {
+        AlertEvent::Raised(_) => "raised".to_owned(),
+        AlertEvent::Cleared { .. } => "cleared".to_owned(),
+        _ => format!("{}", step.time.0),
+    };
+    let body = Body::Alert(step.event.clone());
+    let id = Some(EventId(Uuid::new_v5(&step.alert.0, name.as_bytes())));
+    tx.append(NewEvent { id, actor: actor.clone(), record: step.alert.into(), body })?;
+    match &step.event {
+        AlertEvent::Raised(raised) if tx.order_of_alert(step.alert)?.is_none() => {
+            let snapshots = around.get(&step.alert).cloned().unwrap_or_default();
+            open_or_join(tx, policy, code, step, raised, snapshots)
+        }
+        AlertEvent::Cleared { .. } => {
+            if let Some(order) = tx.order_of_alert(step.alert)? {
+                let events = vec![cleared(step.alert)];
+                append_order(tx, &actor, order.id, &step.alert, events)?;
+            }
+            Ok(None)
+        }
+        _ => Ok(None),
+    }
+}
+
+fn open_or_join(
+    tx: &mut RecordTx<'_>,
+    policy: &Policy,
+    code: &str,
+    step: &AlertStep,
+    raised: &AlertRaised,
+    snapshots: Vec<Snapshot>,
+) -> Result<Option<Due>, StorageError> {
+    let Some(key) = policy.dedupe_key(raised) else { return Ok(None) };
+    let mut standing = Vec::new();
+    for order in [tx.open_order_by_key(&key)?, tx.last_order_by_key(&key)?].into_iter().flatten() {
+        let mut severities = BTreeMap::new();
+        for alert in &order.alerts {
+            if let Some(alert) = tx.alert(*alert)? {
+                severities.insert(alert.id, alert.raised.severity);
+            }
+        }
+        standing.extend(Standing::of(&order, |alert| severities.get(&alert).copied()));
+    }
+    let id = WorkOrderId(Uuid::new_v5(&step.alert.0, b"work order"));
+    let alarm = Alarm { id: step.alert, raised, now: tx.now() };
+    let new = NewOrder { id, snapshots };
+    let (order, mut events, opened) = match policy.decide(alarm, &standing, new) {
+        Decision::Nothing => return Ok(None),
+        Decision::Opened(order, events) => (order, events, true),
+        Decision::Joined(order, events) | Decision::CoolingDown(order, events) => {
+            (order, events, false)
+        }
+    };
+    for event in &mut events {
+        if let WorkOrderEvent::Created(created) = event {
+            created.number = tx.next_order_number(code)?;
+        }
+    }
+    append_order(tx, &Actor::System(step.rule.clone()), order, &step.alert, events)?;
+    let window = policy.window(&raised.rule).filter(|_| opened);
+    Ok(window.map(|window| Due { order, raised: raised.clone(), time: step.time, window }))
+}
+
+/// Appends events of an order whose ids follow from the alert and their place.
+fn append_order(
+    tx: &mut RecordTx<'_>,
+    actor: &Actor,
+    order: WorkOrderId,
+    alert: &AlertId,
+    events: Vec<WorkOrderEvent>,
+) -> Result<(), StorageError> {
+    for (at, event) in events.into_iter().enumerate() {
+        let what = match &event {
+            WorkOrderEvent::AlarmCleared { .. } => "cleared".to_owned(),
+            _ => format!("raised {at}"),
+        };
+        let name = format!("{order}:{what}");
+        let id = Some(EventId(Uuid::new_v5(&alert.0, name.as_bytes())));
+        let body = Body::WorkOrder(event);
+        tx.append(NewEvent { id, actor: actor.clone(), record: order.into(), body })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,277 @@
+//! The only room that wires the others: which task runs, what queue is between, in what order
+//! they stop. Never holds a rule of its own; never lets one device or task take the rest along.
+
+mod intake;
+mod judge;
+mod ports;
+mod replay;
+mod snapshots;
+
+use crate::clock;
+use crate::config::{Config, ConfigError};
+use crate::drivers;
+use crate::health::Health;
+use crate::identity::Identity;
+use crate::storage::{Opened, Storage, StorageError, StorageOptions};
+use crate::uplink::{Durable, Uplink};
+use crate::web::{self, WebError};
+use intake::Intake;
+use judge::Judge;
+use protocol::catalog::{Catalog, Device, Limit, Port, Sensor};
+use protocol::event::{Actor, Body, Direction, GatewayEvent, RecordKind, RecordRef};
+use protocol::id::{DeviceId, GatewayId, SensorId};
+use protocol::wire::WireError;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use thiserror::Error;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+/// Committed batches that wait for the judge; the store waits when it is slow.
+const COMMITTED_MAX: usize = 16;
+
+/// Why the agent could not start.
+#[derive(Debug, Error)]
+pub enum AgentError {
+    /// The configuration has problems.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The store could not be opened or written.
+    #[error("opening the store of this box")]
+    Storage(#[from] StorageError),
+    /// The page could not be served.
+    #[error(transparent)]
+    Web(#[from] WebError),
+    /// Something of this box is longer than what may be sent.
+    #[error("describing what this box measures")]
+    Catalog(#[from] WireError),
+}
+
+/// The agent at work.
+#[derive(Debug)]
+pub struct Agent {
+    /// The identity of this box.
+    pub gateway: GatewayId,
+    /// Where the page is.
+    pub web: SocketAddr,
+    storage: Storage,
+    stop_drivers: watch::Sender<bool>,
+    stop: watch::Sender<bool>,
+    drivers: Vec<JoinHandle<()>>,
+    intake: JoinHandle<()>,
+    judge: JoinHandle<()>,
+    rest: Vec<JoinHandle<()>>,
+}
+
+/// Folder of the box's key and certificates.
+pub fn identity_folder(config: &Config) -> PathBuf {
+    config.gateway.data_dir.join("identity")
+}
+
+/// Opens the store of this box.
+pub fn open_storage(
+    config: &Config,
+    committed: mpsc::Sender<crate::storage::Committed>,
+) -> Result<(Storage, Opened), StorageError> {
+    let options = StorageOptions {
+        folder: config.gateway.data_dir.clone(),
+        commit_tick: config.storage.commit_tick,
+        seal_after: config.storage.seal_after,
+        buffer_bytes_max: config.storage.buffer_bytes_max,
+        queue_polls_max: config.queue.polls_max,
+        now: clock::now,
+        clock: clock::state,
+    };
+    Storage::open(options, committed)
+}
+
+impl Agent {
+    /// Starts everything. The page answers and the first polls are on their way when it returns.
+    pub async fn start(config: Config) -> Result<Self, AgentError> {
+        clock::set_trusted(config.gateway.clock_trusted);
+        // All drivers look at their tables before anything is opened.
+        let built: Vec<_> =
+            config.ports.iter().filter_map(|port| drivers::build(port, &config.devices)).collect();
+        config.problems.check()?;
+        let (committed, batches) = mpsc::channel(COMMITTED_MAX);
+        let (storage, opened) = open_storage(&config, committed)?;
+        let gateway = opened.gateway;
+        let health = Arc::new(Health::new(clock::now()));
+        let groups: Vec<_> = built.iter().map(|driver| driver.groups()).collect();
+        let catalog = Arc::new(catalog(&config, &groups, gateway));
+        let mut judge = Judge::new(&config, storage.clone(), Arc::clone(&health)).await?;
+        let (intake, counts) = Intake::register(&groups, gateway, &storage, &health, &mut judge).await?;
+        replay::run(&storage, &mut judge).await?;
+        started(&storage, &opened, judge.last_time()).await?;
+        let durable = judge.durable();
+        let (stop, stopped) = watch::channel(false);
+        let (stop_drivers, drivers_stopped) = watch::channel(false);
+        let mut rest = Vec::new();
+        let listener = web::bind(config.web.listen).await?;
+        let web_address = listener.address();
+        let page = web::Page::new(&config, storage.clone(), Arc::clone(&health), Arc::clone(&catalog))?;
+        rest.push(tokio::spawn(listener.serve(page, stopped.clone())));
+        if let Some(uplink) = uplink(&config, gateway, &storage, &health, &catalog, durable)? {
+            rest.push(tokio::spawn(uplink.run(stopped.clone())));
+        }
+        let judge = tokio::spawn(judge.run(batches));
+        let (queue, from_drivers) = mpsc::channel(config.queue.polls_max);
+        let intake = tokio::spawn(intake.run(from_drivers));
+        let sinks = ports::Sinks { queue, dropped: health.dropped_counter(), counts };
+        let drivers = ports::start(&config, built, sinks, &drivers_stopped);
+        Ok(Self {
+            gateway,
+            web: web_address,
+            storage,
+            stop_drivers,
+            stop,
+            drivers,
+            intake,
+            judge,
+            rest,
+        })
+    }
+
+    /// Stops in the order in which data flows, so that what was read is stored and judged.
+    pub async fn stop(self) -> Result<(), StorageError> {
+        self.stop_drivers.send_replace(true);
+        for driver in self.drivers {
+            done(driver).await;
+        }
+        // Without drivers the queue ends, and with it the intake.
+        done(self.intake).await;
+        self.storage.flush().await?;
+        self.stop.send_replace(true);
+        for task in self.rest {
+            done(task).await;
+        }
+        self.storage.close().await?;
+        done(self.judge).await;
+        Ok(())
+    }
+}
+
+async fn done(task: JoinHandle<()>) {
+    if let Err(error) = task.await {
+        tracing::error!(%error, "a task of the agent ended badly");
+    }
+}
+
+/// Notes the start, and since when the agent was off.
+async fn started(
+    storage: &Storage,
+    opened: &Opened,
+    last: Option<protocol::time::Timestamp>,
+) -> Result<(), StorageError> {
+    let record = RecordRef { kind: RecordKind::Gateway, id: opened.gateway.0 };
+    storage
+        .records(move |tx| {
+            let mut append = |event| {
+                tx.append(crate::storage::NewEvent {
+                    id: None,
+                    actor: Actor::System("edge-agent".to_owned()),
+                    record,
+                    body: Body::Gateway(event),
+                })
+            };
+            append(GatewayEvent::Started { version: env!("CARGO_PKG_VERSION").to_owned() })?;
+            if let Some(from) = last {
+                let to = clock::now();
+                append(GatewayEvent::Gap {
+                    from,
+                    to,
+                    polls: 0,
+                    cause: protocol::event::GapCause::AgentOff,
+                })?;
+            }
+            Ok(())
+        })
+        .await
+}
+
+fn uplink(
+    config: &Config,
+    gateway: GatewayId,
+    storage: &Storage,
+    health: &Arc<Health>,
+    catalog: &Catalog,
+    durable: watch::Receiver<Durable>,
+) -> Result<Option<Uplink>, AgentError> {
+    let Some(hub) = config.hub.clone() else { return Ok(None) };
+    let identity = identity_folder(config);
+    if let Ok(None) = Identity::load(&identity) {
+        tracing::warn!("this box is not enrolled with its hub yet: it works alone until `edge-agent enrol`");
+    }
+    Ok(Some(Uplink {
+        storage: storage.clone(),
+        hub,
+        identity,
+        gateway,
+        catalog: protocol::wire::encode_catalog(catalog)?,
+        durable,
+        health: Arc::clone(health),
+    }))
+}
+
+/// What this box measures, for its page and for the hub.
+fn catalog(
+    config: &Config,
+    groups: &[Vec<crate::pipeline::GroupSpec>],
+    gateway: GatewayId,
+) -> Catalog {
+    let ports = config
+        .ports
+        .iter()
+        .map(|port| Port { name: port.name.clone(), protocol: port.protocol.clone() })
+        .collect();
+    let devices: Vec<Device> = config
+        .devices
+        .iter()
+        .map(|device| Device {
+            id: DeviceId::derive(gateway, &device.name),
+            name: device.name.clone(),
+            port: device.port.clone(),
+            asset: device.asset.clone(),
+        })
+        .collect();
+    let mut sensors = Vec::new();
+    for group in groups.iter().flatten() {
+        for sensor in &group.sensors {
+            let path = group.path(sensor);
+            sensors.push(Sensor {
+                id: SensorId::derive(gateway, &path),
+                device: DeviceId::derive(gateway, &group.device),
+                asset: sensor.asset.clone().or_else(|| group.asset.clone()),
+                unit: sensor.unit.clone(),
+                range: sensor.range,
+                period_us: u64::try_from(group.period.as_micros()).unwrap_or(u64::MAX),
+                limits: limits(config, &path),
+                path,
+            });
+        }
+    }
+    let mut assets: Vec<String> =
+        sensors.iter().filter_map(|sensor: &Sensor| sensor.asset.clone()).collect();
+    assets.sort_unstable();
+    assets.dedup();
+    Catalog { ports, devices, sensors, assets }
+}
+
+fn limits(config: &Config, path: &str) -> Vec<Limit> {
+    let rules = config.rules.iter().filter(|rule| rule.sensor == path);
+    rules
+        .flat_map(|rule| {
+            let limit = |value: Option<f64>, direction| {
+                value.map(|value| Limit {
+                    name: rule.title.clone(),
+                    value,
+                    direction,
+                    severity: rule.severity,
+                })
+            };
+            [limit(rule.limits.high, Direction::High), limit(rule.limits.low, Direction::Low)]
+        })
+        .flatten()
+        .collect()
+}

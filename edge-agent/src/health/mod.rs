@@ -1,0 +1,189 @@
+//! How the box is doing right now: latest readings, devices, link, losses. Kept in memory for
+//! the page and the command line. Never the source of a record: what must last is in the store.
+
+use crate::drivers::{DeviceReport, DeviceState};
+use protocol::id::SensorId;
+use protocol::reading::Reading;
+use protocol::time::Timestamp;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
+use tokio::sync::{broadcast, watch};
+
+/// News that wait for a slow page; a page that lags is told to load anew.
+const FEED_MAX: usize = 1_024;
+
+/// Where the link to the hub is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LinkState {
+    /// The box has no certificate yet, or no hub is configured.
+    NotEnrolled,
+    /// Trying for the first time.
+    Connecting,
+    /// The hub answers.
+    Connected,
+    /// The hub does not answer.
+    Offline,
+    /// The hub does not let this box in.
+    Refused,
+}
+
+impl LinkState {
+    /// The word of the JSON interface.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::NotEnrolled => "not_enrolled",
+            Self::Connecting => "connecting",
+            Self::Connected => "connected",
+            Self::Offline => "offline",
+            Self::Refused => "refused",
+        }
+    }
+}
+
+/// Where the link is, since when and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkStatus {
+    /// The state.
+    pub state: LinkState,
+    /// Since when.
+    pub since: Timestamp,
+    /// In plain words.
+    pub words: String,
+}
+
+/// News for a page.
+#[derive(Clone, Debug, PartialEq)]
+pub enum News {
+    /// A reading was stored.
+    Reading(Reading),
+    /// A device changed its state.
+    Device(String),
+    /// The link changed its state.
+    Link(LinkStatus),
+}
+
+/// The box right now. Bounded by the configuration: one entry per sensor and device.
+#[derive(Debug)]
+pub struct Health {
+    readings: RwLock<HashMap<SensorId, Reading>>,
+    devices: RwLock<BTreeMap<String, DeviceReport>>,
+    link: watch::Sender<LinkStatus>,
+    feed: broadcast::Sender<News>,
+    dropped_polls: Arc<AtomicU64>,
+    /// When the agent started.
+    pub started_at: Timestamp,
+}
+
+impl Health {
+    /// Nothing is known yet; every device is starting.
+    pub fn new(now: Timestamp) -> Self {
+        let words = "no hub is configured: the box works alone".to_owned();
+        let link = LinkStatus {
+            state: LinkState::NotEnrolled,
+            since: now,
+            words,
+        };
+        Self {
+            readings: RwLock::default(),
+            devices: RwLock::default(),
+            link: watch::Sender::new(link),
+            feed: broadcast::Sender::new(FEED_MAX),
+            dropped_polls: Arc::default(),
+            started_at: now,
+        }
+    }
+
+    /// News from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<News> {
+        self.feed.subscribe()
+    }
+
+    /// A reading is stored.
+    pub fn reading(&self, reading: Reading) {
+        let mut readings = self
+            .readings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        readings.insert(reading.sensor, reading);
+        drop(readings);
+        self.tell(News::Reading(reading));
+    }
+
+    /// The latest stored reading of a sensor, if there is one since the start.
+    pub fn latest(&self, sensor: SensorId) -> Option<Reading> {
+        self.readings
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&sensor)
+            .copied()
+    }
+
+    /// A driver told how a device is.
+    pub fn device(&self, report: DeviceReport) {
+        let name = report.device.clone();
+        let mut devices = self.devices.write().unwrap_or_else(PoisonError::into_inner);
+        devices.insert(name.clone(), report);
+        drop(devices);
+        self.tell(News::Device(name));
+    }
+
+    /// How a device is; `None` while it is starting.
+    pub fn device_now(&self, name: &str) -> Option<DeviceReport> {
+        self.devices
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(name)
+            .cloned()
+    }
+
+    /// How many devices do not answer as they should.
+    pub fn devices_in_trouble(&self) -> usize {
+        let devices = self.devices.read().unwrap_or_else(PoisonError::into_inner);
+        devices
+            .values()
+            .filter(|report| report.state != DeviceState::Ok)
+            .count()
+    }
+
+    /// Where the link is.
+    pub fn link(&self) -> LinkStatus {
+        self.link.borrow().clone()
+    }
+
+    /// The link is in `state`, because of `words`; its beginning is kept while only the words
+    /// change.
+    pub fn set_link(&self, state: LinkState, words: &str, now: Timestamp) {
+        let changed = self.link.send_if_modified(|status| {
+            if status.state != state {
+                *status = LinkStatus {
+                    state,
+                    since: now,
+                    words: words.to_owned(),
+                };
+                return true;
+            }
+            let other = status.words != words;
+            words.clone_into(&mut status.words);
+            other
+        });
+        if changed {
+            self.tell(News::Link(self.link()));
+        }
+    }
+
+    /// Counter of polls that found the queue to the store full.
+    pub fn dropped_counter(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.dropped_polls)
+    }
+
+    /// Polls that found the queue to the store full since the start.
+    pub fn dropped_polls(&self) -> u64 {
+        self.dropped_polls.load(Ordering::Relaxed)
+    }
+
+    fn tell(&self, news: News) {
+        // Nobody looking is not an error.
+        drop(self.feed.send(news));
+    }
+}
