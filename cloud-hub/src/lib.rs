@@ -2,5 +2,6 @@
 
 pub mod ca;
 pub mod clock;
+pub mod ingest;
 pub mod store;
 pub mod tenants;

@@ -8,7 +8,7 @@ use crate::clock;
 use crate::store::{Changed, Connected, Ingest, LostPolls, Page, Store};
 use crate::tenants::TenantScope;
 use protocol::id::{GatewayId, StreamId};
-use protocol::limits::LANE_IN_FLIGHT_BYTES_MAX;
+use protocol::limits::{LANE_IN_FLIGHT_BYTES_MAX, PEOPLE_MAX};
 use protocol::sync::{
     ALPN_ENROL, Commit, HelloAnswer, HelloInfo, HubAction, HubSession, Lane, Refusal,
 };
@@ -25,7 +25,12 @@ const REVOKED_CHECK: Duration = Duration::from_secs(60);
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 
 /// Serves one incoming connection to its end.
-pub(super) async fn serve(shared: Shared, incoming: Incoming, full: bool, stop: watch::Receiver<bool>) {
+pub(super) async fn serve(
+    shared: Shared,
+    incoming: Incoming,
+    full: bool,
+    stop: watch::Receiver<bool>,
+) {
     let from = incoming.remote_address();
     let handshake = async { incoming.accept()?.await };
     let connection = match tokio::time::timeout(HANDSHAKE_WAIT, handshake).await {
@@ -74,7 +79,9 @@ fn protocol_name(connection: &Connection) -> Vec<u8> {
 
 fn certificate(connection: &Connection) -> Option<Vec<u8>> {
     let chain = connection.peer_identity()?;
-    let chain = chain.downcast::<Vec<rustls_pki_types::CertificateDer<'static>>>().ok()?;
+    let chain = chain
+        .downcast::<Vec<rustls_pki_types::CertificateDer<'static>>>()
+        .ok()?;
     chain.first().map(|certificate| certificate.to_vec())
 }
 
@@ -91,11 +98,21 @@ async fn synchronise(
     let fingerprint = sha256(&certificate);
     let known = shared.store.certificate(fingerprint).await?;
     let refusal = match &known {
-        None => Some((Refusal::Revoked, "this hub does not know the certificate of this box; enrol it again", None)),
-        Some(row) if row.revoked.is_some() => {
-            Some((Refusal::Revoked, "this box was withdrawn at the hub; enrol it again with a new claim", None))
-        }
-        Some(_) if full => Some((Refusal::Busy, "the hub has too many connections", Some(BUSY_RETRY_S))),
+        None => Some((
+            Refusal::Revoked,
+            "this hub does not know the certificate of this box; enrol it again",
+            None,
+        )),
+        Some(row) if row.revoked.is_some() => Some((
+            Refusal::Revoked,
+            "this box was withdrawn at the hub; enrol it again with a new claim",
+            None,
+        )),
+        Some(_) if full => Some((
+            Refusal::Busy,
+            "the hub has too many connections",
+            Some(BUSY_RETRY_S),
+        )),
         Some(_) => None,
     };
     let scope = known.map_or_else(|| shared.store.default_tenant(), |row| row.scope);
@@ -169,10 +186,10 @@ impl Gateway {
             // Too many changes to follow: look once.
             Err(_) => true,
         };
-        if let Ok(change) = change {
-            if matches!(change.what, Changed::Gateway(gateway) if gateway == self.id) {
-                self.still_welcome().await?;
-            }
+        if let Ok(change) = change
+            && matches!(change.what, Changed::Gateway(gateway) if gateway == self.id)
+        {
+            self.still_welcome().await?;
         }
         if down {
             let last = self.store.down_last(self.scope, self.id).await?;
@@ -191,7 +208,10 @@ impl Gateway {
 
     /// Does what the session wants until it wants nothing more; frames that have come meanwhile
     /// join the same transaction. Answers whether the connection is to be closed.
-    async fn act(&mut self, mut inbound: Option<&mut mpsc::Receiver<Inbound>>) -> Result<bool, IngestError> {
+    async fn act(
+        &mut self,
+        mut inbound: Option<&mut mpsc::Receiver<Inbound>>,
+    ) -> Result<bool, IngestError> {
         let mut batch = Batch::default();
         loop {
             let Some(action) = self.session.poll_action() else {
@@ -221,8 +241,9 @@ impl Gateway {
                 HubAction::Commit(lane, commit) => batch.add(lane, commit),
                 HubAction::FetchDown { after } => {
                     let store = &self.store;
-                    let events =
-                        store.down_after(self.scope, self.id, after, LANE_IN_FLIGHT_BYTES_MAX).await?;
+                    let events = store
+                        .down_after(self.scope, self.id, after, LANE_IN_FLIGHT_BYTES_MAX)
+                        .await?;
                     self.session.handle_down(events)?;
                 }
                 HubAction::DownAcked(seq) => {
@@ -239,7 +260,11 @@ impl Gateway {
             version: hello.build.clone(),
             clock: info.clock,
             buffer_incarnation: hello.buffer_incarnation,
-            heads: hello.streams.iter().map(|(stream, last)| (StreamId(*stream), *last)).collect(),
+            heads: hello
+                .streams
+                .iter()
+                .map(|(stream, last)| (StreamId(*stream), *last))
+                .collect(),
         };
         self.store.connected(self.scope, self.id, connected).await?;
         let (core, buffer) = (hello.core_incarnation, hello.buffer_incarnation);
@@ -296,7 +321,10 @@ impl Gateway {
         drop(self.lanes);
         // Time for the last words to arrive; the gateway closes when it has read them.
         let wait = Duration::from_secs(2);
-        if tokio::time::timeout(wait, connection.closed()).await.is_err() {
+        if tokio::time::timeout(wait, connection.closed())
+            .await
+            .is_err()
+        {
             tracing::debug!(gateway = %self.id, "the gateway did not close by itself");
         }
         Ok(())
@@ -324,10 +352,16 @@ impl Pending {
 
 impl Batch {
     fn add(&mut self, lane: Lane, commit: Commit) {
-        let mut pending = Pending { lane, blocks: Vec::new() };
+        let mut pending = Pending {
+            lane,
+            blocks: Vec::new(),
+        };
         match commit {
             Commit::Events { events, .. } => self.ingest.events.extend(events),
-            Commit::Blocks { incarnation, blocks } => {
+            Commit::Blocks {
+                incarnation,
+                blocks,
+            } => {
                 for bytes in blocks {
                     if let Ok(header) = protocol::block::header(&bytes) {
                         pending.blocks.push((header.stream, header.first_seq));
@@ -335,8 +369,18 @@ impl Batch {
                     self.ingest.blocks.push((incarnation, bytes));
                 }
             }
-            Commit::Gap { incarnation, stream, first_seq, last_seq } => {
-                self.ingest.lost.push(LostPolls { incarnation, stream, first_seq, last_seq });
+            Commit::Gap {
+                incarnation,
+                stream,
+                first_seq,
+                last_seq,
+            } => {
+                self.ingest.lost.push(LostPolls {
+                    incarnation,
+                    stream,
+                    first_seq,
+                    last_seq,
+                });
             }
         }
         self.frames.push(pending);
@@ -350,17 +394,25 @@ pub(super) async fn reference(
     gateway: GatewayId,
 ) -> Result<ReferenceV1, IngestError> {
     let row = store.gateway(scope, gateway).await?;
-    let people = store.users(scope, Page::all()).await?;
+    let mut people = Vec::new();
+    let mut page = Page::default();
+    loop {
+        let listed = store.users(scope, page).await?;
+        people.extend(listed.rows.into_iter().map(|user| (user.id.0, user.name)));
+        if listed.next_cursor.is_none() || people.len() >= PEOPLE_MAX {
+            break;
+        }
+        page = Page {
+            cursor: listed.next_cursor,
+            ..Page::default()
+        };
+    }
+    people.truncate(PEOPLE_MAX);
     Ok(ReferenceV1 {
         gateway_name: row.name,
         gateway_code: row.code,
         site: row.site.id.0,
         site_name: row.site.name,
-        people: people
-            .data
-            .into_iter()
-            .take(protocol::limits::PEOPLE_MAX)
-            .map(|user| (user.id.0, user.name))
-            .collect(),
+        people,
     })
 }

@@ -25,23 +25,32 @@ pub(super) async fn serve(shared: &Shared, connection: &Connection) -> Result<()
             lane: 0,
             source,
         };
-        let bytes =
-            receive.read_to_end(FRAME_BYTES_MAX + 4).await.map_err(|error| lane(error.into()))?;
+        let bytes = receive
+            .read_to_end(FRAME_BYTES_MAX + 4)
+            .await
+            .map_err(|error| lane(error.into()))?;
         let mut reader = FrameReader::default();
         reader.push(&bytes);
-        let message = reader.next_frame()?.map(|frame| Message::decode(&frame)).transpose()?;
+        let message = reader
+            .next_frame()?
+            .map(|frame| Message::decode(&frame))
+            .transpose()?;
         let answer = match message {
             Some(Message::Enrol(ask)) => answer(shared, ask).await?,
             _ => refuse("this is no enrolment; update the program on the box"),
         };
-        send.write_all(&answer.encode()?).await.map_err(|error| lane(error.into()))?;
+        send.write_all(&answer.encode()?)
+            .await
+            .map_err(|error| lane(error.into()))?;
         // Already finished only when the box has gone.
         drop(send.finish());
         // The box closes when it has read the answer.
         connection.closed().await;
         Ok(())
     };
-    tokio::time::timeout(ENROL_WAIT, exchange).await.unwrap_or(Ok(()))
+    tokio::time::timeout(ENROL_WAIT, exchange)
+        .await
+        .unwrap_or(Ok(()))
 }
 
 async fn answer(shared: &Shared, ask: EnrolV1) -> Result<Message, IngestError> {
@@ -49,9 +58,16 @@ async fn answer(shared: &Shared, ask: EnrolV1) -> Result<Message, IngestError> {
     // The signature is checked before the claim is spent.
     let key = match crate::ca::request_key(&ask.request) {
         Ok(key) => key,
-        Err(error) => return Ok(refuse(&format!("the box's request cannot be read ({error})"))),
+        Err(error) => {
+            return Ok(refuse(&format!(
+                "the box's request cannot be read ({error})"
+            )));
+        }
     };
-    let redeemed = shared.store.redeem(sha256(&ask.token), gateway, key, clock::now()).await;
+    let redeemed = shared
+        .store
+        .redeem(sha256(&ask.token), gateway, key, clock::now())
+        .await;
     let info: ClaimInfo = match redeemed {
         Ok(info) => info,
         Err(RedeemError::Store(error)) => return Err(error.into()),
@@ -61,7 +77,9 @@ async fn answer(shared: &Shared, ask: EnrolV1) -> Result<Message, IngestError> {
         }
     };
     let tenant = "default";
-    let issued = shared.authority.sign_gateway(&ask.request, gateway, tenant)?;
+    let issued = shared
+        .authority
+        .sign_gateway(&ask.request, gateway, tenant)?;
     let row = CertificateRow {
         scope: info.scope,
         gateway,
@@ -74,7 +92,11 @@ async fn answer(shared: &Shared, ask: EnrolV1) -> Result<Message, IngestError> {
     tracing::info!(%gateway, name = info.gateway.name, site = info.site.name, "a gateway has enrolled");
     let reference = super::connection::reference(&shared.store, info.scope, gateway).await?;
     let authority = shared.authority.certificate().to_vec();
-    Ok(Message::Enrolled(EnrolledV1 { certificate: issued.certificate, authority, reference }))
+    Ok(Message::Enrolled(EnrolledV1 {
+        certificate: issued.certificate,
+        authority,
+        reference,
+    }))
 }
 
 fn refuse(words: &str) -> Message {

@@ -47,14 +47,22 @@ impl Lanes {
                 }
             }
         });
-        (Self { opened, writers: BTreeMap::new() }, inbound)
+        (
+            Self {
+                opened,
+                writers: BTreeMap::new(),
+            },
+            inbound,
+        )
     }
 
     /// Hands bytes to a lane's writer; waits while its queue is full.
     pub(super) async fn send(&mut self, lane: Lane, bytes: Vec<u8>) -> Result<(), IngestError> {
         while !self.writers.contains_key(&lane) {
             let opened = tokio::time::timeout(OPEN_WAIT, self.opened.recv()).await;
-            let Ok(Some((opened, stream))) = opened else { return Err(gone(lane)) };
+            let Ok(Some((opened, stream))) = opened else {
+                return Err(gone(lane));
+            };
             self.writers.insert(opened, writer(stream, opened));
         }
         let writer = self.writers.get(&lane).ok_or_else(|| gone(lane))?;
@@ -98,12 +106,21 @@ async fn open(
     }
 }
 
-async fn read(lane: Lane, receive: &mut RecvStream, inbox: &mpsc::Sender<Inbound>) -> Result<(), IngestError> {
+async fn read(
+    lane: Lane,
+    receive: &mut RecvStream,
+    inbox: &mpsc::Sender<Inbound>,
+) -> Result<(), IngestError> {
     let mut reader = FrameReader::default();
     loop {
-        let chunk = receive.read_chunk(READ_BYTES, true).await.map_err(|source| {
-            IngestError::Lane { action: "reading", lane: lane.number(), source: source.into() }
-        })?;
+        let chunk = receive
+            .read_chunk(READ_BYTES, true)
+            .await
+            .map_err(|source| IngestError::Lane {
+                action: "reading",
+                lane: lane.number(),
+                source: source.into(),
+            })?;
         let Some(chunk) = chunk else { return Ok(()) };
         reader.push(&chunk.bytes);
         while let Some(frame) = reader.next_frame()? {
@@ -115,5 +132,9 @@ async fn read(lane: Lane, receive: &mut RecvStream, inbox: &mpsc::Sender<Inbound
 }
 
 fn gone(lane: Lane) -> IngestError {
-    IngestError::Lane { action: "writing", lane: lane.number(), source: "the lane is closed".into() }
+    IngestError::Lane {
+        action: "writing",
+        lane: lane.number(),
+        source: "the lane is closed".into(),
+    }
 }

@@ -84,7 +84,11 @@ pub struct Listener {
 
 impl Listener {
     /// Opens the UDP port. Needs a tokio runtime around it.
-    pub fn bind(address: SocketAddr, authority: Arc<Authority>, store: Store) -> Result<Self, IngestError> {
+    pub fn bind(
+        address: SocketAddr,
+        authority: Arc<Authority>,
+        store: Store,
+    ) -> Result<Self, IngestError> {
         let config = tls::server_config(&authority)?;
         let socket = std::net::UdpSocket::bind(address)
             .map_err(|source| IngestError::Listen { address, source })?;
@@ -92,13 +96,21 @@ impl Listener {
         let endpoint_config = tls::endpoint_config(&authority);
         let endpoint = Endpoint::new(endpoint_config, Some(config), socket, runtime)
             .map_err(|source| IngestError::Listen { address, source })?;
-        Ok(Self { endpoint, shared: Shared { store, authority } })
+        Ok(Self {
+            endpoint,
+            shared: Shared { store, authority },
+        })
     }
 
     /// Where it listens, the real port where 0 was asked for.
     pub fn address(&self) -> Result<SocketAddr, IngestError> {
         let any = SocketAddr::from(([0, 0, 0, 0], 0));
-        self.endpoint.local_addr().map_err(|source| IngestError::Listen { address: any, source })
+        self.endpoint
+            .local_addr()
+            .map_err(|source| IngestError::Listen {
+                address: any,
+                source,
+            })
     }
 
     /// Serves gateways until `stop` turns true, then says good-bye to all of them.

@@ -40,7 +40,9 @@ pub(super) fn server_config(authority: &Authority) -> Result<ServerConfig, Inges
     config.max_early_data_size = 0;
     let crypto = QuicServerConfig::try_from(config).map_err(tls)?;
     let mut server = ServerConfig::with_crypto(Arc::new(crypto));
-    server.transport_config(Arc::new(transport())).max_incoming(INCOMING_MAX);
+    server
+        .transport_config(Arc::new(transport()))
+        .max_incoming(INCOMING_MAX);
     Ok(server)
 }
 
