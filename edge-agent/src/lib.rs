@@ -10,4 +10,5 @@ pub mod identity;
 pub mod pipeline;
 #[cfg(feature = "driver-modbus")]
 pub mod simulate;
+pub mod storage;
 pub mod work_orders;

@@ -1,0 +1,428 @@
+//! The writer's half of buffer.db: streams, commits, what the hub has acknowledged.
+//! Never publishes and never waits: the writer thread does.
+
+use super::database::{self, PAGE_BYTES};
+use super::error::{Doing as _, StorageError};
+use super::journal::{self, JournalIndex};
+use protocol::id::StreamId;
+use protocol::limits::{RANGES_PER_STREAM_MAX, STREAMS_MAX};
+use protocol::ranges::RangeSet;
+use protocol::reading::{GroupSchema, Poll};
+use protocol::wire;
+use rusqlite::{Connection, TransactionBehavior};
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, Instant};
+
+/// What the writer and the readers both know of buffer.db.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    streams: RwLock<Vec<Arc<Registered>>>,
+    index: Mutex<JournalIndex>,
+}
+
+/// A poll group that was registered once; it may belong to an earlier configuration.
+#[derive(Debug)]
+pub(super) struct Registered {
+    pub stream: StreamId,
+    pub schema: GroupSchema,
+    pub bytes: Arc<[u8]>,
+}
+
+impl Shared {
+    /// All groups ever registered.
+    pub(super) fn streams(&self) -> Vec<Arc<Registered>> {
+        self.streams
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// Sensors of a stream.
+    pub(super) fn columns(&self, stream: StreamId) -> Option<usize> {
+        let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
+        let found = streams.iter().find(|known| known.stream == stream)?;
+        Some(found.schema.columns.len())
+    }
+
+    /// Where reading the journal for `seq` has to begin.
+    pub(super) fn start_row(&self, stream: StreamId, seq: u64) -> Option<i64> {
+        self.with_index(|index| index.start_row(stream, seq))
+    }
+
+    pub(super) fn with_index<T>(&self, work: impl FnOnce(&mut JournalIndex) -> T) -> T {
+        work(&mut self.index.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn add(&self, registered: Registered) {
+        self.streams
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Arc::new(registered));
+    }
+}
+
+/// Polls and detector states that wait for the next commit.
+#[derive(Debug, Default)]
+pub(super) struct Pending {
+    pub polls: BTreeMap<StreamId, Vec<Poll>>,
+    /// Polls in `polls`.
+    pub count: usize,
+    pub states: BTreeMap<String, Vec<u8>>,
+}
+
+impl Pending {
+    pub(super) fn is_empty(&self) -> bool {
+        self.count == 0 && self.states.is_empty()
+    }
+}
+
+/// The open buffer and what is remembered of it.
+pub(super) struct Buffer {
+    pub db: Connection,
+    pub shared: Arc<Shared>,
+    pub streams: BTreeMap<StreamId, StreamState>,
+    pub bytes_max: u64,
+    pub block_count: u64,
+    pub journal_count: u64,
+    /// Polls given up before the hub had them, since the process started.
+    pub dropped_polls: u64,
+    /// An acknowledgement is not yet on disk since then. Losing it is harmless: the hub says at
+    /// the next connection what it has.
+    pub acks_since: Option<Instant>,
+    /// Gaps are on disk that no event tells of yet.
+    pub gaps_waiting: bool,
+}
+
+/// How far a stream is.
+#[derive(Debug, Default)]
+pub(super) struct StreamState {
+    pub last_seq: u64,
+    pub sealed_seq: u64,
+    pub acked: RangeSet,
+    pub gone: RangeSet,
+    acks_dirty: bool,
+    /// When the oldest unsealed poll was committed (or found at start).
+    pub unsealed_since: Option<Instant>,
+}
+
+impl StreamState {
+    /// Polls in the journal.
+    pub(super) fn unsealed(&self) -> u64 {
+        self.last_seq.saturating_sub(self.sealed_seq)
+    }
+}
+
+impl Buffer {
+    /// Reads what has to be remembered of an open database.
+    pub(super) fn load(db: Connection, bytes_max: u64) -> Result<Self, StorageError> {
+        let mut buffer = Self {
+            db,
+            shared: Arc::default(),
+            streams: BTreeMap::new(),
+            bytes_max,
+            block_count: 0,
+            journal_count: 0,
+            dropped_polls: 0,
+            acks_since: None,
+            gaps_waiting: true,
+        };
+        buffer.load_streams()?;
+        buffer.load_journal()?;
+        buffer.block_count = buffer
+            .db
+            .query_row("SELECT count(*) FROM block", [], |row| row.get(0))
+            .doing("counting blocks")?;
+        buffer.limit_pages()?;
+        Ok(buffer)
+    }
+
+    /// The stream of a poll group: the same schema has the same stream for ever.
+    pub(super) fn register(&mut self, schema: GroupSchema) -> Result<StreamId, StorageError> {
+        let bytes = wire::encode_schema(&schema).doing("encoding a group's schema")?;
+        wire::decode_schema(&bytes).doing("checking a group's schema")?;
+        let streams = self.shared.streams();
+        if let Some(known) = streams.iter().find(|known| *known.bytes == *bytes) {
+            return Ok(known.stream);
+        }
+        if streams.len() >= STREAMS_MAX {
+            return Err(StorageError::OverLimit {
+                what: "the number of poll groups this box ever had",
+                found: streams.len() + 1,
+                max: STREAMS_MAX,
+            });
+        }
+        let last = streams.iter().map(|known| known.stream.0).max();
+        let stream = StreamId(last.unwrap_or(0) + 1);
+        self.db
+            .execute(
+                "INSERT INTO stream (id, schema) VALUES (?1, ?2)",
+                (stream.0, &bytes),
+            )
+            .doing("registering a poll group")?;
+        self.streams.insert(stream, StreamState::default());
+        self.shared.add(Registered {
+            stream,
+            schema,
+            bytes: bytes.into(),
+        });
+        Ok(stream)
+    }
+
+    /// Makes `pending` durable: one journal row, one transaction. Gives the first sequence number
+    /// that each stream's polls got.
+    pub(super) fn commit(
+        &mut self,
+        pending: &Pending,
+        now: Instant,
+    ) -> Result<BTreeMap<StreamId, u64>, StorageError> {
+        let doing = "committing readings";
+        let mut body = Vec::new();
+        let mut firsts = BTreeMap::new();
+        for (stream, polls) in &pending.polls {
+            let state = self.known(*stream)?;
+            let first_seq = state.last_seq + 1;
+            let encoded = journal::encode_pieces(*stream, first_seq, polls).map_err(|source| {
+                StorageError::Block {
+                    stream: stream.0,
+                    doing,
+                    source,
+                }
+            })?;
+            for piece in &encoded {
+                journal::put_piece(&mut body, piece);
+            }
+            firsts.insert(*stream, first_seq);
+        }
+        let tx = self
+            .db
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .doing(doing)?;
+        if !body.is_empty() {
+            tx.prepare_cached("INSERT INTO journal (body) VALUES (?1)")
+                .and_then(|mut insert| insert.execute([&body]))
+                .doing(doing)?;
+        }
+        let row = tx.last_insert_rowid();
+        for (key, value) in &pending.states {
+            tx.prepare_cached("INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)")
+                .and_then(|mut insert| insert.execute((key, value)))
+                .doing(doing)?;
+        }
+        tx.commit().doing(doing)?;
+        self.note_commit(pending, &firsts, row, now);
+        Ok(firsts)
+    }
+
+    fn note_commit(
+        &mut self,
+        pending: &Pending,
+        firsts: &BTreeMap<StreamId, u64>,
+        row: i64,
+        now: Instant,
+    ) {
+        self.journal_count += u64::from(!firsts.is_empty());
+        self.shared.with_index(|index| {
+            for (stream, first_seq) in firsts {
+                index.note(*stream, *first_seq, row);
+            }
+        });
+        for (stream, polls) in &pending.polls {
+            if let Some(state) = self.streams.get_mut(stream) {
+                state.last_seq += journal::count(polls);
+                state.unsealed_since.get_or_insert(now);
+            }
+        }
+    }
+
+    /// The hub has committed these polls.
+    pub(super) fn mark_acked(
+        &mut self,
+        stream: StreamId,
+        first: u64,
+        last: u64,
+    ) -> Result<(), StorageError> {
+        let state = self.known_mut(stream)?;
+        state.acked.insert(first, last);
+        let pairs = state.acked.pairs();
+        if let Some(kept) = pairs.get(..RANGES_PER_STREAM_MAX)
+            && pairs.len() > kept.len()
+        {
+            // A forgotten acknowledgement costs sending the range once more, nothing else.
+            state.acked = RangeSet::from_pairs(kept.to_vec());
+        }
+        state.acks_dirty = true;
+        self.acks_since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    /// The hub has exactly these polls.
+    pub(super) fn reset_acked(
+        &mut self,
+        stream: StreamId,
+        ranges: RangeSet,
+    ) -> Result<(), StorageError> {
+        let state = self.known_mut(stream)?;
+        state.acked = ranges;
+        state.acks_dirty = true;
+        self.acks_since.get_or_insert_with(Instant::now);
+        Ok(())
+    }
+
+    /// Writes the acknowledgements that are not yet on disk.
+    pub(super) fn save_acks(&mut self) -> Result<(), StorageError> {
+        let doing = "noting what the hub has";
+        let tx = self
+            .db
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .doing(doing)?;
+        for (stream, state) in self.streams.iter().filter(|(_, state)| state.acks_dirty) {
+            tx.prepare_cached("INSERT OR REPLACE INTO acked (stream, ranges) VALUES (?1, ?2)")
+                .and_then(|mut insert| insert.execute((stream.0, ranges_to_bytes(&state.acked))))
+                .doing(doing)?;
+        }
+        tx.commit().doing(doing)?;
+        for state in self.streams.values_mut() {
+            state.acks_dirty = false;
+        }
+        self.acks_since = None;
+        Ok(())
+    }
+
+    /// Bytes of the file that hold something.
+    pub(super) fn bytes_used(&self) -> Result<u64, StorageError> {
+        let pages = self.pragma("page_count")?;
+        Ok(pages.saturating_sub(self.pragma("freelist_count")?) * PAGE_BYTES)
+    }
+
+    /// Gives free pages back to the disk when the file is larger than its quota (the quota was
+    /// lowered), and tells `SQLite` the quota.
+    pub(super) fn limit_pages(&mut self) -> Result<(), StorageError> {
+        let doing = "holding the buffer to its size";
+        let pages_max = self.bytes_max / PAGE_BYTES;
+        let pages = self.pragma("page_count")?;
+        if pages > pages_max {
+            let surplus = pages - pages_max;
+            // One page is given back per step of the statement.
+            let sql = format!("PRAGMA incremental_vacuum({surplus})");
+            let mut vacuum = self.db.prepare(&sql).doing(doing)?;
+            let mut steps = vacuum.query([]).doing(doing)?;
+            while steps.next().doing(doing)?.is_some() {}
+        }
+        self.db
+            .query_row(&format!("PRAGMA max_page_count = {pages_max}"), [], |_| {
+                Ok(())
+            })
+            .doing(doing)
+    }
+
+    /// The age at which something unsealed has to be sealed, as the next point in time.
+    pub(super) fn seal_due(&self, seal_after: Duration) -> Option<Instant> {
+        let oldest = self.streams.values().filter_map(|s| s.unsealed_since).min();
+        oldest.and_then(|since| since.checked_add(seal_after))
+    }
+
+    pub(super) fn known(&self, stream: StreamId) -> Result<&StreamState, StorageError> {
+        self.streams
+            .get(&stream)
+            .ok_or(StorageError::UnknownStream { stream: stream.0 })
+    }
+
+    fn known_mut(&mut self, stream: StreamId) -> Result<&mut StreamState, StorageError> {
+        self.streams
+            .get_mut(&stream)
+            .ok_or(StorageError::UnknownStream { stream: stream.0 })
+    }
+
+    fn pragma(&self, name: &str) -> Result<u64, StorageError> {
+        self.db
+            .pragma_query_value(None, name, |row| row.get(0))
+            .doing("asking the buffer for its size")
+    }
+
+    fn load_streams(&mut self) -> Result<(), StorageError> {
+        let doing = "reading the poll groups";
+        let mut query = self
+            .db
+            .prepare(
+                "SELECT id, schema, sealed_seq, gone, ranges
+                 FROM stream LEFT JOIN acked ON acked.stream = stream.id ORDER BY id",
+            )
+            .doing(doing)?;
+        let mut rows = query.query([]).doing(doing)?;
+        while let Some(row) = rows.next().doing(doing)? {
+            let stream = StreamId(row.get(0).doing(doing)?);
+            let bytes: Vec<u8> = row.get(1).doing(doing)?;
+            let sealed_seq: u64 = row.get(2).doing(doing)?;
+            let state = StreamState {
+                last_seq: sealed_seq,
+                sealed_seq,
+                gone: ranges_from_bytes(row.get(3).doing(doing)?),
+                acked: ranges_from_bytes(row.get(4).doing(doing)?),
+                ..StreamState::default()
+            };
+            self.streams.insert(stream, state);
+            self.shared.add(Registered {
+                stream,
+                schema: wire::decode_schema(&bytes).doing(doing)?,
+                bytes: bytes.into(),
+            });
+        }
+        Ok(())
+    }
+
+    fn load_journal(&mut self) -> Result<(), StorageError> {
+        let doing = "reading the journal";
+        let now = Instant::now();
+        let mut query = self
+            .db
+            .prepare("SELECT id, body FROM journal ORDER BY id")
+            .doing(doing)?;
+        let mut rows = query.query([]).doing(doing)?;
+        while let Some(row) = rows.next().doing(doing)? {
+            let id: i64 = row.get(0).doing(doing)?;
+            let body = row.get_ref(1).doing(doing)?.as_blob().unwrap_or_default();
+            self.journal_count += 1;
+            for (header, _) in journal::pieces(body) {
+                let Some(state) = self.streams.get_mut(&header.stream) else {
+                    continue;
+                };
+                if header.last_seq() > state.sealed_seq {
+                    state.last_seq = state.last_seq.max(header.last_seq());
+                    state.unsealed_since.get_or_insert(now);
+                    self.shared
+                        .with_index(|index| index.note(header.stream, header.first_seq, id));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The incarnation of the readings: one more than ever before when the buffer is new.
+pub(super) fn settle_incarnation(buffer: &Buffer, core: &Connection) -> Result<u32, StorageError> {
+    let key = "incarnation_buffer";
+    let known: Option<u32> = database::meta(core, key)?;
+    let held: Option<u32> = database::meta(&buffer.db, "incarnation")?;
+    if let Some(held) = held
+        && Some(held) == known
+    {
+        return Ok(held);
+    }
+    let next = known.max(held).unwrap_or(0) + 1;
+    // First in core.db: a number that is skipped does no harm, one used twice does.
+    database::set_meta(core, key, next)?;
+    database::set_meta(&buffer.db, "incarnation", next)?;
+    Ok(next)
+}
+
+pub(super) fn ranges_to_bytes(ranges: &RangeSet) -> Vec<u8> {
+    postcard::to_allocvec(ranges).unwrap_or_default()
+}
+
+/// Unreadable ranges count as none: what the hub has is asked of the hub anyway.
+fn ranges_from_bytes(bytes: Option<Vec<u8>>) -> RangeSet {
+    bytes
+        .and_then(|bytes| postcard::from_bytes(&bytes).ok())
+        .unwrap_or_default()
+}

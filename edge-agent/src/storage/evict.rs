@@ -1,0 +1,189 @@
+//! Keeping buffer.db within its quota: what is given up, in which order, and how it is told.
+//! Never touches events; never gives up what is unacknowledged while something acknowledged is left.
+
+use super::blocks::{Loss, save_gone, save_loss};
+use super::buffer::Buffer;
+use super::error::{Doing as _, StorageError};
+use protocol::event::GapCause;
+use protocol::id::StreamId;
+use protocol::ranges::RangeSet;
+use protocol::time::Timestamp;
+use std::collections::{BTreeMap, BinaryHeap};
+
+const DOING: &str = "giving up the oldest readings";
+/// Above this share of the quota (in percent) the oldest blocks are given up...
+const HIGH_PERCENT: u64 = 90;
+/// ...until this share is left. What lies between the quota and the high mark is room for the
+/// journal and for sealing while nothing can be given up yet.
+const LOW_PERCENT: u64 = 85;
+/// Candidates remembered per search, so that a large buffer needs little memory.
+const CANDIDATES_MAX: usize = 512;
+
+/// A block that may be given up; ordered by age.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Candidate {
+    time_min: i64,
+    id: i64,
+    time_max: i64,
+    stream: StreamId,
+    first_seq: u64,
+    last_seq: u64,
+}
+
+impl Buffer {
+    /// Whether the buffer is so full that something has to go.
+    pub(super) fn wants_room(&self) -> Result<bool, StorageError> {
+        Ok(self.bytes_used()? > self.bytes_max / 100 * HIGH_PERCENT)
+    }
+
+    /// Gives up the oldest blocks until the low mark is reached. Says whether anything went.
+    pub(super) fn make_room(&mut self) -> Result<bool, StorageError> {
+        let goal_bytes = self.bytes_max / 100 * LOW_PERCENT;
+        let mut went = false;
+        while self.bytes_used()? > goal_bytes {
+            let candidates = self.candidates()?;
+            if candidates.is_empty() {
+                break;
+            }
+            self.give_up(&candidates, GapCause::BufferFull, goal_bytes)?;
+            went = true;
+        }
+        if went {
+            self.limit_pages()?;
+        }
+        Ok(went)
+    }
+
+    /// Gives up a block that cannot be read.
+    pub(super) fn give_up_damaged(
+        &mut self,
+        stream: StreamId,
+        first_seq: u64,
+        last_seq: u64,
+    ) -> Result<(), StorageError> {
+        let found = self.search(|block| {
+            (block.stream, block.first_seq, block.last_seq) == (stream, first_seq, last_seq)
+        })?;
+        self.give_up(&found, GapCause::StoreDamaged, 0)
+    }
+
+    /// The oldest acknowledged blocks; when there are none, the oldest of all.
+    fn candidates(&self) -> Result<Vec<Candidate>, StorageError> {
+        let acked = self.search(|block| self.missing(block).is_empty())?;
+        if acked.is_empty() {
+            self.search(|_| true)
+        } else {
+            Ok(acked)
+        }
+    }
+
+    /// The oldest blocks that `wanted` picks, oldest first.
+    fn search(&self, wanted: impl Fn(&Candidate) -> bool) -> Result<Vec<Candidate>, StorageError> {
+        let mut query = self
+            .db
+            .prepare_cached(
+                "SELECT stream, last_seq, first_seq, time_min, time_max, id
+                 FROM block INDEXED BY block_range ORDER BY stream, last_seq",
+            )
+            .doing(DOING)?;
+        let mut rows = query.query([]).doing(DOING)?;
+        let mut oldest = BinaryHeap::new();
+        while let Some(row) = rows.next().doing(DOING)? {
+            let block = Candidate {
+                stream: StreamId(row.get(0).doing(DOING)?),
+                last_seq: row.get(1).doing(DOING)?,
+                first_seq: row.get(2).doing(DOING)?,
+                time_min: row.get(3).doing(DOING)?,
+                time_max: row.get(4).doing(DOING)?,
+                id: row.get(5).doing(DOING)?,
+            };
+            if wanted(&block) {
+                oldest.push(block);
+                if oldest.len() > CANDIDATES_MAX {
+                    oldest.pop(); // The youngest.
+                }
+            }
+        }
+        Ok(oldest.into_sorted_vec())
+    }
+
+    /// Polls of a block that the hub does not have.
+    fn missing(&self, block: &Candidate) -> Vec<(u64, u64)> {
+        self.streams
+            .get(&block.stream)
+            .map(|state| state.acked.missing(block.first_seq, block.last_seq))
+            .unwrap_or_default()
+    }
+
+    /// Deletes blocks in order until no more than `goal_bytes` are used, in one transaction with
+    /// the note of what was lost.
+    fn give_up(
+        &mut self,
+        blocks: &[Candidate],
+        cause: GapCause,
+        goal_bytes: u64,
+    ) -> Result<(), StorageError> {
+        let tx = self.db.unchecked_transaction().doing(DOING)?;
+        let mut losses = Losses::default();
+        let mut deleted = 0;
+        for block in blocks {
+            tx.prepare_cached("DELETE FROM block WHERE id = ?1")
+                .and_then(|mut delete| delete.execute([block.id]))
+                .doing(DOING)?;
+            deleted += 1;
+            losses.add(block, &self.missing(block), cause);
+            if self.bytes_used()? <= goal_bytes {
+                break;
+            }
+        }
+        let mut gone = BTreeMap::new();
+        for (stream, lost) in &losses.ranges {
+            let known = self.streams.get(stream).map(|state| &state.gone);
+            let pairs = known.into_iter().chain([lost]).flat_map(RangeSet::pairs);
+            let all = RangeSet::from_pairs(pairs.copied());
+            save_gone(&tx, *stream, &all)?;
+            gone.insert(*stream, all);
+        }
+        if let Some(loss) = &losses.sum {
+            save_loss(&tx, loss)?;
+        }
+        tx.commit().doing(DOING)?;
+        self.block_count = self.block_count.saturating_sub(deleted);
+        for (stream, ranges) in gone {
+            if let Some(state) = self.streams.get_mut(&stream) {
+                state.gone = ranges;
+            }
+        }
+        if let Some(loss) = losses.sum {
+            self.gaps_waiting = true;
+            self.dropped_polls += loss.polls;
+        }
+        Ok(())
+    }
+}
+
+/// What is lost with the blocks given up so far.
+#[derive(Default)]
+struct Losses {
+    ranges: BTreeMap<StreamId, RangeSet>,
+    sum: Option<Loss>,
+}
+
+impl Losses {
+    fn add(&mut self, block: &Candidate, missing: &[(u64, u64)], cause: GapCause) {
+        for (first, last) in missing {
+            let ranges = self.ranges.entry(block.stream).or_default();
+            ranges.insert(*first, *last);
+            let (from, to) = (Timestamp(block.time_min), Timestamp(block.time_max));
+            let sum = self.sum.get_or_insert(Loss {
+                from,
+                to,
+                polls: 0,
+                cause,
+            });
+            sum.from = sum.from.min(from);
+            sum.to = sum.to.max(to);
+            sum.polls += last - first + 1;
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Alerts and work orders as core.db holds them: folded from their events, found by an index
+//! that is written again with every event. Never decides anything about a record.
+
+use super::error::{Doing as _, StorageError};
+use protocol::alert::{self, Alert, AlertState};
+use protocol::event::{Event, RecordKind, RecordRef};
+use protocol::id::{AlertId, WorkOrderId};
+use protocol::limits::EVENTS_PER_RECORD_MAX;
+use protocol::time::{Hlc, Timestamp};
+use protocol::wire;
+use protocol::work_order::{self, WorkOrder};
+use rusqlite::{Connection, OptionalExtension as _};
+use serde::Serialize;
+use uuid::Uuid;
+
+/// How many records need somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Alerts that nobody acknowledged.
+    pub alerts_active: u64,
+    /// Alerts that are not closed.
+    pub alerts_open: u64,
+    /// Work orders that are neither done nor ended.
+    pub orders_open: u64,
+}
+
+/// Which records a list shows, newest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Only alerts that are not closed, or orders that are neither done nor ended.
+    pub open_only: bool,
+    /// At most so many.
+    pub limit: usize,
+    /// Those after this one in the list: time (raised, created) and id of the last one shown.
+    pub after: Option<(Timestamp, Uuid)>,
+}
+
+/// An alert, folded.
+pub(super) fn alert(db: &Connection, id: AlertId) -> Result<Option<Alert>, StorageError> {
+    Ok(alert::fold(id, &events(db, id.into())?))
+}
+
+/// A work order, folded.
+pub(super) fn work_order(
+    db: &Connection,
+    id: WorkOrderId,
+) -> Result<Option<WorkOrder>, StorageError> {
+    Ok(work_order::fold(id, &events(db, id.into())?))
+}
+
+/// Folds a record again and writes its index.
+pub(super) fn refresh(db: &Connection, record: RecordRef) -> Result<(), StorageError> {
+    match record.kind {
+        RecordKind::Alert => match alert(db, AlertId(record.id))? {
+            Some(alert) => index_alert(db, &alert),
+            None => Ok(()),
+        },
+        RecordKind::WorkOrder => match work_order(db, WorkOrderId(record.id))? {
+            Some(order) => index_order(db, &order),
+            None => Ok(()),
+        },
+        RecordKind::Gateway => Ok(()),
+    }
+}
+
+/// The highest stamp stored for a record.
+pub(super) fn latest(db: &Connection, record: RecordRef) -> Result<Hlc, StorageError> {
+    let key: Option<[u8; 16]> = db
+        .prepare_cached("SELECT max(hlc) FROM event WHERE kind = ?1 AND record = ?2")
+        .and_then(|mut query| {
+            query.query_row((kind_code(record.kind), record.id.as_bytes()), |row| {
+                row.get(0)
+            })
+        })
+        .doing("looking for the latest event of a record")?;
+    Ok(key.map(hlc_from_key).unwrap_or_default())
+}
+
+/// The newest order for a dedupe key.
+pub(super) fn order_by_key(
+    db: &Connection,
+    key: &str,
+    open: bool,
+) -> Result<Option<WorkOrderId>, StorageError> {
+    db.prepare_cached(
+        "SELECT id FROM work_order WHERE dedupe_key = ?1 AND open >= ?2
+         ORDER BY created_at DESC, id DESC LIMIT 1",
+    )
+    .and_then(|mut query| query.query_row((key, open), |row| row.get(0)).optional())
+    .doing("looking for the order of a dedupe key")
+    .map(|id: Option<[u8; 16]>| id.map(|id| WorkOrderId(Uuid::from_bytes(id))))
+}
+
+/// The newest order that an alert stands behind, and its number.
+pub(super) fn order_of_alert(
+    db: &Connection,
+    alert: AlertId,
+) -> Result<Option<(WorkOrderId, String)>, StorageError> {
+    db.prepare_cached(
+        "SELECT id, number FROM work_order_alert JOIN work_order ON id = work_order
+         WHERE alert = ?1 ORDER BY created_at DESC, id DESC LIMIT 1",
+    )
+    .and_then(|mut query| {
+        query
+            .query_row([alert.0.as_bytes()], |row| {
+                let id = WorkOrderId(Uuid::from_bytes(row.get(0)?));
+                Ok((id, row.get(1)?))
+            })
+            .optional()
+    })
+    .doing("looking for the order of an alert")
+}
+
+/// A page of alerts.
+pub(super) fn alerts(db: &Connection, page: &Page) -> Result<Vec<Alert>, StorageError> {
+    let ids = ids(db, "alert", "raised_at", page)?;
+    let folded = ids.into_iter().map(|id| alert(db, AlertId(id)));
+    folded.filter_map(Result::transpose).collect()
+}
+
+/// A page of work orders.
+pub(super) fn work_orders(db: &Connection, page: &Page) -> Result<Vec<WorkOrder>, StorageError> {
+    let ids = ids(db, "work_order", "created_at", page)?;
+    let folded = ids.into_iter().map(|id| work_order(db, WorkOrderId(id)));
+    folded.filter_map(Result::transpose).collect()
+}
+
+/// How many records need somebody.
+pub(super) fn counts(db: &Connection) -> Result<Counts, StorageError> {
+    db.prepare_cached(
+        "SELECT (SELECT count(*) FROM alert WHERE open = 1 AND state = 'active'),
+                (SELECT count(*) FROM alert WHERE open = 1),
+                (SELECT count(*) FROM work_order WHERE open = 1)",
+    )
+    .and_then(|mut query| {
+        query.query_row([], |row| {
+            Ok(Counts {
+                alerts_active: row.get(0)?,
+                alerts_open: row.get(1)?,
+                orders_open: row.get(2)?,
+            })
+        })
+    })
+    .doing("counting records")
+}
+
+/// The number of a kind of record in the tables.
+pub(super) const fn kind_code(kind: RecordKind) -> u8 {
+    match kind {
+        RecordKind::Alert => 1,
+        RecordKind::WorkOrder => 2,
+        RecordKind::Gateway => 3,
+    }
+}
+
+/// Bytes that sort like the stamp.
+pub(super) fn hlc_key(hlc: Hlc) -> [u8; 16] {
+    let key = u128::from(hlc.wall_ms) << 64 | u128::from(hlc.counter) << 32 | u128::from(hlc.node);
+    key.to_be_bytes()
+}
+
+/// The inverse of [`hlc_key`].
+pub(super) fn hlc_from_key(key: [u8; 16]) -> Hlc {
+    let key = u128::from_be_bytes(key);
+    // Each part is masked to its width, so that it fits.
+    let part = |shift: u32| u32::try_from(key >> shift & u128::from(u32::MAX)).unwrap_or(u32::MAX);
+    Hlc {
+        wall_ms: u64::from(part(96)) << 32 | u64::from(part(64)),
+        counter: part(32),
+        node: part(0),
+    }
+}
+
+fn events(db: &Connection, record: RecordRef) -> Result<Vec<Event>, StorageError> {
+    let doing = "reading the events of a record";
+    let mut query = db
+        .prepare_cached(
+            "SELECT body FROM event WHERE kind = ?1 AND record = ?2 ORDER BY hlc, id LIMIT ?3",
+        )
+        .doing(doing)?;
+    let mut rows = query
+        .query((
+            kind_code(record.kind),
+            record.id.as_bytes(),
+            EVENTS_PER_RECORD_MAX,
+        ))
+        .doing(doing)?;
+    let mut events = Vec::new();
+    while let Some(row) = rows.next().doing(doing)? {
+        let body = row.get_ref(0).doing(doing)?.as_blob().unwrap_or_default();
+        events.push(wire::decode_event(body).doing(doing)?);
+    }
+    Ok(events)
+}
+
+fn ids(
+    db: &Connection,
+    table: &'static str,
+    time: &'static str,
+    page: &Page,
+) -> Result<Vec<Uuid>, StorageError> {
+    let open = if page.open_only { "open = 1 AND" } else { "" };
+    let (at, id) = page.after.unwrap_or((Timestamp(i64::MAX), Uuid::max()));
+    db.prepare_cached(&format!(
+        "SELECT id FROM {table} WHERE {open} ({time}, id) < (?1, ?2)
+         ORDER BY {time} DESC, id DESC LIMIT ?3"
+    ))
+    .and_then(|mut query| {
+        query
+            .query_map((at.0, id.as_bytes(), page.limit), |row| {
+                row.get(0).map(Uuid::from_bytes)
+            })?
+            .collect()
+    })
+    .doing("listing records")
+}
+
+fn index_alert(db: &Connection, alert: &Alert) -> Result<(), StorageError> {
+    let state = alert.state();
+    db.prepare_cached(
+        "INSERT OR REPLACE INTO alert (id, state, open, severity, raised_at)
+         VALUES (?1, ?2, ?3, ?4, ?5)",
+    )
+    .and_then(|mut insert| {
+        insert.execute((
+            alert.id.0.as_bytes(),
+            word(state),
+            state != AlertState::Closed,
+            word(alert.raised.severity),
+            alert.raised_at.0,
+        ))
+    })
+    .doing("indexing an alert")?;
+    Ok(())
+}
+
+fn index_order(db: &Connection, order: &WorkOrder) -> Result<(), StorageError> {
+    let doing = "indexing a work order";
+    db.prepare_cached(
+        "INSERT INTO work_order (id, number, title, state, open, dedupe_key, created_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+         ON CONFLICT (id) DO UPDATE SET number = ?2, title = ?3, state = ?4, open = ?5,
+             dedupe_key = ?6, created_at = ?7",
+    )
+    .and_then(|mut insert| {
+        insert.execute((
+            order.id.0.as_bytes(),
+            &order.number,
+            &order.title.value,
+            word(order.state),
+            order.state.is_open(),
+            &order.dedupe_key,
+            order.created.0.0,
+        ))
+    })
+    .doing(doing)?;
+    for alert in &order.alerts {
+        db.prepare_cached(
+            "INSERT OR IGNORE INTO work_order_alert (alert, work_order) VALUES (?1, ?2)",
+        )
+        .and_then(|mut insert| insert.execute((alert.0.as_bytes(), order.id.0.as_bytes())))
+        .doing(doing)?;
+    }
+    Ok(())
+}
+
+/// The one word that JSON has for a state: the tables use the same.
+fn word(value: impl Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_sort_like_stamps_and_come_back() {
+        let stamp = |wall_ms, counter, node| Hlc {
+            wall_ms,
+            counter,
+            node,
+        };
+        let ascending = [
+            stamp(0, 0, 7),
+            stamp(1, 0, 3),
+            stamp(1, 2, 0),
+            stamp(1, u32::MAX, u32::MAX),
+            stamp(1 << 40, 0, 0),
+            stamp(u64::MAX, 5, 9),
+        ];
+        assert!(ascending.is_sorted_by_key(|stamp| hlc_key(*stamp)));
+        for stamp in ascending {
+            assert_eq!(hlc_from_key(hlc_key(stamp)), stamp);
+        }
+    }
+}

@@ -1,0 +1,117 @@
+//! Bringing the store up: folder, lock, both databases, the writer's thread.
+
+use super::buffer::{self, Buffer, Pending};
+use super::database;
+use super::error::StorageError;
+use super::readers::Readers;
+use super::records::Core;
+use super::writer::{Committed, Inputs, Writer};
+use super::{Opened, Storage, StorageOptions, blocks, salvage};
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+use tokio::sync::{broadcast, mpsc};
+
+/// Smallest quota of the buffer: below it sealing would have no room.
+const BUFFER_BYTES_MIN: u64 = 1 << 20;
+/// Jobs that may wait for the writer; who gives another one waits.
+const JOBS_MAX: usize = 64;
+/// Changes that a listener may lag behind.
+const CHANGES_MAX: usize = 256;
+
+pub(super) fn open(
+    options: StorageOptions,
+    committed: mpsc::Sender<Committed>,
+) -> Result<(Storage, Opened), StorageError> {
+    let folder = options.folder;
+    std::fs::create_dir_all(&folder).map_err(|source| StorageError::Folder {
+        path: folder.clone(),
+        source,
+    })?;
+    let lock = lock(&folder)?;
+    let now = (options.now)();
+    let (changes, _) = broadcast::channel(CHANGES_MAX);
+    let core_file = database::open_core(&folder)?;
+    let core = Core::load(core_file.db, now, changes.clone())?;
+    let bytes_max = options.buffer_bytes_max.max(BUFFER_BYTES_MIN);
+    let ((buffer, unclean), damaged) = database::open_buffer(&folder, now.millis(), |opened| {
+        Ok((Buffer::load(opened.db, bytes_max)?, opened.unclean))
+    })?;
+    let incarnation_buffer = buffer::settle_incarnation(&buffer, &core.db)?;
+    if let Some(aside) = &damaged {
+        blocks::save_loss(&buffer.db, &salvage::extent(aside, now))?;
+    }
+    let opened = Opened {
+        gateway: core.gateway(),
+        incarnation_core: core.incarnation(),
+        incarnation_buffer,
+        unclean: unclean || core_file.unclean || damaged.is_some(),
+        damaged,
+    };
+    let (polls, polls_out) = mpsc::channel(options.queue_polls_max.max(1));
+    let (jobs, jobs_out) = mpsc::channel(JOBS_MAX);
+    let storage = Storage {
+        polls,
+        jobs,
+        shared: Arc::clone(&buffer.shared),
+        core: Readers::new(folder.clone(), database::CORE),
+        buffer: Readers::new(folder.clone(), database::BUFFER),
+        changes,
+        gateway: core.gateway(),
+    };
+    let mut writer = Writer {
+        folder,
+        lock,
+        core,
+        buffer,
+        pending: Pending::default(),
+        commit_tick: options.commit_tick,
+        seal_after: options.seal_after,
+        now: options.now,
+        clock: options.clock,
+        committed,
+        unpublished: None,
+        due: None,
+        retry_at: None,
+        flushing: Vec::new(),
+        closing: None,
+        failures: 0,
+        damaged: false,
+    };
+    writer.tell_gaps()?;
+    start(
+        writer,
+        Inputs {
+            polls: polls_out,
+            jobs: jobs_out,
+        },
+    )?;
+    Ok((storage, opened))
+}
+
+/// Starts the thread. Its own small runtime only waits for channels and timers.
+fn start(writer: Writer, inputs: Inputs) -> Result<(), StorageError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()
+        .map_err(|source| StorageError::Thread { source })?;
+    std::thread::Builder::new()
+        .name("storage".to_owned())
+        .spawn(move || runtime.block_on(writer.run(inputs)))
+        .map_err(|source| StorageError::Thread { source })?;
+    Ok(())
+}
+
+/// The lock goes with the process, however it ends.
+fn lock(folder: &Path) -> Result<File, StorageError> {
+    let path = folder.join("lock");
+    let file = File::create(&path).map_err(|source| StorageError::Folder {
+        path: path.clone(),
+        source,
+    })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(std::fs::TryLockError::WouldBlock) => Err(StorageError::InUse { path }),
+        Err(std::fs::TryLockError::Error(source)) => Err(StorageError::Folder { path, source }),
+    }
+}

@@ -1,0 +1,389 @@
+//! The writer's half of core.db: appending events, this box's own and the hub's.
+//! Never changes an event that is stored; folds and their indexes follow from the events.
+
+use super::database::{meta, set_meta};
+use super::error::{Doing as _, StorageError};
+use super::{checks, folds};
+use protocol::alert::Alert;
+use protocol::event::{Actor, Body, Event, RecordRef};
+use protocol::id::{AlertId, EventId, GatewayId, Origin, WorkOrderId, uuid_v7};
+use protocol::time::{ClockState, Hlc, HlcClock, Timestamp};
+use protocol::wire;
+use protocol::work_order::WorkOrder;
+use ring::rand::{SecureRandom as _, SystemRandom};
+use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
+use tokio::sync::broadcast;
+
+/// What is to be written about a record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewEvent {
+    /// Where the event was made by a caller that may repeat itself: the same id writes nothing
+    /// the second time.
+    pub id: Option<EventId>,
+    /// Who acts.
+    pub actor: Actor,
+    /// The record.
+    pub record: RecordRef,
+    /// What happened.
+    pub body: Body,
+}
+
+/// A record got new events, which are on disk.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordChange {
+    /// The record.
+    pub record: RecordRef,
+    /// The new events, in the order in which they were written.
+    pub events: Vec<Event>,
+}
+
+/// One transaction on the records. What it wrote counts only when its closure returns `Ok`.
+pub struct RecordTx<'a> {
+    db: &'a Transaction<'a>,
+    heads: &'a mut Heads,
+    now: Timestamp,
+    clock: ClockState,
+    written: Vec<Event>,
+}
+
+impl std::fmt::Debug for RecordTx<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RecordTx")
+            .field("written", &self.written)
+            .finish_non_exhaustive()
+    }
+}
+
+impl RecordTx<'_> {
+    /// Writes an event of this box and folds its record again. An id that is stored already
+    /// gives the stored event and writes nothing.
+    ///
+    /// Refuses bodies and texts over the limits of `protocol::limits`, a body of another kind
+    /// than its record, and an id that another record's event has.
+    pub fn append(&mut self, new: NewEvent) -> Result<Event, StorageError> {
+        if let Some(id) = new.id
+            && let Some(stored) = event(self.db, id)?
+        {
+            return if stored.record == new.record {
+                Ok(stored)
+            } else {
+                Err(StorageError::IdTaken { id })
+            };
+        }
+        checks::new_event(&new)?;
+        let id = match new.id {
+            Some(id) => id,
+            None => EventId(random_id(self.now)?),
+        };
+        let event = Event {
+            id,
+            origin: Origin::Gateway(self.heads.gateway),
+            incarnation: self.heads.incarnation,
+            seq: self.heads.seq_last + 1,
+            based_on: folds::latest(self.db, new.record)?,
+            hlc: self.heads.clock.tick(self.now),
+            time: self.now,
+            clock: self.clock,
+            actor: new.actor,
+            record: new.record,
+            body: new.body,
+        };
+        insert(self.db, &event, Some(event.seq))?;
+        folds::refresh(self.db, event.record)?;
+        self.heads.seq_last = event.seq;
+        self.written.push(event.clone());
+        Ok(event)
+    }
+
+    /// The time of this transaction: all its events carry it.
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// An alert, folded.
+    pub fn alert(&self, id: AlertId) -> Result<Option<Alert>, StorageError> {
+        folds::alert(self.db, id)
+    }
+
+    /// A work order, folded.
+    pub fn work_order(&self, id: WorkOrderId) -> Result<Option<WorkOrder>, StorageError> {
+        folds::work_order(self.db, id)
+    }
+
+    /// The order that is still to be done for a dedupe key; the newest if there are several.
+    pub fn open_order_by_key(&self, key: &str) -> Result<Option<WorkOrder>, StorageError> {
+        self.order_by_key(key, true)
+    }
+
+    /// The newest order for a dedupe key, whatever its state.
+    pub fn last_order_by_key(&self, key: &str) -> Result<Option<WorkOrder>, StorageError> {
+        self.order_by_key(key, false)
+    }
+
+    /// The newest order that an alert stands behind.
+    pub fn order_of_alert(&self, alert: AlertId) -> Result<Option<WorkOrder>, StorageError> {
+        match folds::order_of_alert(self.db, alert)? {
+            Some((id, _)) => self.work_order(id),
+            None => Ok(None),
+        }
+    }
+
+    /// The next number for a work order made here: `B2-0417` for the code `B2`. Numbers of a
+    /// transaction that fails are given again.
+    pub fn next_order_number(&mut self, code: &str) -> Result<String, StorageError> {
+        let number = meta::<u64>(self.db, "order_number")?.unwrap_or(0) + 1;
+        set_meta(self.db, "order_number", number)?;
+        Ok(format!("{code}-{number:04}"))
+    }
+
+    fn order_by_key(&self, key: &str, open: bool) -> Result<Option<WorkOrder>, StorageError> {
+        match folds::order_by_key(self.db, key, open)? {
+            Some(id) => self.work_order(id),
+            None => Ok(None),
+        }
+    }
+}
+
+/// What continues from one event to the next.
+#[derive(Clone, Debug)]
+struct Heads {
+    gateway: GatewayId,
+    incarnation: u32,
+    seq_last: u64,
+    clock: HlcClock,
+    down_mark: u64,
+}
+
+/// The open core.db and what is remembered of it.
+pub(super) struct Core {
+    pub db: Connection,
+    heads: Heads,
+    /// The hub has this box's events up to here.
+    pub events_acked: u64,
+    /// The acknowledgement above is not yet on disk.
+    pub acked_dirty: bool,
+    pub changes: broadcast::Sender<RecordChange>,
+}
+
+impl Core {
+    /// Reads what has to be remembered; a new store gets its identity here.
+    pub(super) fn load(
+        mut db: Connection,
+        now: Timestamp,
+        changes: broadcast::Sender<RecordChange>,
+    ) -> Result<Self, StorageError> {
+        let doing = "reading where the events ended";
+        let (gateway, incarnation) = identity(&mut db, now)?;
+        let seq_last: Option<u64> = db
+            .query_row("SELECT max(seq) FROM event", [], |row| row.get(0))
+            .doing(doing)?;
+        // The node only has to differ between writers; the end of a UUIDv7 is random.
+        let [.., a, b, c, d] = *gateway.0.as_bytes();
+        let node = u32::from_be_bytes([a, b, c, d]);
+        let own: Option<[u8; 16]> = db
+            .query_row(
+                "SELECT hlc FROM event WHERE seq IS NOT NULL ORDER BY seq DESC LIMIT 1",
+                [],
+                |row| row.get(0),
+            )
+            .optional()
+            .doing(doing)?;
+        let mut clock = HlcClock::new(own.map(folds::hlc_from_key).unwrap_or_default(), node);
+        // What others wrote was followed when it came, so it must be followed again, within the
+        // same bound: one stamp years ahead must not hide the honest ones below it.
+        let bound = Hlc {
+            wall_ms: u64::try_from(now.millis())
+                .unwrap_or(0)
+                .saturating_add(protocol::limits::HLC_AHEAD_MS_MAX),
+            counter: u32::MAX,
+            node: u32::MAX,
+        };
+        let seen: Option<[u8; 16]> = db
+            .query_row(
+                "SELECT max(hlc) FROM event WHERE hlc <= ?1",
+                [folds::hlc_key(bound)],
+                |row| row.get(0),
+            )
+            .doing(doing)?;
+        clock.observe(seen.map(folds::hlc_from_key).unwrap_or_default(), now);
+        Ok(Self {
+            heads: Heads {
+                gateway,
+                incarnation,
+                seq_last: seq_last.unwrap_or(0),
+                clock,
+                down_mark: meta(&db, "down_mark")?.unwrap_or(0),
+            },
+            events_acked: meta(&db, "events_acked")?.unwrap_or(0),
+            acked_dirty: false,
+            changes,
+            db,
+        })
+    }
+
+    pub(super) const fn gateway(&self) -> GatewayId {
+        self.heads.gateway
+    }
+
+    pub(super) const fn incarnation(&self) -> u32 {
+        self.heads.incarnation
+    }
+
+    pub(super) const fn seq_last(&self) -> u64 {
+        self.heads.seq_last
+    }
+
+    pub(super) const fn down_mark(&self) -> u64 {
+        self.heads.down_mark
+    }
+
+    /// Runs `work` in one transaction and tells the listeners what it wrote.
+    pub(super) fn records<T, E: From<StorageError>>(
+        &mut self,
+        now: Timestamp,
+        clock: ClockState,
+        work: impl FnOnce(&mut RecordTx<'_>) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let doing = "writing events";
+        // On a copy: a transaction that fails leaves no number used.
+        let mut heads = self.heads.clone();
+        let db = self
+            .db
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .doing(doing)?;
+        let mut tx = RecordTx {
+            db: &db,
+            heads: &mut heads,
+            now,
+            clock,
+            written: Vec::new(),
+        };
+        let result = work(&mut tx)?;
+        let written = tx.written;
+        db.commit().doing(doing)?;
+        self.heads = heads;
+        self.publish(written);
+        Ok(result)
+    }
+
+    /// Takes over events of the hub that are numbered from `first_seq` on in the hub's stream for
+    /// this box. What is there already is left out; a hole is refused.
+    pub(super) fn apply_down(
+        &mut self,
+        first_seq: u64,
+        events: Vec<Event>,
+        now: Timestamp,
+    ) -> Result<u64, StorageError> {
+        let doing = "taking over events of the hub";
+        let held = self.heads.down_mark;
+        if first_seq > held + 1 {
+            return Err(StorageError::DownHole { first_seq, held });
+        }
+        let mut heads = self.heads.clone();
+        let mut written = Vec::new();
+        let tx = self
+            .db
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .doing(doing)?;
+        for (number, new) in (first_seq..).zip(events) {
+            if number <= held {
+                continue;
+            }
+            heads.down_mark = number;
+            heads.clock.observe(new.hlc, now);
+            if event(&tx, new.id)?.is_none() {
+                insert(&tx, &new, None)?;
+                folds::refresh(&tx, new.record)?;
+                written.push(new);
+            }
+        }
+        set_meta(&tx, "down_mark", heads.down_mark)?;
+        tx.commit().doing(doing)?;
+        self.heads = heads;
+        self.publish(written);
+        Ok(self.heads.down_mark)
+    }
+
+    /// Writes the acknowledgement that is not yet on disk.
+    pub(super) fn save_acked(&mut self) -> Result<(), StorageError> {
+        set_meta(&self.db, "events_acked", self.events_acked)?;
+        self.acked_dirty = false;
+        Ok(())
+    }
+
+    fn publish(&self, written: Vec<Event>) {
+        let mut changes: Vec<RecordChange> = Vec::new();
+        for event in written {
+            match changes.iter_mut().find(|c| c.record == event.record) {
+                Some(change) => change.events.push(event),
+                None => changes.push(RecordChange {
+                    record: event.record,
+                    events: vec![event],
+                }),
+            }
+        }
+        for change in changes {
+            // Nobody listens: that is no error.
+            drop(self.changes.send(change));
+        }
+    }
+}
+
+/// The gateway's id and the incarnation of its events, made at the first start.
+fn identity(db: &mut Connection, now: Timestamp) -> Result<(GatewayId, u32), StorageError> {
+    let doing = "reading the gateway's identity";
+    if let Some(bytes) = meta::<[u8; 16]>(db, "gateway")? {
+        let incarnation = meta(db, "incarnation")?.unwrap_or(1);
+        return Ok((GatewayId(uuid::Uuid::from_bytes(bytes)), incarnation));
+    }
+    let gateway = GatewayId(random_id(now)?);
+    let tx = db.transaction().doing(doing)?;
+    set_meta(&tx, "gateway", gateway.0.as_bytes().as_slice())?;
+    set_meta(&tx, "incarnation", 1)?;
+    tx.commit().doing(doing)?;
+    Ok((gateway, 1))
+}
+
+fn random_id(now: Timestamp) -> Result<uuid::Uuid, StorageError> {
+    let mut random = [0; 10];
+    SystemRandom::new()
+        .fill(&mut random)
+        .map_err(|_| StorageError::Random)?;
+    Ok(uuid_v7(u64::try_from(now.millis()).unwrap_or(0), random))
+}
+
+fn event(db: &Connection, id: EventId) -> Result<Option<Event>, StorageError> {
+    let doing = "looking for an event";
+    let bytes: Option<Vec<u8>> = db
+        .prepare_cached("SELECT body FROM event WHERE id = ?1")
+        .and_then(|mut query| {
+            query
+                .query_row([id.0.as_bytes().as_slice()], |row| row.get(0))
+                .optional()
+        })
+        .doing(doing)?;
+    bytes
+        .map(|bytes| wire::decode_event(&bytes))
+        .transpose()
+        .doing(doing)
+}
+
+fn insert(db: &Connection, event: &Event, own_seq: Option<u64>) -> Result<(), StorageError> {
+    let doing = "writing an event";
+    let body = wire::encode_event(event).doing(doing)?;
+    db.prepare_cached(
+        "INSERT INTO event (id, seq, kind, record, hlc, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    )
+    .and_then(|mut insert| {
+        insert.execute((
+            event.id.0.as_bytes().as_slice(),
+            own_seq,
+            folds::kind_code(event.record.kind),
+            event.record.id.as_bytes().as_slice(),
+            folds::hlc_key(event.hlc),
+            body,
+        ))
+    })
+    .doing(doing)?;
+    Ok(())
+}

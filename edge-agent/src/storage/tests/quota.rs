@@ -1,0 +1,148 @@
+//! A buffer that is full: what goes, in which order, and that it is told.
+
+use super::*;
+use protocol::event::{Body, GapCause, GatewayEvent};
+use protocol::ranges::RangeSet;
+use protocol::wire::decode_event;
+
+const QUOTA_BYTES: u64 = 2 << 20;
+const COLUMNS: usize = 20;
+
+fn small(folder: &Path) -> StorageOptions {
+    StorageOptions {
+        buffer_bytes_max: QUOTA_BYTES,
+        ..options(folder)
+    }
+}
+
+/// Every number is held, acknowledged or named as gone; what is held is unchanged.
+async fn account(store: &Store, stream: StreamId, all: &[Poll]) -> (RangeSet, RangeSet) {
+    let state = store.storage.sync_state().await.unwrap();
+    let of_stream = state.streams.iter().find(|s| s.stream == stream).unwrap();
+    let mut known = RangeSet::from_pairs(
+        of_stream
+            .acked
+            .pairs()
+            .iter()
+            .chain(of_stream.gone.pairs())
+            .copied(),
+    );
+    let mut held = RangeSet::new();
+    for (seq, poll) in store.read_all(stream, 1 << 20).await {
+        assert_eq!(poll, all[usize::try_from(seq).unwrap() - 1]);
+        known.insert(seq, seq);
+        held.insert(seq, seq);
+    }
+    assert_eq!(of_stream.last_seq, u64::try_from(all.len()).unwrap());
+    assert_eq!(known.missing(1, of_stream.last_seq), []);
+    (held, of_stream.gone.clone())
+}
+
+async fn gaps(storage: &Storage) -> Vec<(u64, GapCause)> {
+    let events = storage.events_after(0, usize::MAX).await.unwrap();
+    let gap = |(_, bytes): &(u64, Vec<u8>)| match decode_event(bytes).unwrap().body {
+        Body::Gateway(GatewayEvent::Gap { polls, cause, .. }) => Some((polls, cause)),
+        _ => None,
+    };
+    events.iter().filter_map(gap).collect()
+}
+
+#[tokio::test]
+async fn unacknowledged_polls_that_have_to_go_are_named() {
+    let folder = TempDir::new().unwrap();
+    let mut store = Store::open_with(small(folder.path()));
+    let stream = store
+        .storage
+        .register_group(group("a", 1, 20))
+        .await
+        .unwrap();
+    // 4 MB of noise into 2 MiB, in sealed portions.
+    let all = noise(25_000, COLUMNS, 3);
+    for portion in all.chunks(600) {
+        store.store(stream, portion).await;
+    }
+    store.storage.flush().await.unwrap();
+    let (held, gone) = account(&store, stream, &all).await;
+    assert!(
+        gone.count() > 0 && held.count() > 5_000,
+        "{gone:?} {held:?}"
+    );
+    assert_eq!(gone.pairs().len(), 1, "the oldest went");
+    assert_eq!(gone.contiguous_to(), gone.count());
+    let told = gaps(&store.storage).await;
+    assert!(told.iter().all(|(_, cause)| *cause == GapCause::BufferFull));
+    assert_eq!(
+        told.iter().map(|(polls, _)| polls).sum::<u64>(),
+        gone.count()
+    );
+    let stats = store.storage.stats().await.unwrap();
+    assert_eq!(stats.dropped_polls, gone.count());
+    let bytes = std::fs::metadata(folder.path().join("buffer.db"))
+        .unwrap()
+        .len();
+    assert!(bytes <= QUOTA_BYTES, "{bytes}");
+
+    // It is remembered, and told once only.
+    let store = store.reopen(folder.path()).await;
+    assert_eq!(account(&store, stream, &all).await.1, gone);
+    assert_eq!(gaps(&store.storage).await, told);
+}
+
+#[tokio::test]
+async fn acknowledged_polls_go_first_and_are_no_loss() {
+    let folder = TempDir::new().unwrap();
+    let mut store = Store::open_with(small(folder.path()));
+    let unsent = store
+        .storage
+        .register_group(group("a", 1, 20))
+        .await
+        .unwrap();
+    let sent = store
+        .storage
+        .register_group(group("b", 50, 20))
+        .await
+        .unwrap();
+    // The unsent ones are older, and stay.
+    let (kept, gone_later) = (noise(3_000, COLUMNS, 5), noise(20_000, COLUMNS, 9));
+    for portion in kept.chunks(600) {
+        store.store(unsent, portion).await;
+    }
+    let mut last = 0;
+    for portion in gone_later.chunks(600) {
+        last = store.store(sent, portion).await.last().unwrap().0;
+        store.storage.mark_acked(sent, 1, last).await.unwrap();
+    }
+    let (held, gone) = account(&store, unsent, &kept).await;
+    assert_eq!((held.count(), gone.count()), (3_000, 0));
+    let (held, gone) = account(&store, sent, &gone_later).await;
+    assert_eq!(gone.count(), 0);
+    assert!(held.count() < last && held.count() > 0);
+    assert_eq!(gaps(&store.storage).await, []);
+    assert_eq!(store.storage.stats().await.unwrap().dropped_polls, 0);
+}
+
+#[tokio::test]
+async fn a_quota_that_was_lowered_is_reached_at_the_next_start() {
+    let folder = TempDir::new().unwrap();
+    let mut store = Store::open(folder.path());
+    let stream = store
+        .storage
+        .register_group(group("a", 1, 20))
+        .await
+        .unwrap();
+    let all = noise(24_000, COLUMNS, 7);
+    for portion in all.chunks(600) {
+        store.store(stream, portion).await;
+    }
+    store.storage.close().await.unwrap();
+    let mut store = Store::open_with(small(folder.path()));
+    let more = noise(600, COLUMNS, 8);
+    store.store(stream, &more).await;
+    let all: Vec<Poll> = all.into_iter().chain(more).collect();
+    assert!(account(&store, stream, &all).await.1.count() > 0);
+    store.storage.close().await.unwrap();
+    let bytes = std::fs::metadata(folder.path().join("buffer.db"))
+        .unwrap()
+        .len();
+    assert!(bytes <= QUOTA_BYTES, "{bytes}");
+}

@@ -1,0 +1,247 @@
+//! What the uplink relies on: marks, events up and down, what waits.
+
+use super::records::{alert_id, append, created, on_alert, on_order, order_id, raised};
+use super::*;
+use protocol::event::{Actor, AlertEvent, Body, WorkOrderEvent};
+use protocol::id::{EventId, Origin};
+use protocol::ranges::RangeSet;
+use protocol::time::Hlc;
+use protocol::wire::decode_event;
+
+/// What a planner at the hub said, `ahead_ms` ahead of this box's clock.
+fn from_hub(number: u64, ahead_ms: i64) -> Event {
+    let time = Timestamp(now().0 + ahead_ms * 1_000);
+    let hlc = Hlc {
+        wall_ms: u64::try_from(time.millis()).unwrap(),
+        counter: 0,
+        node: 1,
+    };
+    Event {
+        id: EventId(Uuid::from_u128(u128::from(number) + 1_000)),
+        origin: Origin::Hub,
+        incarnation: 1,
+        seq: number,
+        hlc,
+        based_on: Hlc::default(),
+        time,
+        clock: ClockState::Synchronised,
+        actor: Actor::Person("Planner".to_owned(), None),
+        record: order_id(1).into(),
+        body: Body::WorkOrder(WorkOrderEvent::Commented {
+            text: format!("note {number}"),
+        }),
+    }
+}
+
+async fn comments(storage: &Storage) -> Vec<String> {
+    let order = storage.work_order(order_id(1)).await.unwrap().unwrap();
+    order.comments.into_iter().map(|note| note.text).collect()
+}
+
+#[tokio::test]
+async fn events_of_the_hub_are_taken_over_once_and_in_order() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(folder.path());
+    let storage = &store.storage;
+    append(storage, on_order(order_id(1), created("k", None)))
+        .await
+        .unwrap();
+    let mut changes = storage.changes();
+    let events: Vec<Event> = (1..=3).map(|number| from_hub(number, 0)).collect();
+    assert_eq!(
+        storage.apply_down(1, events[..2].to_vec()).await.unwrap(),
+        2
+    );
+    assert_eq!(changes.recv().await.unwrap().events, events[..2]);
+    // Sent again from the beginning, with one more.
+    assert_eq!(storage.apply_down(1, events.clone()).await.unwrap(), 3);
+    assert_eq!(changes.recv().await.unwrap().events, events[2..]);
+    assert_eq!(comments(storage).await, ["note 1", "note 2", "note 3"]);
+    let hole = storage.apply_down(5, vec![from_hub(5, 0)]).await;
+    assert!(matches!(
+        hole,
+        Err(StorageError::DownHole {
+            first_seq: 5,
+            held: 3
+        })
+    ));
+    // They are not this box's own: nothing of them goes up again.
+    assert_eq!(storage.events_after(0, usize::MAX).await.unwrap().len(), 1);
+    let copy = crash_copy(folder.path());
+    let store = Store::open(copy.path());
+    assert_eq!(store.storage.sync_state().await.unwrap().down_mark, 3);
+    assert_eq!(
+        comments(&store.storage).await,
+        ["note 1", "note 2", "note 3"]
+    );
+}
+
+#[tokio::test]
+async fn an_answer_to_the_hub_is_stamped_later_than_what_it_answers() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(folder.path());
+    append(&store.storage, on_order(order_id(1), created("k", None)))
+        .await
+        .unwrap();
+    // Two minutes ahead is followed, a year ahead is not.
+    let ahead = from_hub(1, 120_000);
+    let absurd = from_hub(2, 365 * 86_400_000);
+    let both = vec![ahead.clone(), absurd.clone()];
+    store.storage.apply_down(1, both).await.unwrap();
+    let started = on_order(order_id(1), WorkOrderEvent::Started);
+    let started = append(&store.storage, started).await.unwrap();
+    assert!(ahead.hlc < started.hlc && started.hlc < absurd.hlc);
+    assert_eq!(started.based_on, absurd.hlc);
+
+    let copy = crash_copy(folder.path());
+    let store = Store::open(copy.path());
+    let done = on_order(order_id(1), WorkOrderEvent::Done { remedy: None });
+    let done = append(&store.storage, done).await.unwrap();
+    assert!(started.hlc < done.hlc && done.hlc < absurd.hlc);
+}
+
+#[tokio::test]
+async fn a_stamp_of_the_hub_is_followed_after_a_crash_too() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(folder.path());
+    append(&store.storage, on_order(order_id(1), created("k", None)))
+        .await
+        .unwrap();
+    let ahead = from_hub(1, 120_000);
+    let absurd = from_hub(2, 365 * 86_400_000);
+    let both = vec![ahead.clone(), absurd.clone()];
+    store.storage.apply_down(1, both).await.unwrap();
+    let copy = crash_copy(folder.path());
+    let store = Store::open(copy.path());
+    let started = on_order(order_id(1), WorkOrderEvent::Started);
+    let started = append(&store.storage, started).await.unwrap();
+    assert!(ahead.hlc < started.hlc && started.hlc < absurd.hlc);
+}
+
+#[tokio::test]
+async fn own_events_are_read_in_portions() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(folder.path());
+    let storage = &store.storage;
+    for number in 1..=10 {
+        append(storage, on_alert(alert_id(number), raised()))
+            .await
+            .unwrap();
+    }
+    let one = storage.events_after(3, 1).await.unwrap();
+    assert_eq!(one.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [4]);
+    let size = one[0].1.len();
+    let three = storage.events_after(3, 3 * size + size / 2).await.unwrap();
+    assert_eq!(
+        three.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(),
+        [4, 5, 6]
+    );
+    let event = decode_event(&three[2].1).unwrap();
+    assert_eq!((event.seq, event.record), (6, alert_id(6).into()));
+    assert_eq!(storage.events_after(10, 1).await.unwrap(), []);
+
+    storage.mark_events_acked(7).await.unwrap();
+    assert_eq!(storage.stats().await.unwrap().waiting_events, 3);
+    let store = store.reopen(folder.path()).await;
+    assert_eq!(store.storage.stats().await.unwrap().waiting_events, 3);
+    assert_eq!(store.storage.sync_state().await.unwrap().events_acked, 7);
+}
+
+#[tokio::test]
+async fn what_the_hub_has_is_kept_and_what_waits_is_known() {
+    let folder = TempDir::new().unwrap();
+    let mut store = Store::open(folder.path());
+    let stream = store
+        .storage
+        .register_group(group("a", 1, 3))
+        .await
+        .unwrap();
+    let polls = polls(0, 650, 3);
+    store.store(stream, &polls[..600]).await;
+    store.store(stream, &polls[600..]).await;
+    store.storage.mark_acked(stream, 1, 10).await.unwrap();
+    store.storage.mark_acked(stream, 641, 650).await.unwrap();
+    let stats = store.storage.stats().await.unwrap();
+    assert_eq!(stats.waiting_readings, 630 * 3);
+    assert_eq!(
+        stats.oldest_unacked,
+        Some(polls[0].time),
+        "that of its block"
+    );
+    store.storage.mark_acked(stream, 11, 620).await.unwrap();
+    let stats = store.storage.stats().await.unwrap();
+    assert_eq!(
+        stats.oldest_unacked,
+        Some(polls[600].time),
+        "that of its commit"
+    );
+
+    let store = store.reopen(folder.path()).await;
+    let state = store.storage.sync_state().await.unwrap();
+    assert_eq!(state.streams.len(), 1);
+    let kept = &state.streams[0];
+    assert_eq!((kept.stream, kept.last_seq), (stream, 650));
+    assert_eq!(kept.acked.pairs(), [(1, 620), (641, 650)]);
+    let schema = protocol::wire::decode_schema(&kept.schema).unwrap();
+    assert_eq!(schema, group("a", 1, 3));
+
+    // The hub was restored from a backup: it has less than it said.
+    let less = RangeSet::from_pairs([(1, 5)]);
+    store
+        .storage
+        .reset_acked(stream, less.clone())
+        .await
+        .unwrap();
+    assert_eq!(
+        store.storage.stats().await.unwrap().waiting_readings,
+        645 * 3
+    );
+    let store = store.reopen(folder.path()).await;
+    assert_eq!(
+        store.storage.sync_state().await.unwrap().streams[0].acked,
+        less
+    );
+    let unknown = store.storage.mark_acked(StreamId(9), 1, 1).await;
+    assert!(matches!(
+        unknown,
+        Err(StorageError::UnknownStream { stream: 9 })
+    ));
+}
+
+#[tokio::test]
+async fn documents_of_the_hub_are_kept_whole() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(folder.path());
+    let set = |version, bytes| {
+        store
+            .storage
+            .set_reference("people".to_owned(), version, bytes)
+    };
+    set(1, vec![1]).await.unwrap();
+    set(2, vec![2, 2]).await.unwrap();
+    assert!(set(3, vec![0; REFERENCE_BYTES_MAX + 1]).await.is_err());
+    let store = store.reopen(folder.path()).await;
+    let people = store.storage.reference("people".to_owned()).await.unwrap();
+    assert_eq!(people, Some((2, vec![2, 2])));
+    assert_eq!(
+        store.storage.reference("site".to_owned()).await.unwrap(),
+        None
+    );
+}
+
+#[tokio::test]
+async fn an_alert_of_another_origin_is_only_cleared_by_it() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(folder.path());
+    append(&store.storage, on_alert(alert_id(1), raised()))
+        .await
+        .unwrap();
+    let clear = Event {
+        record: alert_id(1).into(),
+        body: Body::Alert(AlertEvent::Cleared { value: None }),
+        ..from_hub(1, 0)
+    };
+    store.storage.apply_down(1, vec![clear]).await.unwrap();
+    let counts = store.storage.counts().await.unwrap();
+    assert_eq!((counts.alerts_active, counts.alerts_open), (1, 1));
+}
