@@ -92,7 +92,7 @@ impl Judge {
             saved_at: Timestamp::default(),
             durable: watch::Sender::new(durable),
         };
-        let retired = judge.book.retire(clock::now());
+        let retired = judge.book.retire(clock::now(), clock::state());
         judge.write(retired, BTreeMap::new()).await;
         Ok(judge)
     }

@@ -13,7 +13,7 @@ use crate::config::RuleConfig;
 use protocol::alert::Alert;
 use protocol::event::{AlertEvent, AlertRaised, Direction};
 use protocol::id::AlertId;
-use protocol::time::Timestamp;
+use protocol::time::{ClockState, Timestamp};
 use std::collections::BTreeMap;
 
 /// A new peak is told at most this often per alert, in the time of the readings; the last one is
@@ -46,6 +46,8 @@ pub struct AlertStep {
     pub rule: String,
     /// Time of the reading behind it.
     pub time: Timestamp,
+    /// State of the clock that gave `time`.
+    pub clock: ClockState,
     /// What happened.
     pub event: AlertEvent,
 }
@@ -86,11 +88,12 @@ impl AlertBook {
 
     /// Ends the alerts taken up whose rule is no longer configured for their sensor, or has
     /// another one open: nothing measures them, so nothing else would ever clear them.
-    pub fn retire(&mut self, now: Timestamp) -> Vec<AlertStep> {
+    pub fn retire(&mut self, now: Timestamp, clock: ClockState) -> Vec<AlertStep> {
         let step = |(rule, alert)| AlertStep {
             alert,
             rule,
             time: now,
+            clock,
             event: AlertEvent::Cleared { value: None },
         };
         self.orphans.drain(..).map(step).collect()
@@ -117,6 +120,7 @@ impl AlertBook {
             alert,
             rule: finding.rule.to_string(),
             time: finding.time,
+            clock: finding.clock,
             event,
         };
         events.into_iter().map(step).collect()

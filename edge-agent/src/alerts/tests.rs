@@ -49,6 +49,7 @@ fn finding(at: i64, change: Change) -> Finding {
         rule: "hot".into(),
         sensor,
         time: second(at),
+        clock: ClockState::Synchronised,
         change,
     }
 }
@@ -86,7 +87,7 @@ fn written(steps: &[AlertStep]) -> Vec<Event> {
         },
         based_on: Hlc::default(),
         time: step.time,
-        clock: ClockState::Synchronised,
+        clock: step.clock,
         actor: Actor::System(step.rule.clone()),
         record: step.alert.into(),
         body: Body::Alert(step.event.clone()),
@@ -172,7 +173,7 @@ fn a_restart_takes_up_what_is_open_and_ends_what_has_no_rule() {
     let open = alert::fold(id(1), &written(&steps)).unwrap();
     let mut next = AlertBook::new(&rules());
     next.take_up(&open);
-    assert_eq!(next.retire(second(50)), []);
+    assert_eq!(next.retire(second(50), ClockState::Holdover), []);
     assert_eq!(next.apply(&raised(60, 85.0), id(2)), []);
     let told = next.apply(&cleared(70, 95.0), id(2));
     assert_eq!(
@@ -184,18 +185,21 @@ fn a_restart_takes_up_what_is_open_and_ends_what_has_no_rule() {
 
     let mut without = AlertBook::new(&[]);
     without.take_up(&open);
-    let [step] = without.retire(second(50)).try_into().unwrap();
+    let [step] = without
+        .retire(second(50), ClockState::Holdover)
+        .try_into()
+        .unwrap();
     assert_eq!(
         (step.alert, step.event),
         (id(1), AlertEvent::Cleared { value: None })
     );
-    assert_eq!(without.retire(second(51)), []);
+    assert_eq!(without.retire(second(51), ClockState::Holdover), []);
 
     let mut twice = AlertBook::new(&rules());
     twice.take_up(&open);
     twice.take_up(&Alert { id: id(2), ..open });
     let ended: Vec<AlertId> = twice
-        .retire(second(50))
+        .retire(second(50), ClockState::Holdover)
         .iter()
         .map(|step| step.alert)
         .collect();

@@ -9,7 +9,7 @@ use crate::config::RuleConfig;
 use protocol::alert::Alert;
 use protocol::id::{GatewayId, SensorId};
 use protocol::reading::Reading;
-use protocol::time::Timestamp;
+use protocol::time::{ClockState, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,6 +31,8 @@ pub struct Finding {
     pub sensor: SensorId,
     /// Time of the reading that brought it about.
     pub time: Timestamp,
+    /// State of the clock that gave `time`.
+    pub clock: ClockState,
     /// What changed.
     pub change: Change,
 }
@@ -70,6 +72,7 @@ impl Detector {
             rule: Arc::clone(&self.rule),
             sensor: self.sensor,
             time: reading.time,
+            clock: reading.clock,
             change,
         })
     }

@@ -185,7 +185,7 @@ pub(super) fn good_name(section: &Section, key: &str, name: &str) -> bool {
     } else {
         return true;
     };
-    section.problem(key, &format!("\"{}\" {wrong}", name.escape_debug()));
+    section.problem(key, &format!("{} {wrong}", value::quoted(name)));
     false
 }
 
@@ -198,7 +198,10 @@ pub(super) fn own_name(section: &mut Section, names: &mut BTreeSet<String>) -> O
     if !names.insert(name.clone()) {
         section.problem(
             "name",
-            &format!("\"{name}\" is used twice; give each its own name"),
+            &format!(
+                "{} is used twice; give each its own name",
+                value::quoted(&name)
+            ),
         );
         return None;
     }
@@ -224,11 +227,15 @@ fn port_of(section: &mut Section, ports: &[PortConfig]) -> Option<String> {
     if ports.iter().any(|port| port.name == name) {
         return Some(name);
     }
-    let known = ports.iter().map(|port| port.name.as_str());
-    let advice = value::suggestion(&name, known);
-    section.problem(
+    let words = format!(
+        "there is no [[port]] with the name {}",
+        value::quoted(&name)
+    );
+    section.unknown(
         "port",
-        &format!("there is no [[port]] with the name \"{name}\"; {advice}"),
+        &words,
+        &name,
+        ports.iter().map(|port| port.name.as_str()),
     );
     None
 }

@@ -15,7 +15,9 @@ pub use device::{
 pub use problem::{ConfigError, PROBLEMS_MAX, Problem, Problems};
 pub use rule::{Limits, RULES_MAX, RuleConfig, WorkOrderConfig};
 pub use section::{Amount, LIST_MAX, Section};
-pub use value::{nearest, parse_bytes, parse_duration, show_bytes, show_duration, suggestion};
+pub use value::{
+    nearest, parse_bytes, parse_duration, quoted, show_bytes, show_duration, suggestion,
+};
 
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -46,7 +48,8 @@ pub struct Config {
     pub devices: Vec<DeviceConfig>,
     /// Alert rules, in the order of the file.
     pub rules: Vec<RuleConfig>,
-    /// What was found wrong until now. Drivers add theirs while they read their tables; whoever
+    /// What was found wrong until now, and the text of the file, so that the whole configuration is
+    /// best dropped when everything was made from it. Drivers add theirs while they read their tables; whoever
     /// starts them calls `check` on this afterwards.
     pub problems: Problems,
 }
@@ -206,9 +209,8 @@ impl std::fmt::Display for HubConfig {
 }
 
 fn gateway(mut section: Section, base: &Path) -> GatewayConfig {
-    let data_dir = section
-        .text("data_dir")
-        .unwrap_or_else(|| "/var/lib/edge-agent".to_owned());
+    let data_dir = path(&mut section, "data_dir", base);
+    let data_dir = data_dir.unwrap_or_else(|| "/var/lib/edge-agent".into());
     let name = section
         .text("name")
         .filter(|name| device::good_name(&section, "name", name));
@@ -219,11 +221,21 @@ fn gateway(mut section: Section, base: &Path) -> GatewayConfig {
     let clock_trusted = section.boolean("clock_trusted").unwrap_or(false);
     section.finish();
     GatewayConfig {
-        data_dir: base.join(data_dir),
+        data_dir,
         name,
         code,
         clock_trusted,
     }
+}
+
+/// A path; a relative one counts from `base`.
+fn path(section: &mut Section, key: &'static str, base: &Path) -> Option<PathBuf> {
+    let text = section.text(key)?;
+    if text.is_empty() {
+        section.problem(key, "is empty; write a path");
+        return None;
+    }
+    Some(base.join(text))
 }
 
 fn hub(mut section: Section) -> Option<HubConfig> {
@@ -242,7 +254,7 @@ fn hub(mut section: Section) -> Option<HubConfig> {
     });
     if let (Some(text), None) = (&text, &hub) {
         let words = "is not a host and a port; write for example \"hub.example.com:7443\"";
-        section.problem("address", &format!("\"{text}\" {words}"));
+        section.problem("address", &format!("{} {words}", quoted(text)));
     }
     let second = Duration::from_secs(1);
     let keep_alive = section
@@ -293,11 +305,11 @@ fn web(mut section: Section, base: &Path) -> WebConfig {
         let listen = text.parse().ok();
         if listen.is_none() {
             let words = "is not an IP address and a port; write for example \"127.0.0.1:8080\"";
-            section.problem("listen", &format!("\"{text}\" {words}"));
+            section.problem("listen", &format!("{} {words}", quoted(&text)));
         }
         listen
     });
-    let access_code_file = section.text("access_code_file").map(|file| base.join(file));
+    let access_code_file = path(&mut section, "access_code_file", base);
     let listen = listen.unwrap_or(default);
     if !listen.ip().is_loopback() && !section.has("access_code_file") {
         let words = format!(

@@ -87,7 +87,6 @@ pub struct Problems {
     absent: Arc<Mutex<Vec<String>>>,
 }
 
-#[derive(Debug)]
 struct Source {
     file: Arc<str>,
     text: String,
@@ -121,6 +120,11 @@ impl Problems {
         let mut list = self.lock().clone();
         list.sort_by_key(|problem| (problem.line, problem.column));
         ConfigError::Invalid(list)
+    }
+
+    /// Whether further problems are not kept: nobody needs to think about their words.
+    pub(super) fn are_full(&self) -> bool {
+        self.lock().len() >= PROBLEMS_MAX
     }
 
     /// The text of the file.
@@ -164,6 +168,15 @@ impl Problems {
     /// A thread that panicked while adding leaves a list that is still right.
     fn lock(&self) -> MutexGuard<'_, Vec<Problem>> {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Without the text: every section of a file has a part in it.
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source")
+            .field("file", &self.file)
+            .finish_non_exhaustive()
     }
 }
 

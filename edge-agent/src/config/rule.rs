@@ -92,21 +92,29 @@ pub struct WorkOrderConfig {
 }
 
 /// What rules may refer to.
+#[derive(Default)]
 struct Known {
+    devices: BTreeSet<String>,
+    sensors: BTreeMap<String, About>,
+}
+
+/// What a rule needs to know of its sensor.
+struct About {
     unit: Unit,
     asset: Option<String>,
 }
 
 /// Reads the rules and tells each sensor beyond which values it is watched.
 pub(super) fn rules(top: &mut Section, devices: &mut [DeviceConfig]) -> Vec<RuleConfig> {
-    let mut known = BTreeMap::new();
+    let mut known = Known::default();
     for device in &*devices {
+        known.devices.insert(device.name.clone());
         for sensor in &device.sensors {
-            let about = Known {
+            let about = About {
                 unit: sensor.unit.clone(),
                 asset: sensor.asset.clone(),
             };
-            known.insert(device.path(sensor), about);
+            known.sensors.insert(device.path(sensor), about);
         }
     }
     let mut names = BTreeSet::new();
@@ -133,11 +141,7 @@ fn watch(rules: &[RuleConfig], devices: &mut [DeviceConfig]) {
     }
 }
 
-fn rule(
-    mut section: Section,
-    known: &BTreeMap<String, Known>,
-    names: &mut BTreeSet<String>,
-) -> Option<RuleConfig> {
+fn rule(mut section: Section, known: &Known, names: &mut BTreeSet<String>) -> Option<RuleConfig> {
     let name = own_name(&mut section, names);
     let sensor = sensor_of(&mut section, known);
     let limits = limits(&mut section);
@@ -174,20 +178,36 @@ fn rule(
     })
 }
 
-fn sensor_of<'a>(
-    section: &mut Section,
-    known: &'a BTreeMap<String, Known>,
-) -> Option<(String, &'a Known)> {
+fn sensor_of<'a>(section: &mut Section, known: &'a Known) -> Option<(String, &'a About)> {
     let path = section.required_text("sensor")?;
-    if let Some(about) = known.get(&path) {
+    if let Some(about) = known.sensors.get(&path) {
         return Some((path, about));
     }
-    let advice = value::suggestion(&path, known.keys().map(String::as_str));
-    section.problem(
-        "sensor",
-        &format!("there is no sensor \"{path}\"; {advice}"),
-    );
+    unknown_sensor(section, &path, known);
     None
+}
+
+/// Looks for the nearest among the sensors of the device, if that is known, else among the
+/// devices: what was meant is rarely elsewhere.
+fn unknown_sensor(section: &Section, path: &str, known: &Known) {
+    let words = format!("there is no sensor {}", value::quoted(path));
+    let Some((device, _)) = path.split_once('/') else {
+        let words = format!("{words}; write device/sensor, for example \"pump-7/bearing_temp\"");
+        return section.problem("sensor", &words);
+    };
+    let prefix = format!("{device}/");
+    let mut of_device = known
+        .sensors
+        .range(prefix.clone()..)
+        .map(|(path, _)| path.as_str())
+        .take_while(|path| path.starts_with(&prefix))
+        .peekable();
+    if of_device.peek().is_some() {
+        return section.unknown("sensor", &words, path, of_device);
+    }
+    let devices = known.devices.iter().map(String::as_str);
+    let words = format!("{words}, nor a device {}", value::quoted(device));
+    section.unknown("sensor", &words, device, devices);
 }
 
 fn limits(section: &mut Section) -> Option<Limits> {

@@ -1,7 +1,7 @@
 //! One table of the file and how its keys are read: every wrong value is noted with its place and
 //! reading goes on. Never knows what a key is for.
 
-use super::problem::Problems;
+use super::problem::{PROBLEMS_MAX, Problems};
 use super::tree::{Item, Table, Value};
 use super::value;
 use std::ops::{Range, RangeInclusive};
@@ -72,19 +72,9 @@ impl Section {
             .find(|(word, _)| *word == text)
             .map(|(_, chosen)| *chosen);
         if found.is_none() {
-            let known = choices.iter().map(|(word, _)| *word);
-            let advice = value::suggestion(&text, known.clone());
-            let all: Vec<String> = known.map(|word| format!("\"{word}\"")).collect();
-            let advice = if advice.starts_with("did") {
-                format!(" {advice}")
-            } else {
-                String::new()
-            };
-            self.problem(
-                key,
-                format!("\"{text}\" is not one of {};{advice}", all.join(", "))
-                    .trim_end_matches(';'),
-            );
+            let advice = value::suggestion(&text, choices.iter().map(|(word, _)| *word));
+            let words = format!("{} is not known here; {advice}", value::quoted(&text));
+            self.problem(key, &words);
         }
         found
     }
@@ -272,6 +262,23 @@ impl Section {
         self.problems.add(span, &self.place, key, words.to_owned());
     }
 
+    /// Notes that a key names something that is not there; `known` are the names that are.
+    pub fn unknown<'a>(
+        &self,
+        key: &str,
+        words: &str,
+        name: &str,
+        known: impl IntoIterator<Item = &'a str>,
+    ) {
+        // To find the nearest of thousands takes time, and a broken device may leave thousands
+        // of rules behind: not for those that are not shown.
+        if !self.problems.are_full() {
+            let known: Vec<&str> = known.into_iter().collect();
+            let advice = value::suggestion(name, known);
+            self.problem(key, &format!("{words}; {advice}"));
+        }
+    }
+
     /// Notes that a key is needed and not there.
     pub fn missing(&self, key: &str, example: &str) {
         self.problem(key, &format!("is missing; add for example {example}"));
@@ -288,14 +295,23 @@ impl Section {
         for key in self.asked.iter().filter(|key| !self.has(key)) {
             self.problems.note_absent(format!("{} {key}", self.place));
         }
-        for entry in &self.table.entries {
-            let name = entry.key.as_str();
-            if !self.asked.contains(&name) {
-                let mut known = self.asked.clone();
-                known.sort_unstable();
-                let advice = value::suggestion(name, known);
-                self.problem(name, &format!("is not known here; {advice}"));
-            }
+        let unknown = self.table.entries.iter().filter(|entry| {
+            let key = entry.key.as_str();
+            !self.asked.contains(&key)
+        });
+        for entry in unknown.take(PROBLEMS_MAX) {
+            let mut known = self.asked.clone();
+            known.sort_unstable();
+            let words = format!(
+                "is not known here; {}",
+                value::suggestion(&entry.key, known)
+            );
+            self.problems.add(
+                &entry.key_span,
+                &self.place,
+                &value::shortened(&entry.key),
+                words,
+            );
         }
     }
 
@@ -320,7 +336,7 @@ impl Section {
     ) -> Self {
         let name = table.get("name").and_then(|entry| text(&entry.item));
         let own = match (name, index) {
-            (Some(name), Some(_)) => format!("{key} \"{name}\""),
+            (Some(name), Some(_)) => format!("{key} {}", value::quoted(name)),
             (None, Some(index)) => format!("{key} number {}", index + 1),
             (_, None) if self.place.is_empty() => format!("[{key}]"),
             (_, None) => key.to_owned(),
@@ -362,7 +378,12 @@ impl Section {
                 .get(item.span.clone())
                 .unwrap_or_default();
             let written = written.lines().next().unwrap_or_default();
-            let short: String = written.chars().take(60).collect();
+            // Not `escape_debug`: it is shown as it stands in the file, in its quotes.
+            let short: String = written
+                .chars()
+                .filter(|c| !c.is_control())
+                .take(60)
+                .collect();
             let dots = if short.len() < written.len() {
                 "…"
             } else {

@@ -127,6 +127,15 @@ fn a_rule_for_an_unknown_sensor_names_the_nearest() {
 }
 
 #[test]
+fn a_rule_for_an_unknown_device_names_the_nearest() {
+    let told = with("[[rule]]\nname = \"hot\"\nsensor = \"pump-6/bearing_temp\"\nhigh = 80.0\n");
+    let words = ", nor a device \"pump-6\"; did you mean \"pump-7\"?";
+    assert!(told.ends_with(words), "{told}");
+    let told = with("[[rule]]\nname = \"hot\"\nsensor = \"bearing_temp\"\nhigh = 80.0\n");
+    assert!(told.contains("write device/sensor, for example"), "{told}");
+}
+
+#[test]
 fn a_rule_needs_a_limit_and_room_between_two() {
     let told = with("[[rule]]\nname = \"hot\"\nsensor = \"pump-7/bearing_temp\"\n");
     assert!(told.contains("there is no limit; add high ="), "{told}");
@@ -136,7 +145,15 @@ fn a_rule_needs_a_limit_and_room_between_two() {
     let told = with(&format!("{rule}high = 10\nunit_name = \"degC\"\n"));
     assert!(told.contains("the limits are in Cel, but pump-7/bearing_temp is measured in 1"));
     let told = with(&format!("{rule}high = 10\nseverity = \"hihg\"\n"));
-    assert!(told.ends_with("\"hihg\" is not one of \"critical\", \"high\", \"medium\", \"low\"; did you mean \"high\"?"), "{told}");
+    assert!(
+        told.ends_with("\"hihg\" is not known here; did you mean \"high\"?"),
+        "{told}"
+    );
+    let told = with(&format!("{rule}high = 10\nseverity = \"bad\"\n"));
+    assert!(
+        told.ends_with("there is: critical, high, medium, low"),
+        "{told}"
+    );
 }
 
 #[test]
@@ -290,4 +307,24 @@ fn the_files_in_configs_are_right() {
         names,
         ["edge.demo.toml", "edge.full.toml", "edge.minimal.toml"]
     );
+}
+
+#[test]
+fn a_file_nested_without_end_is_told_and_breaks_nothing() {
+    for nest in ["[", "{a = "] {
+        let told = problems(&format!("a = {}", nest.repeat(100_000)));
+        assert!(told.starts_with("edge.toml:1:"), "{told}");
+    }
+    let told = problems(&format!("{}x = 1", "a.".repeat(10_000)));
+    assert!(!told.is_empty());
+}
+
+#[test]
+fn a_problem_shows_only_the_start_of_a_long_text() {
+    let long = "x".repeat(100_000);
+    let told = problems(&format!(
+        "{long} = 1\n[web]\nlisten = \"{long}\"\n[queue]\npolls_max = \"{long}\"\n"
+    ));
+    assert_eq!(told.lines().count(), 3);
+    assert!(told.len() < 1_000, "{told}");
 }

@@ -51,18 +51,17 @@ pub fn show_bytes(bytes: u64) -> String {
 /// The known word nearest to `word`, if one is near enough to be what was meant.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     const PREFIX_MIN: usize = 3;
-    let near_max = (word.chars().count() / 3).max(1);
+    let letters: Vec<char> = word.chars().collect();
+    let near_max = (letters.len() / 3).max(1);
+    let begins = |long: &str, short: &str| short.len() >= PREFIX_MIN && long.starts_with(short);
     let steps = |candidate: &str| {
-        let (short, long) = if word.len() < candidate.len() {
-            (word, candidate)
-        } else {
-            (candidate, word)
-        };
-        let begins = short.len() >= PREFIX_MIN && long.starts_with(short);
-        if begins {
+        let other: Vec<char> = candidate.chars().collect();
+        if begins(word, candidate) || begins(candidate, word) {
             1
+        } else if other.len().abs_diff(letters.len()) > near_max {
+            usize::MAX // Too far without counting, however long the text is.
         } else {
-            edit_distance(word, candidate)
+            edit_distance(&letters, &other, near_max)
         }
     };
     known
@@ -87,6 +86,20 @@ pub fn suggestion<'a>(word: &str, known: impl IntoIterator<Item = &'a str> + Clo
     } else {
         format!("there is: {}{more}", shown.join(", "))
     }
+}
+
+/// A text as a problem shows it: control characters written out, and not all of a long one.
+pub(super) fn shortened(text: &str) -> String {
+    const SHOWN_MAX: usize = 60;
+    let mut shown = text.chars();
+    let start: String = shown.by_ref().take(SHOWN_MAX).collect();
+    let dots = if shown.next().is_some() { "…" } else { "" };
+    format!("{}{dots}", start.escape_debug())
+}
+
+/// Like `shortened`, in quotes.
+pub fn quoted(text: &str) -> String {
+    format!("\"{}\"", shortened(text))
 }
 
 /// A decimal number with a unit from the table, exact, no rounding and no overflow.
@@ -125,34 +138,35 @@ fn show(amount: u64, units: &[(&str, u64)], smallest: &str) -> String {
     }
 }
 
-/// Levenshtein distance in characters, a swap of neighbours counted as one step.
-fn edit_distance(a: &str, b: &str) -> usize {
-    let a: Vec<char> = a.chars().collect();
-    let b: Vec<char> = b.chars().collect();
-    let width = b.len() + 1;
-    let mut rows: Vec<Vec<usize>> = vec![(0..width).collect()];
-    let at = |rows: &[Vec<usize>], row: usize, column: usize| {
-        rows.get(row)
-            .and_then(|cells| cells.get(column))
-            .copied()
-            .unwrap_or(usize::MAX / 2)
-    };
+/// Levenshtein distance in characters, a swap of neighbours counted as one step; given up, and
+/// only known to be more than `near_max`, as soon as that is certain.
+fn edit_distance(a: &[char], b: &[char], near_max: usize) -> usize {
+    let mut above_that: Vec<usize> = Vec::new();
+    let mut above: Vec<usize> = (0..=b.len()).collect();
+    let mut before = None;
     for (i, from) in a.iter().enumerate() {
         let mut row = vec![i + 1];
-        for (j, to) in b.iter().enumerate() {
-            let replaced = at(&rows, i, j) + usize::from(from != to);
-            let removed = at(&rows, i, j + 1) + 1;
-            let inserted = row.last().copied().unwrap_or(0) + 1;
-            let mut best = replaced.min(removed).min(inserted);
-            let swapped = i > 0 && j > 0 && a.get(i - 1) == Some(to) && b.get(j - 1) == Some(from);
-            if swapped {
-                best = best.min(at(&rows, i - 1, j - 1) + 1);
+        let mut left = i + 1;
+        let pairs = b.iter().zip(above.iter().zip(above.iter().skip(1)));
+        for (j, (to, (diagonal, up))) in pairs.enumerate() {
+            let mut best = (diagonal + usize::from(from != to))
+                .min(left + 1)
+                .min(up + 1);
+            let neighbour = j.checked_sub(1);
+            let swapped = before == Some(to) && neighbour.and_then(|j| b.get(j)) == Some(from);
+            if swapped && let Some(cost) = neighbour.and_then(|j| above_that.get(j)) {
+                best = best.min(cost + 1);
             }
             row.push(best);
+            left = best;
         }
-        rows.push(row);
+        if row.iter().all(|cost| *cost > near_max) {
+            return usize::MAX;
+        }
+        above_that = std::mem::replace(&mut above, row);
+        before = Some(from);
     }
-    at(&rows, a.len(), b.len())
+    above.last().copied().unwrap_or(usize::MAX)
 }
 
 #[cfg(test)]
@@ -220,7 +234,22 @@ mod tests {
             suggestion("colour", known),
             "there is: max_gap, max_regs, timeout"
         );
-        assert_eq!(edit_distance("", "abc"), 3);
-        assert_eq!(edit_distance("°C", "C"), 1);
+        assert_eq!(nearest(&"x".repeat(1_000_000), known), None);
+        assert_eq!(quoted("a\tb"), "\"a\\tb\"");
+        assert_eq!(quoted(&"é".repeat(61)).chars().count(), 63);
+    }
+
+    #[test]
+    fn steps_from_word_to_word() {
+        let steps = |a: &str, b: &str, near_max| {
+            let letters = |word: &str| word.chars().collect::<Vec<char>>();
+            edit_distance(&letters(a), &letters(b), near_max)
+        };
+        assert_eq!(steps("", "abc", 9), 3);
+        assert_eq!(steps("abc", "", 9), 3);
+        assert_eq!(steps("°C", "C", 9), 1);
+        assert_eq!(steps("timeuot", "timeout", 9), 1);
+        assert_eq!(steps("kitten", "sitting", 9), 3);
+        assert_eq!(steps("kitten", "sitting", 1), usize::MAX);
     }
 }
