@@ -57,13 +57,9 @@ pub struct Alarm<'a> {
 
 /// What may be needed to open an order.
 #[derive(Clone, Debug)]
-pub struct NewOrder<'a> {
+pub struct NewOrder {
     /// Its id, should one be opened.
     pub id: WorkOrderId,
-    /// Code of this gateway, in front of every number.
-    pub gateway_code: &'a str,
-    /// One more than the highest count of an order made on this box.
-    pub counter: u32,
     /// Readings before the alarm, of its sensor and of others that help.
     pub snapshots: Vec<Snapshot>,
 }
@@ -73,7 +69,9 @@ pub struct NewOrder<'a> {
 pub enum Decision {
     /// The rule opens no orders.
     Nothing,
-    /// A new order: these events. Its number is used up.
+    /// A new order: these events. The number in `Created` is left empty: the store counts, and
+    /// it is put in where the events are written, in the same transaction, so that none is
+    /// missing and none is there twice.
     Opened(WorkOrderId, Vec<WorkOrderEvent>),
     /// Events for an order that is there.
     Joined(WorkOrderId, Vec<WorkOrderEvent>),
@@ -107,7 +105,7 @@ impl Policy {
     }
 
     /// What to do about an alert.
-    pub fn decide(&self, alarm: Alarm<'_>, standing: &[Standing], new: NewOrder<'_>) -> Decision {
+    pub fn decide(&self, alarm: Alarm<'_>, standing: &[Standing], new: NewOrder) -> Decision {
         let raised = alarm.raised;
         let (Some(order), Some(key)) = (self.orders.get(&raised.rule), self.dedupe_key(raised))
         else {
@@ -165,11 +163,6 @@ impl Standing {
     }
 }
 
-/// The number of an order for people: the gateway's code and a count, `B2-0417`.
-pub fn number(gateway_code: &str, counter: u32) -> String {
-    format!("{gateway_code}-{counter:04}")
-}
-
 /// What an order is told when its alarm clears. To be written to each order that has the alert.
 pub const fn cleared(alert: AlertId) -> WorkOrderEvent {
     WorkOrderEvent::AlarmCleared { alert }
@@ -191,7 +184,7 @@ fn open_order(
     order: &WorkOrderConfig,
     alarm: Alarm<'_>,
     dedupe_key: String,
-    new: NewOrder<'_>,
+    new: NewOrder,
 ) -> Vec<WorkOrderEvent> {
     let raised = alarm.raised;
     let unit = Unit::parse(&raised.unit);
@@ -210,7 +203,7 @@ fn open_order(
         raised.sensor_path, raised.rule
     );
     let created = WorkOrderCreated {
-        number: number(new.gateway_code, new.counter),
+        number: String::new(),
         title: order.title.clone(),
         description,
         work_type: order.work_type,
