@@ -70,6 +70,8 @@ struct Worker {
 #[derive(Debug)]
 struct Unit {
     breaker: Breaker,
+    /// Whether it has ever answered.
+    known: bool,
     /// Why its last poll brought nothing; `None` when it did.
     failure: Option<RequestError>,
     /// Those that are configured on it, mostly one.
@@ -121,8 +123,8 @@ impl Worker {
             let Some(at) = self.schedule.pick(Instant::now(), |at| self.place(at)) else {
                 continue;
             };
-            self.turn(at).await;
-            self.schedule.done(at, Instant::now());
+            let wasted = self.turn(at).await;
+            self.schedule.done(at, Instant::now(), wasted);
         }
         tracing::warn!(port = %self.name, "no sensors are configured on this port: it is not polled");
         std::future::pending::<()>().await;
@@ -134,24 +136,26 @@ impl Worker {
             .get(group)
             .and_then(|group| self.units.get(&group.unit()))
         {
-            Some(unit) if unit.breaker.failures() > 0 => Place::Behind {
+            Some(unit) if !unit.is_live() => Place::Behind {
                 since: unit.breaker.until(),
             },
             _ => Place::Normal,
         }
     }
 
-    /// Serves one group that is due: asks, or says at once what it knows.
-    async fn turn(&mut self, at: usize) {
+    /// Serves one group that is due: asks, or says at once what it knows. Answers whether time was
+    /// taken and nothing heard.
+    async fn turn(&mut self, at: usize) -> bool {
         let Some(group) = self.groups.get_mut(at) else {
-            return;
+            return false;
         };
         let number = group.unit();
-        let neighbours_live = self.units.iter().any(|(other, unit)| {
-            *other != number && unit.breaker.failures() == 0 && unit.failure.is_none()
-        });
+        let neighbours_live = self
+            .units
+            .iter()
+            .any(|(other, unit)| *other != number && unit.is_live());
         let Some(unit) = self.units.get_mut(&number) else {
-            return;
+            return false;
         };
         let now = Instant::now();
         let was_open = unit.breaker.is_open();
@@ -164,10 +168,14 @@ impl Worker {
                 .map_or(Cause::NoAnswer, RequestError::cause);
             let cells = group.missing(cause);
             self.hand_on(at, cells);
-            return;
+            return false;
         }
-        let unit_alive = unit.breaker.failures() == 0;
-        let retries = if unit_alive { self.retries } else { 0 };
+        let unit_alive = unit.is_live();
+        let retries = if unit.breaker.failures() == 0 {
+            self.retries
+        } else {
+            0
+        };
         let outcome = group
             .poll(Asking {
                 link: &mut self.link,
@@ -188,6 +196,7 @@ impl Worker {
         }
         self.hand_on(at, cells);
         self.report(number).await;
+        !heard
     }
 
     fn hand_on(&self, group: usize, cells: Vec<RawCell>) {
@@ -227,6 +236,7 @@ impl Unit {
     const fn new(number: u8) -> Self {
         Self {
             breaker: Breaker::new(number),
+            known: false,
             failure: None,
             devices: Vec::new(),
         }
@@ -234,6 +244,7 @@ impl Unit {
 
     fn note(&mut self, heard: bool, failure: Option<RequestError>, now: Instant) {
         if heard {
+            self.known = true;
             self.breaker.answered();
             self.failure = None;
             return;
@@ -245,6 +256,11 @@ impl Unit {
         if failure.is_some() {
             self.failure = failure;
         }
+    }
+
+    /// Whether it answered when it was last asked.
+    const fn is_live(&self) -> bool {
+        self.known && self.failure.is_none()
     }
 
     /// Whether its failure is told: one alone, with a connection, may be an accident.

@@ -271,3 +271,50 @@ async fn retries_are_made_on_fresh_connections_and_help() {
     assert!(run.of(0).all(|poll| poll.cells == [value(1_000)]));
     run.end().await;
 }
+
+#[tokio::test]
+async fn eight_dead_units_cost_a_live_one_no_more_than_one_does() {
+    let server = Server::start(|asked| match asked.unit {
+        1 => Play::Send(asked.right()),
+        _ => Play::Nothing,
+    })
+    .await;
+    let names: Vec<String> = (2..10).map(|unit| format!("dead-{unit}")).collect();
+    let dead = names
+        .iter()
+        .zip(2..)
+        .map(|(name, unit)| (name.as_str(), unit, &[0_u16][..]));
+    let devices: Vec<_> = dead.chain([("pump", 1, &[0_u16][..])]).collect();
+    let mut run = Run::start(&server.endpoint, &devices);
+    run.until("all told, and a while after", |run| {
+        let told = |name: &String| run.told(name, DeviceState::Silent).is_some();
+        names.iter().all(told) && run.count(8, value(1_000)) >= 60
+    })
+    .await;
+    let times: Vec<Instant> = run
+        .polls
+        .iter()
+        .filter(|(_, poll)| poll.group == 8)
+        .map(|(at, _)| *at)
+        .collect();
+    let longest = times
+        .windows(2)
+        .map(|pair| pair[1] - pair[0])
+        .max()
+        .unwrap();
+    println!("longest time without a reading of the live unit: {longest:?}");
+    let slack = Duration::from_millis(150);
+    assert!(
+        longest <= Duration::from_millis(50) + TIMEOUT + slack,
+        "{longest:?}"
+    );
+    // Told silent, all eight together are tried a few times at first and then hardly ever.
+    let told_at = run
+        .reports
+        .iter()
+        .rposition(|report| report.state == DeviceState::Silent);
+    assert_eq!(told_at, Some(run.reports.len() - 1));
+    let asked = server.log().iter().filter(|asked| asked.unit != 1).count();
+    assert!(asked <= 8 * 2 + 5, "asked {asked} times");
+    run.end().await;
+}
