@@ -1,5 +1,6 @@
 //! The agent on the box, as rooms. `ARCHITECTURE.md` has the table of which room may use which.
 
+pub mod agent;
 pub mod alerts;
 pub mod analysis;
 pub mod clock;
@@ -11,4 +12,6 @@ pub mod pipeline;
 #[cfg(feature = "driver-modbus")]
 pub mod simulate;
 pub mod storage;
+pub mod uplink;
+pub mod web;
 pub mod work_orders;

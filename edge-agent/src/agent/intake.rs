@@ -86,10 +86,15 @@ impl Intake {
 
     fn poll(&mut self, raw: &RawPoll) {
         let Some((stream, pipeline)) = self.groups.get_mut(raw.group) else {
-            tracing::error!(group = raw.group, "a driver delivered a group that it did not announce");
+            tracing::error!(
+                group = raw.group,
+                "a driver delivered a group that it did not announce"
+            );
             return;
         };
-        let Some(poll) = pipeline.step(raw, clock::state()) else { return };
+        let Some(poll) = pipeline.step(raw, clock::state()) else {
+            return;
+        };
         match self.storage.push(*stream, poll) {
             Ok(()) => {}
             Err(PushError::Full | PushError::Stopped) => self.refused += 1,
@@ -109,16 +114,35 @@ impl Intake {
             *polls += new;
             return;
         }
-        let Some((from, polls)) = self.loss.open.take() else { return };
-        let (record, to) = (RecordRef { kind: RecordKind::Gateway, id: self.gateway.0 }, since);
-        let body = Body::Gateway(GatewayEvent::Gap { from, to, polls, cause: GapCause::QueueFull });
+        let Some((from, polls)) = self.loss.open.take() else {
+            return;
+        };
+        let (record, to) = (
+            RecordRef {
+                kind: RecordKind::Gateway,
+                id: self.gateway.0,
+            },
+            since,
+        );
+        let body = Body::Gateway(GatewayEvent::Gap {
+            from,
+            to,
+            polls,
+            cause: GapCause::QueueFull,
+        });
         let actor = Actor::System("edge-agent".to_owned());
-        let written = self
+        let written: Result<_, StorageError> = self
             .storage
-            .records(move |tx| tx.append(NewEvent { id: None, actor, record, body }))
+            .records(move |tx| {
+                tx.append(NewEvent {
+                    id: None,
+                    actor,
+                    record,
+                    body,
+                })
+            })
             .await;
-        if let Err(error) = written {
-            let _: StorageError = error;
+        if written.is_err() {
             // The gap stays open and is written down with the next try.
             self.loss.open = Some((from, polls));
         }

@@ -8,9 +8,10 @@ use crate::analysis::{DetectorState, Detectors, Finding};
 use crate::clock;
 use crate::config::Config;
 use crate::health::Health;
-use crate::storage::{Committed, NewEvent, Page, RecordTx, Storage, StorageError};
+use crate::storage::{Committed, NewEvent, PAGE_MAX, Page, RecordTx, Storage, StorageError};
 use crate::uplink::Durable;
 use crate::work_orders::{Alarm, Decision, NewOrder, Policy, Standing, cleared};
+use protocol::alert::Alert;
 use protocol::event::{Actor, AlertEvent, AlertRaised, Body, Snapshot, WorkOrderEvent};
 use protocol::id::{AlertId, EventId, StreamId, WorkOrderId};
 use protocol::reading::{GroupSchema, Poll, readings};
@@ -62,22 +63,29 @@ impl Judge {
     ) -> Result<Self, StorageError> {
         let gateway = storage.gateway_id();
         let bytes = storage.load_state(STATE_KEY.to_owned()).await?;
-        let saved: Saved =
-            bytes.and_then(|bytes| postcard::from_bytes(&bytes).ok()).unwrap_or_default();
+        let saved: Saved = bytes
+            .and_then(|bytes| postcard::from_bytes(&bytes).ok())
+            .unwrap_or_default();
         let mut detectors = Detectors::new(&config.rules, gateway);
         detectors.restore(&saved.detectors);
         let mut book = AlertBook::new(&config.rules);
-        let open = storage.alerts(Page::open()).await?;
-        for alert in &open {
-            book.take_up(alert);
-            detectors.stand_behind(alert);
+        for alert in open_alerts(&storage).await? {
+            book.take_up(&alert);
+            detectors.stand_behind(&alert);
         }
         let state = storage.sync_state().await?;
         let durable = Durable {
-            streams: state.streams.iter().map(|stream| (stream.stream, stream.last_seq)).collect(),
+            streams: state
+                .streams
+                .iter()
+                .map(|stream| (stream.stream, stream.last_seq))
+                .collect(),
             events: state.events_last,
         };
-        let code = storage.site().await?.map_or_else(|| config.gateway.code.clone(), |site| site.gateway_code);
+        let code = storage
+            .site()
+            .await?
+            .map_or_else(|| config.gateway.code.clone(), |site| site.gateway_code);
         let mut judge = Self {
             storage,
             health,
@@ -145,7 +153,9 @@ impl Judge {
 
     /// Judges polls of one stream, in order.
     pub(super) async fn judge(&mut self, stream: StreamId, first_seq: u64, polls: &[Poll]) {
-        let Some(schema) = self.schemas.get(&stream).cloned() else { return };
+        let Some(schema) = self.schemas.get(&stream).cloned() else {
+            return;
+        };
         let mut findings = Vec::new();
         for poll in polls {
             for reading in readings(&schema, poll) {
@@ -177,7 +187,9 @@ impl Judge {
             detectors: self.detectors.save(),
         };
         self.saved_at = now;
-        let Ok(bytes) = postcard::to_allocvec(&saved) else { return };
+        let Ok(bytes) = postcard::to_allocvec(&saved) else {
+            return;
+        };
         if let Err(error) = self.storage.save_state(STATE_KEY.to_owned(), bytes).await {
             // After a restart the readings since the last save are judged again: nothing is lost.
             tracing::warn!(%error, "the state of the rules could not be saved; it is tried again");
@@ -204,7 +216,9 @@ impl Judge {
 
     /// Readings before the alarm.
     async fn around(&self, raised: &AlertRaised, time: Timestamp) -> Vec<Snapshot> {
-        let Some((before, _)) = self.policy.window(&raised.rule) else { return Vec::new() };
+        let Some((before, _)) = self.policy.window(&raised.rule) else {
+            return Vec::new();
+        };
         super::snapshots::read(&self.storage, raised, (before, Duration::ZERO), time)
             .await
             .into_iter()
@@ -241,6 +255,26 @@ impl Judge {
     }
 }
 
+/// All alerts that are not closed.
+async fn open_alerts(storage: &Storage) -> Result<Vec<Alert>, StorageError> {
+    let mut all: Vec<Alert> = Vec::new();
+    loop {
+        let after = all.last().map(|alert| (alert.raised_at, alert.id.0));
+        let page = storage
+            .alerts(Page {
+                open_only: true,
+                limit: PAGE_MAX,
+                after,
+            })
+            .await?;
+        let last = page.len() < PAGE_MAX;
+        all.extend(page);
+        if last {
+            return Ok(all);
+        }
+    }
+}
+
 /// Writes one step of an alert and what follows from it for work orders.
 fn take_step(
     tx: &mut RecordTx<'_>,
@@ -257,7 +291,12 @@ fn take_step(
     };
     let body = Body::Alert(step.event.clone());
     let id = Some(EventId(Uuid::new_v5(&step.alert.0, name.as_bytes())));
-    tx.append(NewEvent { id, actor: actor.clone(), record: step.alert.into(), body })?;
+    tx.append(NewEvent {
+        id,
+        actor: actor.clone(),
+        record: step.alert.into(),
+        body,
+    })?;
     match &step.event {
         AlertEvent::Raised(raised) if tx.order_of_alert(step.alert)?.is_none() => {
             let snapshots = around.get(&step.alert).cloned().unwrap_or_default();
@@ -282,19 +321,30 @@ fn open_or_join(
     raised: &AlertRaised,
     snapshots: Vec<Snapshot>,
 ) -> Result<Option<Due>, StorageError> {
-    let Some(key) = policy.dedupe_key(raised) else { return Ok(None) };
+    let Some(key) = policy.dedupe_key(raised) else {
+        return Ok(None);
+    };
     let mut standing = Vec::new();
-    for order in [tx.open_order_by_key(&key)?, tx.last_order_by_key(&key)?].into_iter().flatten() {
+    for order in [tx.open_order_by_key(&key)?, tx.last_order_by_key(&key)?]
+        .into_iter()
+        .flatten()
+    {
         let mut severities = BTreeMap::new();
         for alert in &order.alerts {
             if let Some(alert) = tx.alert(*alert)? {
                 severities.insert(alert.id, alert.raised.severity);
             }
         }
-        standing.extend(Standing::of(&order, |alert| severities.get(&alert).copied()));
+        standing.extend(Standing::of(&order, |alert| {
+            severities.get(&alert).copied()
+        }));
     }
     let id = WorkOrderId(Uuid::new_v5(&step.alert.0, b"work order"));
-    let alarm = Alarm { id: step.alert, raised, now: tx.now() };
+    let alarm = Alarm {
+        id: step.alert,
+        raised,
+        now: tx.now(),
+    };
     let new = NewOrder { id, snapshots };
     let (order, mut events, opened) = match policy.decide(alarm, &standing, new) {
         Decision::Nothing => return Ok(None),
@@ -308,9 +358,20 @@ fn open_or_join(
             created.number = tx.next_order_number(code)?;
         }
     }
-    append_order(tx, &Actor::System(step.rule.clone()), order, &step.alert, events)?;
+    append_order(
+        tx,
+        &Actor::System(step.rule.clone()),
+        order,
+        &step.alert,
+        events,
+    )?;
     let window = policy.window(&raised.rule).filter(|_| opened);
-    Ok(window.map(|window| Due { order, raised: raised.clone(), time: step.time, window }))
+    Ok(window.map(|window| Due {
+        order,
+        raised: raised.clone(),
+        time: step.time,
+        window,
+    }))
 }
 
 /// Appends events of an order whose ids follow from the alert and their place.
@@ -329,7 +390,12 @@ fn append_order(
         let name = format!("{order}:{what}");
         let id = Some(EventId(Uuid::new_v5(&alert.0, name.as_bytes())));
         let body = Body::WorkOrder(event);
-        tx.append(NewEvent { id, actor: actor.clone(), record: order.into(), body })?;
+        tx.append(NewEvent {
+            id,
+            actor: actor.clone(),
+            record: order.into(),
+            body,
+        })?;
     }
     Ok(())
 }

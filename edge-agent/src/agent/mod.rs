@@ -91,8 +91,11 @@ impl Agent {
     pub async fn start(config: Config) -> Result<Self, AgentError> {
         clock::set_trusted(config.gateway.clock_trusted);
         // All drivers look at their tables before anything is opened.
-        let built: Vec<_> =
-            config.ports.iter().filter_map(|port| drivers::build(port, &config.devices)).collect();
+        let built: Vec<_> = config
+            .ports
+            .iter()
+            .filter_map(|port| drivers::build(port, &config.devices))
+            .collect();
         config.problems.check()?;
         let (committed, batches) = mpsc::channel(COMMITTED_MAX);
         let (storage, opened) = open_storage(&config, committed)?;
@@ -101,7 +104,8 @@ impl Agent {
         let groups: Vec<_> = built.iter().map(|driver| driver.groups()).collect();
         let catalog = Arc::new(catalog(&config, &groups, gateway));
         let mut judge = Judge::new(&config, storage.clone(), Arc::clone(&health)).await?;
-        let (intake, counts) = Intake::register(&groups, gateway, &storage, &health, &mut judge).await?;
+        let (intake, counts) =
+            Intake::register(&groups, gateway, &storage, &health, &mut judge).await?;
         replay::run(&storage, &mut judge).await?;
         started(&storage, &opened, judge.last_time()).await?;
         let durable = judge.durable();
@@ -110,7 +114,12 @@ impl Agent {
         let mut rest = Vec::new();
         let listener = web::bind(config.web.listen).await?;
         let web_address = listener.address();
-        let page = web::Page::new(&config, storage.clone(), Arc::clone(&health), Arc::clone(&catalog))?;
+        let page = web::Page::new(
+            &config,
+            storage.clone(),
+            Arc::clone(&health),
+            Arc::clone(&catalog),
+        )?;
         rest.push(tokio::spawn(listener.serve(page, stopped.clone())));
         if let Some(uplink) = uplink(&config, gateway, &storage, &health, &catalog, durable)? {
             rest.push(tokio::spawn(uplink.run(stopped.clone())));
@@ -118,7 +127,11 @@ impl Agent {
         let judge = tokio::spawn(judge.run(batches));
         let (queue, from_drivers) = mpsc::channel(config.queue.polls_max);
         let intake = tokio::spawn(intake.run(from_drivers));
-        let sinks = ports::Sinks { queue, dropped: health.dropped_counter(), counts };
+        let sinks = ports::Sinks {
+            queue,
+            dropped: health.dropped_counter(),
+            counts,
+        };
         let drivers = ports::start(&config, built, sinks, &drivers_stopped);
         Ok(Self {
             gateway,
@@ -164,7 +177,10 @@ async fn started(
     opened: &Opened,
     last: Option<protocol::time::Timestamp>,
 ) -> Result<(), StorageError> {
-    let record = RecordRef { kind: RecordKind::Gateway, id: opened.gateway.0 };
+    let record = RecordRef {
+        kind: RecordKind::Gateway,
+        id: opened.gateway.0,
+    };
     storage
         .records(move |tx| {
             let mut append = |event| {
@@ -175,7 +191,9 @@ async fn started(
                     body: Body::Gateway(event),
                 })
             };
-            append(GatewayEvent::Started { version: env!("CARGO_PKG_VERSION").to_owned() })?;
+            append(GatewayEvent::Started {
+                version: env!("CARGO_PKG_VERSION").to_owned(),
+            })?;
             if let Some(from) = last {
                 let to = clock::now();
                 append(GatewayEvent::Gap {
@@ -198,10 +216,14 @@ fn uplink(
     catalog: &Catalog,
     durable: watch::Receiver<Durable>,
 ) -> Result<Option<Uplink>, AgentError> {
-    let Some(hub) = config.hub.clone() else { return Ok(None) };
+    let Some(hub) = config.hub.clone() else {
+        return Ok(None);
+    };
     let identity = identity_folder(config);
     if let Ok(None) = Identity::load(&identity) {
-        tracing::warn!("this box is not enrolled with its hub yet: it works alone until `edge-agent enrol`");
+        tracing::warn!(
+            "this box is not enrolled with its hub yet: it works alone until `edge-agent enrol`"
+        );
     }
     Ok(Some(Uplink {
         storage: storage.clone(),
@@ -223,7 +245,10 @@ fn catalog(
     let ports = config
         .ports
         .iter()
-        .map(|port| Port { name: port.name.clone(), protocol: port.protocol.clone() })
+        .map(|port| Port {
+            name: port.name.clone(),
+            protocol: port.protocol.clone(),
+        })
         .collect();
     let devices: Vec<Device> = config
         .devices
@@ -251,11 +276,18 @@ fn catalog(
             });
         }
     }
-    let mut assets: Vec<String> =
-        sensors.iter().filter_map(|sensor: &Sensor| sensor.asset.clone()).collect();
+    let mut assets: Vec<String> = sensors
+        .iter()
+        .filter_map(|sensor: &Sensor| sensor.asset.clone())
+        .collect();
     assets.sort_unstable();
     assets.dedup();
-    Catalog { ports, devices, sensors, assets }
+    Catalog {
+        ports,
+        devices,
+        sensors,
+        assets,
+    }
 }
 
 fn limits(config: &Config, path: &str) -> Vec<Limit> {
@@ -270,7 +302,10 @@ fn limits(config: &Config, path: &str) -> Vec<Limit> {
                     severity: rule.severity,
                 })
             };
-            [limit(rule.limits.high, Direction::High), limit(rule.limits.low, Direction::Low)]
+            [
+                limit(rule.limits.high, Direction::High),
+                limit(rule.limits.low, Direction::Low),
+            ]
         })
         .flatten()
         .collect()

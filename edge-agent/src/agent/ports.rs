@@ -31,10 +31,21 @@ pub(super) fn start(
     let mut base = 0;
     let mut tasks = Vec::new();
     for ((driver, port), count) in built.into_iter().zip(&config.ports).zip(sinks.counts) {
-        let sink = Sink::new(sinks.queue.clone(), Arc::clone(&sinks.dropped), base, clock::now);
+        let sink = Sink::new(
+            sinks.queue.clone(),
+            Arc::clone(&sinks.dropped),
+            base,
+            clock::now,
+        );
         base += count;
         let devices = config.devices.clone();
-        tasks.push(tokio::spawn(watch_over(driver, port.clone(), devices, sink, stop.clone())));
+        tasks.push(tokio::spawn(watch_over(
+            driver,
+            port.clone(),
+            devices,
+            sink,
+            stop.clone(),
+        )));
     }
     tasks
 }
@@ -54,7 +65,9 @@ async fn watch_over(
             () = tokio::time::sleep(RESTART_WAIT) => {}
             _ = stop.changed() => return,
         }
-        let Some(again) = drivers::build(&port, &devices) else { return };
+        let Some(again) = drivers::build(&port, &devices) else {
+            return;
+        };
         driver = again;
     }
 }

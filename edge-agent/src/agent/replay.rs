@@ -14,15 +14,24 @@ pub(super) async fn run(storage: &Storage, judge: &mut Judge) -> Result<(), Stor
         let mut next = judge.mark(stream.stream) + 1;
         // Before the first save nothing is known of earlier readings: only what follows counts.
         if next == 1 {
-            next = stream.last_seq.saturating_sub(protocol::limits::BLOCK_POLLS_SEAL as u64) + 1;
+            next = stream
+                .last_seq
+                .saturating_sub(protocol::limits::BLOCK_POLLS_SEAL as u64)
+                + 1;
         }
         while next <= stream.last_seq {
-            let blocks = storage.blocks(stream.stream, next, stream.last_seq, READ_BYTES_MAX).await?;
+            let blocks = storage
+                .blocks(stream.stream, next, stream.last_seq, READ_BYTES_MAX)
+                .await?;
             let mut read_to = None;
             for bytes in blocks {
-                let Ok(block) = block::decode(&bytes) else { continue };
+                let Ok(block) = block::decode(&bytes) else {
+                    continue;
+                };
                 read_to = Some(block.header.last_seq());
-                judge.judge(stream.stream, block.header.first_seq, &block.polls).await;
+                judge
+                    .judge(stream.stream, block.header.first_seq, &block.polls)
+                    .await;
             }
             let Some(last) = read_to else { break };
             next = last + 1;

@@ -34,18 +34,23 @@ pub(super) struct Snapshots {
 
 impl Snapshots {
     pub(super) fn add(&mut self, due: Vec<Due>) {
-        self.due.extend(due.into_iter().filter(|due| !due.window.1.is_zero()));
+        self.due
+            .extend(due.into_iter().filter(|due| !due.window.1.is_zero()));
         let excess = self.due.len().saturating_sub(DUE_MAX);
         self.due.drain(..excess);
     }
 
     /// Adds what is due by now.
     pub(super) async fn take_due(&mut self, storage: &Storage, now: Timestamp) {
-        let (ready, waiting): (Vec<_>, Vec<_>) =
-            self.due.drain(..).partition(|due| now.micros_since(end(due)) >= STORE_DELAY_US);
+        let (ready, waiting): (Vec<_>, Vec<_>) = self
+            .due
+            .drain(..)
+            .partition(|due| now.micros_since(end(due)) >= STORE_DELAY_US);
         self.due = waiting;
         for due in ready {
-            let Some(snapshot) = read(storage, &due.raised, due.window, due.time).await else { continue };
+            let Some(snapshot) = read(storage, &due.raised, due.window, due.time).await else {
+                continue;
+            };
             if let Err(error) = write(storage, &due, snapshot).await {
                 tracing::warn!(%error, "the readings after an alarm could not be added; they are tried again");
                 self.due.push(due);
@@ -71,7 +76,10 @@ pub(super) async fn read(
 ) -> Option<Snapshot> {
     let from = time.plus_micros(-micros(before));
     let to = time.plus_micros(micros(after)).plus_micros(1);
-    match storage.snapshot(raised.sensor, from, to, SNAPSHOT_POINTS_MAX).await {
+    match storage
+        .snapshot(raised.sensor, from, to, SNAPSHOT_POINTS_MAX)
+        .await
+    {
         Ok(points) if points.is_empty() => None,
         Ok(points) => Some(snapshot(raised, &points)),
         Err(error) => {
@@ -83,12 +91,20 @@ pub(super) async fn read(
 
 async fn write(storage: &Storage, due: &Due, snapshot: Snapshot) -> Result<(), StorageError> {
     let order = due.order;
-    let id = EventId(Uuid::new_v5(&order.0, format!("after:{}", due.time.0).as_bytes()));
+    let id = EventId(Uuid::new_v5(
+        &order.0,
+        format!("after:{}", due.time.0).as_bytes(),
+    ));
     let actor = Actor::System(due.raised.rule.clone());
     storage
         .records(move |tx| {
             let body = Body::WorkOrder(WorkOrderEvent::SnapshotAdded(snapshot));
-            tx.append(NewEvent { id: Some(id), actor, record: order.into(), body })
+            tx.append(NewEvent {
+                id: Some(id),
+                actor,
+                record: order.into(),
+                body,
+            })
         })
         .await
         .map(|_| ())

@@ -23,6 +23,7 @@ mod readers;
 mod readings;
 mod records;
 mod salvage;
+mod site;
 mod source;
 mod writer;
 

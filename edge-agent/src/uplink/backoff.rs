@@ -18,7 +18,10 @@ pub struct Backoff {
 impl Backoff {
     /// Waits of one second at first and `longest` at last.
     pub fn new(longest: Duration) -> Self {
-        Self { longest, next: FIRST.min(longest) }
+        Self {
+            longest,
+            next: FIRST.min(longest),
+        }
     }
 
     /// The next wait: anything up to the present bound, which then doubles.
@@ -50,7 +53,10 @@ mod tests {
         let mut backoff = Backoff::new(longest);
         for bound in [1, 2, 4, 8, 8] {
             let wait = backoff.next_wait();
-            assert!(wait >= LEAST && wait <= Duration::from_secs(bound), "{wait:?}");
+            assert!(
+                wait >= LEAST && wait <= Duration::from_secs(bound),
+                "{wait:?}"
+            );
         }
         backoff.reset();
         assert!(backoff.next_wait() <= FIRST);

@@ -5,7 +5,9 @@ use super::{Backoff, Uplink, UplinkError};
 use crate::clock;
 use crate::health::LinkState;
 use crate::storage::Storage;
-use protocol::sync::{EdgeAction, EdgeSession, EdgeStart, Fetch, FetchRange, Fetched, Lane, PROTOCOL};
+use protocol::sync::{
+    EdgeAction, EdgeSession, EdgeStart, Fetch, FetchRange, Fetched, Lane, PROTOCOL,
+};
 use protocol::wire::clock_code;
 use protocol::wire::v1::HelloV1;
 use quinn::Connection;
@@ -34,7 +36,13 @@ pub(super) async fn run(
     let (answers, answered) = mpsc::channel(ANSWERS_MAX);
     // Whatever became durable since the start was read is told once more; that is harmless.
     durable.mark_changed();
-    let mut link = Link { uplink, session, lanes, answers, backoff };
+    let mut link = Link {
+        uplink,
+        session,
+        lanes,
+        answers,
+        backoff,
+    };
     link.serve(connection, inbound, answered, durable).await
 }
 
@@ -52,10 +60,22 @@ async fn start(uplink: &Uplink) -> Result<EdgeStart, UplinkError> {
         time_us: clock::now().0,
         clock: clock_code(clock::state()),
         catalog_hash: protocol::wire::hash(&uplink.catalog),
-        streams: state.streams.iter().map(|stream| (stream.stream.0, stream.last_seq)).collect(),
+        streams: state
+            .streams
+            .iter()
+            .map(|stream| (stream.stream.0, stream.last_seq))
+            .collect(),
     };
-    let schemas = state.streams.into_iter().map(|stream| (stream.stream, stream.schema)).collect();
-    Ok(EdgeStart { hello, schemas, catalog: uplink.catalog.clone() })
+    let schemas = state
+        .streams
+        .into_iter()
+        .map(|stream| (stream.stream, stream.schema.to_vec()))
+        .collect();
+    Ok(EdgeStart {
+        hello,
+        schemas,
+        catalog: uplink.catalog.clone(),
+    })
 }
 
 struct Link<'a> {
@@ -130,7 +150,7 @@ impl Link<'_> {
                     storage.apply_down(first, events).await?;
                     self.session.handle_down_committed(last)?;
                 }
-                EdgeAction::ApplyReference(reference) => storage.set_reference(reference).await?,
+                EdgeAction::ApplyReference(reference) => storage.set_site(reference).await?,
             }
         }
         Ok(())
@@ -147,9 +167,13 @@ impl Link<'_> {
                     .await
                     .map(|events| (Lane::Events, Fetched::Events(events)))
                     .map_err(UplinkError::from),
-                Fetch::Polls { lane, ranges, bytes_max } => {
-                    polls(&storage, ranges, bytes_max).await.map(|polls| (lane, Fetched::Polls(polls)))
-                }
+                Fetch::Polls {
+                    lane,
+                    ranges,
+                    bytes_max,
+                } => polls(&storage, ranges, bytes_max)
+                    .await
+                    .map(|polls| (lane, Fetched::Polls(polls))),
             };
             // The session may have ended meanwhile.
             drop(answers.send(answer).await);
@@ -159,14 +183,20 @@ impl Link<'_> {
 
 type Blocks = Vec<(FetchRange, Vec<Vec<u8>>)>;
 
-async fn polls(storage: &Storage, ranges: Vec<FetchRange>, bytes_max: usize) -> Result<Blocks, UplinkError> {
+async fn polls(
+    storage: &Storage,
+    ranges: Vec<FetchRange>,
+    bytes_max: usize,
+) -> Result<Blocks, UplinkError> {
     let mut read = Vec::new();
     let mut room = bytes_max;
     for range in ranges {
         if room == 0 {
             break;
         }
-        let blocks = storage.blocks(range.stream, range.first, range.last, room).await?;
+        let blocks = storage
+            .blocks(range.stream, range.first, range.last, room)
+            .await?;
         let bytes: usize = blocks.iter().map(Vec::len).sum();
         room = room.saturating_sub(bytes);
         read.push((range, blocks));

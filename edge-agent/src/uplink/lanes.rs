@@ -37,8 +37,11 @@ impl Lanes {
                 source,
             };
             let (mut send, receive) = connection.open_bi().await?;
-            send.set_priority(lane.priority()).map_err(|error| failed(error.into()))?;
-            send.write_all(&[lane.number()]).await.map_err(|error| failed(error.into()))?;
+            send.set_priority(lane.priority())
+                .map_err(|error| failed(error.into()))?;
+            send.write_all(&[lane.number()])
+                .await
+                .map_err(|error| failed(error.into()))?;
             writers.insert(lane, writer(send, lane));
             tokio::spawn(reader(lane, receive, inbox.clone()));
         }
@@ -77,12 +80,21 @@ async fn reader(lane: Lane, mut receive: RecvStream, inbox: mpsc::Sender<Inbound
     }
 }
 
-async fn read(lane: Lane, receive: &mut RecvStream, inbox: &mpsc::Sender<Inbound>) -> Result<(), UplinkError> {
+async fn read(
+    lane: Lane,
+    receive: &mut RecvStream,
+    inbox: &mpsc::Sender<Inbound>,
+) -> Result<(), UplinkError> {
     let mut reader = FrameReader::default();
     loop {
-        let chunk = receive.read_chunk(READ_BYTES, true).await.map_err(|source| {
-            UplinkError::Lane { action: "reading", lane: lane.number(), source: source.into() }
-        })?;
+        let chunk = receive
+            .read_chunk(READ_BYTES, true)
+            .await
+            .map_err(|source| UplinkError::Lane {
+                action: "reading",
+                lane: lane.number(),
+                source: source.into(),
+            })?;
         // The hub has ended this lane; if it ended the connection, its other lanes say why.
         let Some(chunk) = chunk else { return Ok(()) };
         reader.push(&chunk.bytes);

@@ -129,7 +129,10 @@ impl Uplink {
         let identity = match Identity::load(&self.identity) {
             Ok(Some(identity)) => identity,
             Ok(None) => {
-                self.show(LinkState::NotEnrolled, "this box has not been enrolled with its hub yet");
+                self.show(
+                    LinkState::NotEnrolled,
+                    "this box has not been enrolled with its hub yet",
+                );
                 return ENROLLED_CHECK;
             }
             Err(error) => {
@@ -142,10 +145,21 @@ impl Uplink {
         }
         let Err(error) = self.connect(&identity, backoff).await;
         match &error {
-            UplinkError::Session(SessionError::Refused { refusal, words, retry_after_s }) => {
+            UplinkError::Session(SessionError::Refused {
+                refusal,
+                words,
+                retry_after_s,
+            }) => {
                 let busy = matches!(refusal, Some(Refusal::Busy));
                 tracing::error!(error = words, "the hub refused this box");
-                self.show(if busy { LinkState::Offline } else { LinkState::Refused }, words);
+                self.show(
+                    if busy {
+                        LinkState::Offline
+                    } else {
+                        LinkState::Refused
+                    },
+                    words,
+                );
                 retry_after_s.map_or(REFUSED_WAIT, |seconds| Duration::from_secs(seconds.into()))
             }
             error => {
@@ -175,9 +189,15 @@ impl Uplink {
 
     async fn resolve(&self) -> Result<SocketAddr, UplinkError> {
         let HubConfig { host, port, .. } = &self.hub;
-        let failed = |source| UplinkError::Resolve { host: host.clone(), source };
-        let mut found = tokio::net::lookup_host((host.as_str(), *port)).await.map_err(failed)?;
-        let nothing = || std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
+        let failed = |source| UplinkError::Resolve {
+            host: host.clone(),
+            source,
+        };
+        let mut found = tokio::net::lookup_host((host.as_str(), *port))
+            .await
+            .map_err(failed)?;
+        let nothing =
+            || std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
         found.next().ok_or_else(|| failed(nothing()))
     }
 
