@@ -28,6 +28,7 @@ export function startBox(): () => void {
   const timer = setInterval(() => void box.refresh(), STATUS_MS);
   const stops = [
     on("again", () => void box.refresh()),
+    on("closed", () => void box.refresh()),
     on<Link>("link", (link) => box.value && box.set({ ...box.value, link })),
     on<Device>("device", (device) => {
       if (!box.value) return;

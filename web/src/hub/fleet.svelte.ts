@@ -3,6 +3,7 @@ import { list } from "../shared/api";
 import { clockTime } from "../shared/format";
 import { calmly, Loaded } from "../shared/load.svelte";
 import { on } from "../shared/live.svelte";
+import { every } from "../shared/pace";
 import type { Gateway, Site } from "../shared/types";
 
 const REFRESH_MS = 30_000;
@@ -17,8 +18,8 @@ export function startFleet(): () => void {
     void gateways.refresh();
   });
   readBoth();
-  const timer = setInterval(readBoth, REFRESH_MS);
   const stops = [
+    every(REFRESH_MS, readBoth),
     on("again", readBoth),
     on("alert", readBoth),
     on("work_order", readSites),
@@ -31,7 +32,6 @@ export function startFleet(): () => void {
     }),
   ];
   return () => {
-    clearInterval(timer);
     stops.forEach((stop) => stop());
     sites.stop();
     gateways.stop();

@@ -1,7 +1,7 @@
 // Who is signed in at the hub, and what that person may do.
 import { get, post, problemOf, remove, setCsrf, whenSignedOut } from "../shared/api";
 import type { Problem } from "../shared/api";
-import { startLive, stopLive } from "../shared/live.svelte";
+import { on, startLive, stopLive } from "../shared/live.svelte";
 import type { Session, User } from "../shared/types";
 
 const EVENTS = ["reading", "alert", "work_order", "gateway"];
@@ -36,6 +36,13 @@ function end(ended: boolean): void {
   state.known = true;
   state.ended = ended;
 }
+
+// The stream is refused when the session is over; the other reasons pass by themselves.
+on("closed", () => {
+  get<Session>("/session").catch((error: unknown) => {
+    if (state.user !== null && problemOf(error).status === 401) end(true);
+  });
+});
 
 /** Asks who this browser is; not being signed in is an answer, no answer is tried again. */
 export async function startSession(): Promise<void> {

@@ -24,6 +24,8 @@ const MINUTES_MAX = 1440;
 const reason: Field = { name: "reason", label: "Why?", kind: "text", required: true };
 
 export const ORDER_ACTIONS: Record<string, OrderAction> = {
+  approve: { action: "approve", words: "Approve", done: "Approved", fields: [] },
+  reject: { action: "reject", words: "Reject", done: "Rejected", fields: [reason], danger: true },
   start: { action: "start", words: "Start work", done: "Started", fields: [] },
   resume: { action: "resume", words: "Go on working", done: "Resumed", fields: [] },
   complete: {
@@ -69,7 +71,7 @@ export const ORDER_ACTIONS: Record<string, OrderAction> = {
 
 /** What is most likely next is the one main action. */
 export const NEXT_AT_BOX = ["resume", "start", "complete"];
-export const NEXT_AT_HUB = ["close"];
+export const NEXT_AT_HUB: Record<string, string> = { requested: "approve", done: "close" };
 
 /** The body of an action from what was typed; empty optional fields are left out. */
 export function bodyOf(action: OrderAction, values: Record<string, string | number | null | undefined>): Record<string, string | number> {

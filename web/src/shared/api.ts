@@ -59,10 +59,11 @@ export function whenSignedOut(callback: () => void): void {
   onSignedOut = callback;
 }
 
-/** A UUID for Idempotency-Key; `crypto.randomUUID` is missing on plain-HTTP pages of a LAN. */
-export function newKey(): string {
+/** A UUID for Idempotency-Key. Version 7, because it becomes the id of an event and those sort by time. */
+export function newKey(now = Date.now()): string {
   const bytes = crypto.getRandomValues(new Uint8Array(16));
-  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x40;
+  for (let index = 0; index < 6; index += 1) bytes[index] = Math.floor(now / 256 ** (5 - index)) % 256;
+  bytes[6] = ((bytes[6] ?? 0) & 0x0f) | 0x70;
   bytes[8] = ((bytes[8] ?? 0) & 0x3f) | 0x80;
   const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
   return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;

@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { columns, yRange } from "./chart";
 import { age, bytes, counted, duration, number, roomDays } from "./format";
 import type { Point } from "./types";
+import { historyWords } from "./words";
 
 test("decimals follow the size of a value", () => {
   expect([0.2134, 5.123, 96.82, 1482.4, -12.34, 0].map(number)).toEqual(["0.213", "5.12", "96.8", "1,482", "-12.3", "0.00"]);
@@ -29,6 +30,14 @@ test("counts and sizes", () => {
   expect(counted(1, "entry", "entries")).toBe("1 entry");
   expect(counted(0, "entry", "entries")).toBe("no entries");
   expect(bytes(12_400_000)).toBe("12.4 MB");
+});
+
+test("a history line reads as a sentence", () => {
+  const line = { id: "", at: "", clock: "synchronised", by: "", origin: "hub", applied: true, note: null } as const;
+  expect(historyWords({ ...line, what: "done", text: "seal replaced" })).toBe("Completed: seal replaced");
+  expect(historyWords({ ...line, what: "assigned", text: "Lena" })).toBe("Assigned to Lena");
+  expect(historyWords({ ...line, what: "started", text: null })).toBe("Work started");
+  expect(historyWords({ ...line, what: "permit_issued", text: null })).toBe("Permit issued");
 });
 
 test("a bad reading and a gap break the line", () => {

@@ -33,10 +33,13 @@ export function startLive(kinds: string[]): void {
     state.connected = false;
     state.lostAt ??= Date.now();
     if (opened.readyState === EventSource.CLOSED) {
+      emit("closed", null);
       clearTimeout(retry);
       retry = setTimeout(() => startLive(kinds), RETRY_MS);
     }
   };
+  // The server says that this page was too slow for some changes.
+  opened.addEventListener("reset", () => emit("again", null));
   for (const kind of kinds) {
     opened.addEventListener(kind, (event) => {
       try {
@@ -59,7 +62,7 @@ function emit(kind: string, data: unknown): void {
   for (const handler of handlers.get(kind) ?? []) handler(data);
 }
 
-/** Listens to one kind ("again" = the stream came back); give the answer back to `$effect` to stop. */
+/** Listens to one kind ("again": read everything anew, "closed": the server refuses the stream); give the answer back to `$effect` to stop. */
 export function on<T>(kind: string, handler: (data: T) => void): () => void {
   const set = handlers.get(kind) ?? new Set<Handler>();
   handlers.set(kind, set);

@@ -33,8 +33,10 @@ export interface HistoryLine {
   clock: ClockState;
   by: NameLike;
   origin: "gateway" | "hub";
+  /** One word: see HISTORY in words.ts. */
   what: string;
-  text: string;
+  /** What came with it, such as a note or a name. */
+  text: string | null;
   applied: boolean;
   note: string | null;
 }

@@ -1,6 +1,6 @@
 // The words and shapes for states, so that both pages say the same thing in the same way.
-import { nameOf } from "./format";
-import type { Alert, AlertState, ClockState, Device, Gateway, OrderState, Severity, WorkOrder } from "./types";
+import { nameOf, sentence } from "./format";
+import type { Alert, AlertState, ClockState, Device, Gateway, HistoryLine, OrderState, Severity, WorkOrder } from "./types";
 
 /** Shape, word and colour always go together; the shape alone is enough in grey. */
 export const SEVERITY: Record<Severity, { shape: string; word: string; rank: number }> = {
@@ -25,6 +25,12 @@ export const ALERT_STATE: Record<AlertState, string> = {
   cleared: "normal again, not acknowledged",
   closed: "closed",
 };
+
+/** The state with who saw it: "acknowledged by Lena Brandt, still abnormal". */
+export function alertState(alert: Alert): string {
+  const who = nameOf(alert.acknowledged_by);
+  return alert.state === "acknowledged" && who ? `acknowledged by ${who}, still abnormal` : ALERT_STATE[alert.state];
+}
 
 export const ORDER_STATE: Record<OrderState, string> = {
   requested: "Requested",
@@ -73,6 +79,47 @@ export function orderState(order: WorkOrder): string {
   const word = ORDER_STATE[order.state] ?? order.state;
   if (order.state !== "on_hold" || !order.hold_reason) return word;
   return `${word}: ${(HOLD_REASON[order.hold_reason] ?? order.hold_reason).toLowerCase()}`;
+}
+
+/** What a line of the history says before the text that came with it. */
+const HISTORY: Record<string, string> = {
+  raised: "Raised",
+  acknowledged: "Acknowledged",
+  cleared: "Normal again",
+  commented: "Note",
+  created: "Created",
+  field_set: "Changed",
+  assigned: "Assigned to",
+  unassigned: "Assigned to nobody",
+  approved: "Approved",
+  rejected: "Rejected",
+  scheduled: "Scheduled",
+  started: "Work started",
+  resumed: "Work went on",
+  held: "Put on hold",
+  done: "Completed",
+  closed: "Closed",
+  cancelled: "Cancelled",
+  reopened: "Reopened",
+  labour: "Worked",
+  part: "Part",
+  snapshot: "Readings around the alarm kept",
+  alarm_occurred: "The alarm came again",
+  alarm_cleared: "The alarm went",
+  reviewed: "Reviewed",
+  linked: "Linked to another record",
+  duplicate: "Marked as a duplicate",
+  merged: "Merged into another order",
+};
+/** These read on without a colon. */
+const READS_ON = ["assigned", "labour", "field_set"];
+
+/** One line of a history in plain words. */
+export function historyWords(line: HistoryLine): string {
+  const known = HISTORY[line.what] ?? HISTORY[line.what.split(".").pop() ?? ""];
+  if (!known) return line.text ?? sentence(line.what.replaceAll("_", " "));
+  if (!line.text) return known;
+  return READS_ON.includes(line.what) ? `${known} ${line.text}` : `${known}: ${line.text}`;
 }
 
 /** "mine" on a shared phone is decided by the name that the person gave. */
