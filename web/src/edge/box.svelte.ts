@@ -2,7 +2,7 @@
 import { get } from "../shared/api";
 import { noteServerDate } from "../shared/clock.svelte";
 import { clockTime, counted, roomDays } from "../shared/format";
-import { Loaded } from "../shared/load.svelte";
+import { calmly, Loaded } from "../shared/load.svelte";
 import { on } from "../shared/live.svelte";
 import type { BoxStatus, Device, Link } from "../shared/types";
 
@@ -26,7 +26,10 @@ export function wantCode(wanted: boolean): void {
 export function startBox(): () => void {
   void box.refresh();
   const timer = setInterval(() => void box.refresh(), STATUS_MS);
+  const again = calmly(() => void box.refresh());
   const stops = [
+    on("alert", again),
+    on("work_order", again),
     on("again", () => void box.refresh()),
     on("closed", () => void box.refresh()),
     on<Link>("link", (link) => box.value && box.set({ ...box.value, link })),

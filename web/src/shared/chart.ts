@@ -134,7 +134,6 @@ export function drawUnder(u: uPlot, extras: ChartExtras, colour: Colours): void 
     const from = u.valToPos(gap.from, "x", true);
     const to = Math.max(u.valToPos(gap.to, "x", true), from + 2);
     hatch(context, from, top, to - from, height, colour);
-    label(context, gap.cause, from, to, top + height - 8 * devicePixelRatio, colour);
   }
   context.restore();
 }
@@ -177,7 +176,7 @@ function wordsOn(c: CanvasRenderingContext2D, words: string, x: number, y: numbe
   c.fillText(words, x, y);
 }
 
-/** Over the lines: limits with their names, alerts as marks at the top. */
+/** Over the lines: limits with their names, causes of gaps, alerts as marks at the top. */
 export function drawOver(u: uPlot, extras: ChartExtras, colour: Colours): void {
   const { left, top, width, height } = u.bbox;
   const context = u.ctx;
@@ -204,6 +203,10 @@ export function drawOver(u: uPlot, extras: ChartExtras, colour: Colours): void {
     context.textBaseline = above ? "bottom" : "top";
     const at = y + (above ? -3 : 4) * scale;
     wordsOn(context, `${limit.name} ${plain(limit.value)}`, left + 6 * scale, at, tone, colour.surface);
+  }
+  for (const gap of extras.gaps) {
+    const [from, to] = [u.valToPos(gap.from, "x", true), u.valToPos(gap.to, "x", true)];
+    label(context, gap.cause, Math.max(from, left), Math.min(to, left + width), top + height - 8 * scale, colour);
   }
   for (const mark of extras.marks) {
     const x = u.valToPos(mark.at, "x", true);
