@@ -11,6 +11,7 @@ export default defineConfig(({ mode }) => {
   const target = process.env.CHATTERFIX_API ?? "http://127.0.0.1:8080";
   return {
     root: path(`src/${entry}`),
+    cacheDir: path("node_modules/.vite"),
     plugins: [svelte({ configFile: path("svelte.config.js") })],
     build: {
       outDir: path(`dist/${entry}`),

@@ -1,21 +1,36 @@
 // The newest reading of each sensor as the stream brings it, so that every value on a page moves without asking again.
 import { SvelteMap } from "svelte/reactivity";
+import { calmly } from "./load.svelte";
 import { on } from "./live.svelte";
 import type { Quality, Reading, Sensor } from "./types";
 
 const newest = new SvelteMap<string, Reading>();
 
+/** Readings come one by one, a thousand in a second on a large box; the page takes them together. */
+const GATHER_MS = 300;
+let came = new Map<string, Reading>();
+
+function take(): void {
+  const batch = came;
+  came = new Map();
+  for (const [id, reading] of batch) {
+    const known = newest.get(id);
+    if (!known || known.time <= reading.time) newest.set(id, reading);
+  }
+}
+const takeCalmly = calmly(take, GATHER_MS);
+
 on<Reading>("reading", (reading) => {
-  const known = newest.get(reading.sensor_id);
-  if (!known || known.time <= reading.time) newest.set(reading.sensor_id, reading);
+  came.set(reading.sensor_id, reading);
+  takeCalmly();
 });
 
 /** What is known newest about a sensor: what was read with it, or what came since. */
 export function latest(sensor: Sensor): { value: number | null; quality: Quality; words: string | null; time: string | null } {
-  const came = newest.get(sensor.id);
-  if (came && (!sensor.time || Date.parse(came.time) > Date.parse(sensor.time))) {
-    const words = came.quality === sensor.quality ? sensor.quality_words : null;
-    return { value: came.value, quality: came.quality, words, time: came.time };
+  const newer = newest.get(sensor.id);
+  if (newer && (!sensor.time || Date.parse(newer.time) > Date.parse(sensor.time))) {
+    const words = newer.quality === sensor.quality ? sensor.quality_words : null;
+    return { value: newer.value, quality: newer.quality, words, time: newer.time };
   }
   return { value: sensor.value, quality: sensor.quality, words: sensor.quality_words, time: sensor.time };
 }
