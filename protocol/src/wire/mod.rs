@@ -3,6 +3,8 @@
 
 mod events;
 mod frame;
+#[cfg(test)]
+mod tests;
 pub mod v1;
 
 pub(crate) use events::clock_from;

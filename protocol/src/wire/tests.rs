@@ -1,0 +1,660 @@
+//! Golden bytes: every message, event and document of version 1 as it was released. A line of a
+//! golden file is never changed; what this build writes and reads must agree with it for ever.
+
+use super::v1::*;
+use super::*;
+use crate::catalog::{Device, Limit, Port, Sensor};
+use crate::claim::Claim;
+use crate::event::{
+    Actor, AlertEvent, AlertRaised, Body, Direction, Event, FieldValue, GapCause, GatewayEvent,
+    HoldReason, RecordKind, RecordRef, Severity, Snapshot, WorkOrderCreated, WorkOrderEvent,
+    WorkType,
+};
+use crate::id::{AlertId, DeviceId, EventId, GatewayId, Origin, SensorId, UserId, WorkOrderId};
+use crate::reading::{Column, RawKind};
+use crate::time::{ClockState, Hlc, Timestamp};
+use crate::unit::Unit;
+use data_encoding::HEXLOWER;
+use serde::Serialize;
+use uuid::Uuid;
+
+const A: Uuid = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_000a);
+const B: Uuid = Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_000b);
+
+/// Compares what this build writes with `protocol/golden/<file>`: one `name hex` per line.
+fn same_as_golden(file: &str, built: &[(&str, Vec<u8>)]) -> Vec<Vec<u8>> {
+    let path = format!("{}/golden/{file}", env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(&path).unwrap_or_default();
+    let written: String = built
+        .iter()
+        .map(|(name, bytes)| format!("{name} {}\n", HEXLOWER.encode(bytes)))
+        .collect();
+    assert!(
+        text == written,
+        "golden/{file} differs from what this build writes. A released line never changes; a \
+         new one is added at the end.\n{written}"
+    );
+    let bytes = |line: &str| HEXLOWER.decode(line.split_once(' ')?.1.as_bytes()).ok();
+    text.lines().map(|line| bytes(line).unwrap()).collect()
+}
+
+fn frame(bytes: &[u8]) -> Frame {
+    let mut reader = FrameReader::default();
+    reader.push(bytes);
+    reader.next_frame().unwrap().unwrap()
+}
+
+fn reference() -> ReferenceV1 {
+    ReferenceV1 {
+        gateway_name: "Boiler house".into(),
+        gateway_code: "B2".into(),
+        site: A,
+        site_name: "Linz".into(),
+        people: vec![(B, "Ana".into())],
+    }
+}
+
+fn control() -> Vec<(&'static str, Message)> {
+    let hello = HelloV1 {
+        protocol: (1, 1),
+        gateway: A,
+        build: "0.1.0".into(),
+        core_incarnation: 1,
+        buffer_incarnation: 2,
+        events_last: 300,
+        down_mark: 4,
+        time_us: 1_800_000_000_000_000,
+        clock: 1,
+        catalog_hash: 0xDEAD_BEEF,
+        streams: vec![(1, 70_000), (2, 0)],
+    };
+    let welcome = WelcomeV1 {
+        protocol: 1,
+        time_us: 1_800_000_000_000_001,
+        events_mark: 299,
+        down_last: 5,
+        want_catalog: true,
+        want_schemas: vec![2],
+        received: vec![(1, vec![(1, 60_000), (69_000, 70_000)])],
+    };
+    let schema = SchemaV1 {
+        incarnation: 2,
+        stream: 1,
+        schema: encode_schema(&schema()).unwrap(),
+    };
+    let catalog = CatalogV1 {
+        catalog: encode_catalog(&catalog()).unwrap(),
+    };
+    let ack = AckV1 {
+        lane: 3,
+        frames: 128,
+        refused: vec![(1, 5, 9, "the block is damaged".into())],
+    };
+    let refuse = RefuseV1 {
+        code: 4,
+        words: "the hub has too much to do".into(),
+        retry_after_s: Some(60),
+    };
+    let refuse_for_good = RefuseV1 {
+        code: 2,
+        words: "withdrawn".into(),
+        retry_after_s: None,
+    };
+    vec![
+        ("hello", Message::Hello(hello)),
+        ("welcome", Message::Welcome(welcome)),
+        ("schema", Message::Schema(schema)),
+        ("catalog", Message::Catalog(catalog)),
+        ("ack", Message::Ack(ack)),
+        ("down_ack", Message::DownAck(DownAckV1 { seq: 5 })),
+        ("refuse", Message::Refuse(refuse)),
+        ("refuse_for_good", Message::Refuse(refuse_for_good)),
+    ]
+}
+
+fn data() -> Vec<(&'static str, Message)> {
+    let events = EventsV1 {
+        first_seq: 300,
+        events: vec![vec![1, 2, 3], vec![]],
+    };
+    let blocks = BlocksV1 {
+        incarnation: 2,
+        blocks: vec![vec![1, 0, 7]],
+    };
+    let gap = GapV1 {
+        incarnation: 2,
+        stream: 1,
+        first_seq: 60_001,
+        last_seq: u64::MAX,
+    };
+    let enrol = EnrolV1 {
+        token: vec![7; 16],
+        gateway: A,
+        request: vec![0x30, 0x00],
+        build: "0.1.0".into(),
+    };
+    let enrolled = EnrolledV1 {
+        certificate: vec![0x30, 0x01],
+        authority: vec![0x30, 0x02],
+        reference: reference(),
+    };
+    vec![
+        ("events", Message::Events(events)),
+        ("reference", Message::Reference(reference())),
+        ("blocks", Message::Blocks(blocks)),
+        ("gap", Message::Gap(gap)),
+        ("enrol", Message::Enrol(enrol)),
+        ("enrolled", Message::Enrolled(enrolled)),
+    ]
+}
+
+fn schema() -> GroupSchema {
+    let column = |raw, scale| Column {
+        sensor: SensorId(B),
+        raw,
+        scale,
+        offset: -40.0,
+    };
+    GroupSchema {
+        name: "pump @ 1 s".into(),
+        period_us: 1_000_000,
+        columns: vec![
+            column(RawKind::Int, 0.1),
+            column(RawKind::Uint64, 1.0),
+            column(RawKind::Float, 1.0),
+        ],
+    }
+}
+
+fn catalog() -> Catalog {
+    let limit = |direction, severity| Limit {
+        name: "hot".into(),
+        value: 80.5,
+        direction,
+        severity,
+    };
+    Catalog {
+        ports: vec![Port {
+            name: "bus".into(),
+            protocol: "modbus".into(),
+        }],
+        devices: vec![Device {
+            id: DeviceId(A),
+            name: "pump".into(),
+            port: "bus".into(),
+            asset: Some("P-101".into()),
+        }],
+        sensors: vec![Sensor {
+            id: SensorId(B),
+            device: DeviceId(A),
+            path: "pump/temperature".into(),
+            asset: None,
+            unit: Unit::parse("degC"),
+            range: Some((-40.0, 120.0)),
+            period_us: 1_000_000,
+            limits: vec![
+                limit(Direction::High, Severity::Critical),
+                limit(Direction::Low, Severity::Low),
+            ],
+        }],
+        assets: vec!["P-101".into()],
+    }
+}
+
+fn event(body: Body) -> Event {
+    let (kind, origin, actor) = match &body {
+        Body::Alert(_) => (
+            RecordKind::Alert,
+            Origin::Gateway(GatewayId(A)),
+            Actor::System("pump hot".into()),
+        ),
+        Body::WorkOrder(_) => (
+            RecordKind::WorkOrder,
+            Origin::Hub,
+            Actor::Person("Ana".into(), Some(UserId(B))),
+        ),
+        _ => (
+            RecordKind::Gateway,
+            Origin::Gateway(GatewayId(A)),
+            Actor::Person("Bo".into(), None),
+        ),
+    };
+    Event {
+        id: EventId(A),
+        origin,
+        incarnation: 1,
+        seq: 300,
+        hlc: Hlc {
+            wall_ms: 1_800_000_000_000,
+            counter: 2,
+            node: 77,
+        },
+        based_on: Hlc {
+            wall_ms: 1_700_000_000_000,
+            counter: 0,
+            node: 78,
+        },
+        time: Timestamp(-1),
+        clock: ClockState::Holdover,
+        actor,
+        record: RecordRef { kind, id: B },
+        body,
+    }
+}
+
+fn alert_bodies() -> Vec<(&'static str, AlertEvent)> {
+    let raised = AlertRaised {
+        rule: "pump hot".into(),
+        sensor: SensorId(B),
+        sensor_path: "pump/temperature".into(),
+        asset: Some("P-101".into()),
+        title: "Pump P-101 is hot".into(),
+        severity: Severity::High,
+        direction: Direction::High,
+        limit: 80.0,
+        value: 81.5,
+        unit: "Cel".into(),
+        since: Timestamp(1),
+    };
+    let note = Some("seen".into());
+    let text = "who is there?".into();
+    vec![
+        ("alert_raised", AlertEvent::Raised(raised)),
+        ("alert_acknowledged", AlertEvent::Acknowledged { note }),
+        ("alert_cleared", AlertEvent::Cleared { value: Some(70.0) }),
+        ("alert_commented", AlertEvent::Commented { text }),
+        ("alert_peaked", AlertEvent::Peaked { value: 90.25 }),
+    ]
+}
+
+fn order_created() -> WorkOrderCreated {
+    WorkOrderCreated {
+        number: "B2-0417".into(),
+        title: "Pump is hot".into(),
+        description: "See the snapshot".into(),
+        work_type: WorkType::Emergency,
+        priority: 1,
+        asset: Some("P-101".into()),
+        alert: Some(AlertId(A)),
+        dedupe_key: Some("P-101|hot".into()),
+        requested: true,
+    }
+}
+
+fn order_bodies() -> Vec<(&'static str, WorkOrderEvent)> {
+    use WorkOrderEvent as E;
+    let reason = || String::from("because");
+    let note = || Some(String::from("well"));
+    let field = E::FieldSet;
+    let snapshot = Snapshot {
+        sensor: SensorId(B),
+        sensor_path: "pump/temperature".into(),
+        unit: "Cel".into(),
+        limit: Some(80.0),
+        points: vec![(Timestamp(1), 79.5), (Timestamp(2), 81.5)],
+    };
+    vec![
+        ("order_created", E::Created(order_created())),
+        ("order_title_set", field(FieldValue::Title("hot".into()))),
+        (
+            "order_description_set",
+            field(FieldValue::Description("x".into())),
+        ),
+        ("order_priority_set", field(FieldValue::Priority(2))),
+        ("order_due_set", field(FieldValue::Due(Some(Timestamp(9))))),
+        ("order_asset_set", field(FieldValue::Asset(None))),
+        (
+            "order_assigned",
+            E::Assigned {
+                name: "Bo".into(),
+                user: Some(UserId(B)),
+            },
+        ),
+        ("order_unassigned", E::Unassigned),
+        ("order_approved", E::Approved),
+        ("order_rejected", E::Rejected { reason: reason() }),
+        (
+            "order_scheduled",
+            E::Scheduled {
+                start: Timestamp(5),
+                end: Some(Timestamp(6)),
+            },
+        ),
+        ("order_started", E::Started),
+        (
+            "order_held",
+            E::Held {
+                reason: HoldReason::Other,
+                note: note(),
+            },
+        ),
+        ("order_resumed", E::Resumed),
+        ("order_done", E::Done { remedy: note() }),
+        ("order_closed", E::Closed { note: note() }),
+        ("order_reopened", E::Reopened { reason: reason() }),
+        ("order_cancelled", E::Cancelled { reason: reason() }),
+        (
+            "order_marked_duplicate",
+            E::MarkedDuplicate { of: WorkOrderId(A) },
+        ),
+        ("order_commented", E::Commented { text: reason() }),
+        (
+            "order_labour",
+            E::LabourAdded {
+                minutes: 300,
+                note: note(),
+            },
+        ),
+        (
+            "order_part",
+            E::PartUsed {
+                part: "seal".into(),
+                quantity: -1.0,
+            },
+        ),
+        (
+            "order_alarm_occurred",
+            E::AlarmOccurred { alert: AlertId(A) },
+        ),
+        ("order_alarm_cleared", E::AlarmCleared { alert: AlertId(A) }),
+        ("order_snapshot", E::SnapshotAdded(snapshot)),
+        ("order_reviewed", E::Reviewed { note: None }),
+    ]
+}
+
+fn gateway_bodies() -> Vec<(&'static str, GatewayEvent)> {
+    let version = "0.1.0".into();
+    let gap = GatewayEvent::Gap {
+        from: Timestamp(1),
+        to: Timestamp(2),
+        polls: 128,
+        cause: GapCause::AgentOff,
+    };
+    vec![
+        ("gateway_started", GatewayEvent::Started { version }),
+        ("gateway_gap", gap),
+    ]
+}
+
+fn events() -> Vec<(&'static str, Event)> {
+    let unknown = Body::Unknown {
+        kind: 900,
+        version: 3,
+        bytes: vec![1, 2, 3],
+    };
+    let mut all = Vec::new();
+    all.extend(
+        alert_bodies()
+            .into_iter()
+            .map(|(name, body)| (name, Body::Alert(body))),
+    );
+    all.extend(
+        order_bodies()
+            .into_iter()
+            .map(|(name, body)| (name, Body::WorkOrder(body))),
+    );
+    all.extend(
+        gateway_bodies()
+            .into_iter()
+            .map(|(name, body)| (name, Body::Gateway(body))),
+    );
+    all.push(("unknown", unknown));
+    all.into_iter()
+        .map(|(name, body)| (name, event(body)))
+        .collect()
+}
+
+#[test]
+fn messages_are_as_released() {
+    let values: Vec<_> = control().into_iter().chain(data()).collect();
+    let built: Vec<_> = values
+        .iter()
+        .map(|(name, value)| (*name, value.encode().unwrap()))
+        .collect();
+    let golden = same_as_golden("messages_v1.hex", &built);
+    for ((name, value), bytes) in values.iter().zip(golden) {
+        assert_eq!(
+            Message::decode(&frame(&bytes)).as_ref(),
+            Ok(value),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn events_are_as_released() {
+    let values = events();
+    let built: Vec<_> = values
+        .iter()
+        .map(|(name, value)| (*name, encode_event(value).unwrap()))
+        .collect();
+    let golden = same_as_golden("events_v1.hex", &built);
+    for ((name, value), bytes) in values.iter().zip(golden) {
+        assert_eq!(decode_event(&bytes).as_ref(), Ok(value), "{name}");
+    }
+}
+
+#[test]
+fn documents_are_as_released() {
+    let claim = Claim {
+        token: [7; 16],
+        authority: [9; 32],
+    };
+    let built = [
+        ("schema", encode_schema(&schema()).unwrap()),
+        ("catalog", encode_catalog(&catalog()).unwrap()),
+        ("claim", claim.to_string().into_bytes()),
+    ];
+    let golden = same_as_golden("documents_v1.hex", &built);
+    assert_eq!(decode_schema(&golden[0]), Ok(schema()));
+    assert_eq!(decode_catalog(&golden[1]), Ok(catalog()));
+    let text = String::from_utf8(golden[2].clone()).unwrap();
+    assert_eq!(Claim::parse(&text), Ok(claim));
+}
+
+/// The numbers of the variants, written down a second time: a variant that is moved or put in
+/// between fails here, a new one does not compile until it has its number.
+fn alert_number(body: &AlertEvent) -> u8 {
+    match body {
+        AlertEvent::Raised(_) => 0,
+        AlertEvent::Acknowledged { .. } => 1,
+        AlertEvent::Cleared { .. } => 2,
+        AlertEvent::Commented { .. } => 3,
+        AlertEvent::Peaked { .. } => 4,
+    }
+}
+
+fn order_number(body: &WorkOrderEvent) -> u8 {
+    use WorkOrderEvent as E;
+    match body {
+        E::Created(_) => 0,
+        E::FieldSet(_) => 1,
+        E::Assigned { .. } => 2,
+        E::Unassigned => 3,
+        E::Approved => 4,
+        E::Rejected { .. } => 5,
+        E::Scheduled { .. } => 6,
+        E::Started => 7,
+        E::Held { .. } => 8,
+        E::Resumed => 9,
+        E::Done { .. } => 10,
+        E::Closed { .. } => 11,
+        E::Reopened { .. } => 12,
+        E::Cancelled { .. } => 13,
+        E::MarkedDuplicate { .. } => 14,
+        E::Commented { .. } => 15,
+        E::LabourAdded { .. } => 16,
+        E::PartUsed { .. } => 17,
+        E::AlarmOccurred { .. } => 18,
+        E::AlarmCleared { .. } => 19,
+        E::SnapshotAdded(_) => 20,
+        E::Reviewed { .. } => 21,
+    }
+}
+
+fn gateway_number(body: &GatewayEvent) -> u8 {
+    match body {
+        GatewayEvent::Started { .. } => 0,
+        GatewayEvent::Gap { .. } => 1,
+    }
+}
+
+fn first_byte<T: Serialize>(value: &T) -> u8 {
+    to_bytes("a test value", value).unwrap()[0]
+}
+
+fn numbered_from_0<T: Serialize>(values: &[T]) {
+    for (expected, value) in (0_u8..).zip(values) {
+        assert_eq!(first_byte(value), expected);
+    }
+}
+
+#[test]
+fn the_numbers_of_variants_are_pinned() {
+    for (_, body) in alert_bodies() {
+        assert_eq!(first_byte(&body), alert_number(&body));
+    }
+    let mut last = 0;
+    for (name, body) in order_bodies() {
+        assert_eq!(first_byte(&body), order_number(&body), "{name}");
+        last = last.max(order_number(&body));
+    }
+    assert_eq!(last, 21, "every variant has a golden event");
+    for (_, body) in gateway_bodies() {
+        assert_eq!(first_byte(&body), gateway_number(&body));
+    }
+    numbered_from_0(&[
+        FieldValue::Title(String::new()),
+        FieldValue::Description(String::new()),
+        FieldValue::Priority(0),
+        FieldValue::Due(None),
+        FieldValue::Asset(None),
+    ]);
+    numbered_from_0(&[Origin::Gateway(GatewayId(A)), Origin::Hub]);
+    numbered_from_0(&[
+        Severity::Low,
+        Severity::Medium,
+        Severity::High,
+        Severity::Critical,
+    ]);
+    numbered_from_0(&[Direction::High, Direction::Low]);
+    numbered_from_0(&[RawKind::Int, RawKind::Uint64, RawKind::Float]);
+    numbered_from_0(&[
+        WorkType::Corrective,
+        WorkType::Preventive,
+        WorkType::Predictive,
+        WorkType::Inspection,
+        WorkType::Calibration,
+        WorkType::Improvement,
+        WorkType::Safety,
+        WorkType::Emergency,
+    ]);
+    numbered_from_0(&[
+        HoldReason::Material,
+        HoldReason::Plant,
+        HoldReason::Access,
+        HoldReason::Permit,
+        HoldReason::Vendor,
+        HoldReason::Other,
+    ]);
+    numbered_from_0(&[
+        GapCause::QueueFull,
+        GapCause::BufferFull,
+        GapCause::StoreDamaged,
+        GapCause::AgentOff,
+    ]);
+}
+
+#[test]
+fn what_a_newer_build_wrote_is_kept_and_passed_on_unchanged() {
+    // Another kind, another version of a known kind, and a variant that this build lacks.
+    for (kind, version, bytes) in [(900, 1, vec![]), (2, 2, vec![7]), (1, 1, vec![99, 1])] {
+        let event = event(Body::Unknown {
+            kind,
+            version,
+            bytes,
+        });
+        let sent = encode_event(&event).unwrap();
+        let got = decode_event(&sent).unwrap();
+        assert_eq!(got, event);
+        assert_eq!(encode_event(&got).unwrap(), sent);
+    }
+    let strange = Frame {
+        kind: 900,
+        version: 1,
+        body: vec![1],
+    };
+    let unknown = Message::Unknown {
+        kind: 900,
+        version: 1,
+    };
+    assert_eq!(Message::decode(&strange), Ok(unknown.clone()));
+    assert!(unknown.encode().is_err(), "only the frame can be relayed");
+    let newer = Frame {
+        kind: 1,
+        version: 2,
+        body: vec![],
+    };
+    assert!(matches!(
+        Message::decode(&newer),
+        Ok(Message::Unknown {
+            kind: 1,
+            version: 2
+        })
+    ));
+}
+
+#[test]
+fn bytes_left_over_or_missing_are_an_error() {
+    for (name, message) in control().into_iter().chain(data()) {
+        let whole = frame(&message.encode().unwrap());
+        for body in [
+            [whole.body.as_slice(), &[0]].concat(),
+            whole.body[..whole.body.len() - 1].to_vec(),
+        ] {
+            let broken = Frame { body, ..whole };
+            let bad = WireError::BadBody {
+                kind: broken.kind,
+                version: 1,
+            };
+            assert_eq!(Message::decode(&broken), Err(bad), "{name}");
+        }
+    }
+    for (name, event) in events() {
+        let mut bytes = encode_event(&event).unwrap();
+        bytes.push(0);
+        assert!(decode_event(&bytes).is_err(), "{name}");
+    }
+}
+
+#[test]
+fn lists_and_bodies_over_their_limits_are_refused() {
+    let mut over = reference();
+    over.people = vec![(A, String::new()); crate::limits::PEOPLE_MAX + 1];
+    let events = EventsV1 {
+        first_seq: 1,
+        events: vec![vec![]; crate::limits::EVENTS_PER_FRAME_MAX + 1],
+    };
+    for message in [Message::Reference(over), Message::Events(events)] {
+        let bytes = message.encode().unwrap();
+        assert!(matches!(
+            Message::decode(&frame(&bytes)),
+            Err(WireError::OverLimit { .. })
+        ));
+    }
+    let long = event(Body::Unknown {
+        kind: 900,
+        version: 1,
+        bytes: vec![0; crate::limits::EVENT_BODY_BYTES_MAX + 1],
+    });
+    assert!(matches!(
+        encode_event(&long),
+        Err(WireError::OverLimit { .. })
+    ));
+    let whole = Frame {
+        kind: 1,
+        version: 1,
+        body: vec![0; crate::limits::FRAME_BYTES_MAX - 2],
+    };
+    assert!(matches!(whole.encode(), Err(WireError::OverLimit { .. })));
+}
