@@ -54,6 +54,30 @@ pub enum RecordKind {
     WorkOrder,
     /// The gateway itself: what it lost, when it started.
     Gateway,
+    /// A kind of a newer build, by its number: kept and passed on, never folded.
+    Other(u8),
+}
+
+impl RecordKind {
+    /// The number on the wire.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Alert => 1,
+            Self::WorkOrder => 2,
+            Self::Gateway => 3,
+            Self::Other(code) => code,
+        }
+    }
+
+    /// From the number on the wire.
+    pub const fn from_code(code: u8) -> Self {
+        match code {
+            1 => Self::Alert,
+            2 => Self::WorkOrder,
+            3 => Self::Gateway,
+            other => Self::Other(other),
+        }
+    }
 }
 
 impl From<AlertId> for RecordRef {

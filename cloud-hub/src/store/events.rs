@@ -8,7 +8,7 @@ use super::sql;
 use crate::tenants::TenantScope;
 use protocol::alert::{self, Alert, AlertState};
 use protocol::event::{Body, Event, GatewayEvent, RecordKind, RecordRef, Severity};
-use protocol::id::{AlertId, GatewayId, WorkOrderId};
+use protocol::id::{AlertId, GatewayId, Origin, WorkOrderId};
 use protocol::limits;
 use protocol::time::Hlc;
 use protocol::wire;
@@ -17,12 +17,8 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
 
 /// The number of a kind of record in a column.
-pub(super) const fn kind_code(kind: RecordKind) -> i64 {
-    match kind {
-        RecordKind::Alert => 1,
-        RecordKind::WorkOrder => 2,
-        RecordKind::Gateway => 3,
-    }
+pub(super) fn kind_code(kind: RecordKind) -> i64 {
+    i64::from(kind.code())
 }
 
 /// The number of an urgency in a column: more urgent is higher.
@@ -155,25 +151,31 @@ pub(super) fn of_record(
         .collect()
 }
 
-/// The highest stamp on a record.
-pub(super) fn highest_stamp(
+/// The highest stamp on a record, and the highest that another origin than the hub gave.
+pub(super) fn highest_stamps(
     sql: &Connection,
     scope: TenantScope,
     record: RecordRef,
-) -> Result<Hlc, StoreError> {
-    let bytes: Option<[u8; 16]> = sql
+) -> Result<(Hlc, Hlc), StoreError> {
+    let (all, others): (Option<[u8; 16]>, Option<[u8; 16]>) = sql
         .prepare_cached(
-            "SELECT max(hlc) FROM event
+            "SELECT max(hlc), max(CASE WHEN origin <> ?4 THEN hlc END) FROM event
             WHERE tenant_id = ?1 AND record_kind = ?2 AND record_id = ?3",
         )
         .and_then(|mut query| {
             query.query_row(
-                (scope.key(), kind_code(record.kind), record.id.into_bytes()),
-                |row| row.get(0),
+                (
+                    scope.key(),
+                    kind_code(record.kind),
+                    record.id.into_bytes(),
+                    Origin::Hub.key(),
+                ),
+                |row| Ok((row.get(0)?, row.get(1)?)),
             )
         })
-        .doing("read the highest stamp of a record")?;
-    Ok(bytes.map(sql::hlc).unwrap_or_default())
+        .doing("read the highest stamps of a record")?;
+    let stamp = |bytes: Option<[u8; 16]>| bytes.map(sql::hlc).unwrap_or_default();
+    Ok((stamp(all), stamp(others)))
 }
 
 /// The gateway at which a record lives; `gateway` when it has no home yet.
@@ -249,7 +251,7 @@ pub(super) fn refold(
             }
             Changed::WorkOrder(id)
         }
-        RecordKind::Gateway => Changed::Gateway(home),
+        RecordKind::Gateway | RecordKind::Other(_) => Changed::Gateway(home),
     };
     work.changes.push(Change { scope, what });
     Ok(())

@@ -10,7 +10,7 @@ use crate::tenants::TenantScope;
 use protocol::alert::{self, Alert};
 use protocol::event::{Actor, Body, Event, RecordRef};
 use protocol::id::{AlertId, EventId, GatewayId, Origin, WorkOrderId};
-use protocol::time::{ClockState, Hlc, Timestamp};
+use protocol::time::{ClockState, Timestamp};
 use protocol::wire;
 use protocol::work_order::{self, WorkOrder};
 use rusqlite::OptionalExtension as _;
@@ -141,13 +141,13 @@ impl Records<'_, '_> {
             };
         }
         let home = events::settle_home(self.work.sql, self.scope, new.record, new.home)?;
-        let based_on = events::highest_stamp(self.work.sql, self.scope, new.record)?;
+        let (latest, based_on) = events::highest_stamps(self.work.sql, self.scope, new.record)?;
         let event = Event {
             id: new.id,
             origin: Origin::Hub,
             incarnation: self.work.incarnation,
             seq: self.next_seq()?,
-            hlc: after(self.work.hlc.tick(self.work.now), based_on),
+            hlc: self.work.hlc.tick(self.work.now).after(latest),
             based_on,
             time: self.work.now,
             clock: ClockState::Synchronised,
@@ -174,18 +174,5 @@ impl Records<'_, '_> {
                 |row| row.get(0).map(sql::uint),
             )
             .doing("number an event")
-    }
-}
-
-/// The stamp, moved behind what its writer had seen on the record. Only a box whose clock is far
-/// ahead makes that necessary; the hub's own clock does not follow it.
-fn after(stamp: Hlc, seen: Hlc) -> Hlc {
-    if stamp > seen {
-        return stamp;
-    }
-    Hlc {
-        wall_ms: seen.wall_ms,
-        counter: seen.counter.saturating_add(1),
-        node: stamp.node,
     }
 }

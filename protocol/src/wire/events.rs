@@ -65,7 +65,7 @@ fn to_wire(event: &Event) -> Result<v1::EventV1, WireError> {
         person,
         actor,
         user,
-        record_kind: record_code(event.record.kind),
+        record_kind: event.record.kind.code(),
         record: event.record.id,
         kind,
         version,
@@ -98,9 +98,6 @@ fn from_wire(wire: v1::EventV1) -> Result<Event, WireError> {
     let Some(clock) = clock_from(wire.clock) else {
         return Err(bad);
     };
-    let Some(kind) = record_from(wire.record_kind) else {
-        return Err(bad);
-    };
     Ok(Event {
         id: EventId(wire.id),
         origin: wire.origin,
@@ -116,7 +113,7 @@ fn from_wire(wire: v1::EventV1) -> Result<Event, WireError> {
             Actor::System(wire.actor)
         },
         record: RecordRef {
-            kind,
+            kind: RecordKind::from_code(wire.record_kind),
             id: wire.record,
         },
         body,
@@ -137,23 +134,6 @@ pub(crate) const fn clock_from(code: u8) -> Option<ClockState> {
         0 => Some(ClockState::Synchronised),
         1 => Some(ClockState::Holdover),
         2 => Some(ClockState::Untrusted),
-        _ => None,
-    }
-}
-
-const fn record_code(kind: RecordKind) -> u8 {
-    match kind {
-        RecordKind::Alert => 1,
-        RecordKind::WorkOrder => 2,
-        RecordKind::Gateway => 3,
-    }
-}
-
-const fn record_from(code: u8) -> Option<RecordKind> {
-    match code {
-        1 => Some(RecordKind::Alert),
-        2 => Some(RecordKind::WorkOrder),
-        3 => Some(RecordKind::Gateway),
         _ => None,
     }
 }
