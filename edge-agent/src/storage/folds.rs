@@ -59,21 +59,25 @@ pub(super) fn refresh(db: &Connection, record: RecordRef) -> Result<(), StorageE
             Some(order) => index_order(db, &order),
             None => Ok(()),
         },
-        RecordKind::Gateway => Ok(()),
+        RecordKind::Gateway | RecordKind::Other(_) => Ok(()),
     }
 }
 
-/// The highest stamp stored for a record.
-pub(super) fn latest(db: &Connection, record: RecordRef) -> Result<Hlc, StorageError> {
-    let key: Option<[u8; 16]> = db
-        .prepare_cached("SELECT max(hlc) FROM event WHERE kind = ?1 AND record = ?2")
+/// The highest stamp stored for a record, and the highest of those that others wrote.
+pub(super) fn latest(db: &Connection, record: RecordRef) -> Result<(Hlc, Hlc), StorageError> {
+    let (all, others): (Option<[u8; 16]>, Option<[u8; 16]>) = db
+        .prepare_cached(
+            "SELECT max(hlc), max(CASE WHEN seq IS NULL THEN hlc END) FROM event
+             WHERE kind = ?1 AND record = ?2",
+        )
         .and_then(|mut query| {
             query.query_row((kind_code(record.kind), record.id.as_bytes()), |row| {
-                row.get(0)
+                Ok((row.get(0)?, row.get(1)?))
             })
         })
         .doing("looking for the latest event of a record")?;
-    Ok(key.map(hlc_from_key).unwrap_or_default())
+    let stamp = |key: Option<[u8; 16]>| key.map(hlc_from_key).unwrap_or_default();
+    Ok((stamp(all), stamp(others)))
 }
 
 /// The newest order for a dedupe key.
@@ -146,11 +150,7 @@ pub(super) fn counts(db: &Connection) -> Result<Counts, StorageError> {
 
 /// The number of a kind of record in the tables.
 pub(super) const fn kind_code(kind: RecordKind) -> u8 {
-    match kind {
-        RecordKind::Alert => 1,
-        RecordKind::WorkOrder => 2,
-        RecordKind::Gateway => 3,
-    }
+    kind.code()
 }
 
 /// Bytes that sort like the stamp.

@@ -75,13 +75,14 @@ impl RecordTx<'_> {
             Some(id) => id,
             None => EventId(random_id(self.now)?),
         };
+        let (latest, based_on) = folds::latest(self.db, new.record)?;
         let event = Event {
             id,
             origin: Origin::Gateway(self.heads.gateway),
             incarnation: self.heads.incarnation,
             seq: self.heads.seq_last + 1,
-            based_on: folds::latest(self.db, new.record)?,
-            hlc: self.heads.clock.tick(self.now),
+            based_on,
+            hlc: self.heads.clock.tick(self.now).after(latest),
             time: self.now,
             clock: self.clock,
             actor: new.actor,
