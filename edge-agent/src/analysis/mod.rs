@@ -157,3 +157,6 @@ impl Detectors {
         detectors.find(|detector| &*detector.rule == rule)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -72,7 +72,7 @@ pub struct SensorConfig {
     pub deadband: Deadband,
     /// A reading is stored at least this often even when nothing moves.
     pub max_silence: Duration,
-    /// Beyond the limits of its rules nothing is thinned.
+    /// When nothing is thinned.
     pub watch: Watch,
     /// The protocol's own keys. Its folder reads them and calls `finish`.
     pub section: Section,
@@ -89,14 +89,16 @@ pub enum Deadband {
     OfRange(f64),
 }
 
-/// Values beyond which every reading is stored, so that a deadband never hides that a limit was
-/// crossed, and delays are measured on every poll.
+/// When nothing is thinned, so that the rules see what they would see without a deadband: it must
+/// not hide that a limit was crossed, nor that an alert cleared, nor stretch a delay.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Watch {
-    /// The lowest high limit; infinite where there is none.
+    /// The lowest value above which an alert of some rule stays; infinite where there is none.
     pub above: f64,
-    /// The highest low limit; infinite where there is none.
+    /// The highest value below which an alert of some rule stays; infinite where there is none.
     pub below: f64,
+    /// Nor for so long after such a value: the longest off-delay.
+    pub after: Duration,
 }
 
 impl Default for Watch {
@@ -104,19 +106,23 @@ impl Default for Watch {
         Self {
             above: f64::INFINITY,
             below: f64::NEG_INFINITY,
+            after: Duration::ZERO,
         }
     }
 }
 
 impl Watch {
-    /// Whether a value is beyond a limit of some rule.
-    pub fn is_beyond(self, value: f64) -> bool {
+    /// Whether a value may raise an alert of some rule or keep it.
+    pub fn is_beyond(&self, value: f64) -> bool {
         value > self.above || value < self.below
     }
 
     pub(super) fn add(&mut self, limits: &Limits) {
-        self.above = self.above.min(limits.high.unwrap_or(f64::INFINITY));
-        self.below = self.below.max(limits.low.unwrap_or(f64::NEG_INFINITY));
+        let high = limits.high.map(|high| high - limits.deadband);
+        let low = limits.low.map(|low| low + limits.deadband);
+        self.above = self.above.min(high.unwrap_or(f64::INFINITY));
+        self.below = self.below.max(low.unwrap_or(f64::NEG_INFINITY));
+        self.after = self.after.max(limits.off_delay);
     }
 }
 

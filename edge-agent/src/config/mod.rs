@@ -48,9 +48,9 @@ pub struct Config {
     pub devices: Vec<DeviceConfig>,
     /// Alert rules, in the order of the file.
     pub rules: Vec<RuleConfig>,
-    /// What was found wrong until now, and the text of the file, so that the whole configuration is
-    /// best dropped when everything was made from it. Drivers add theirs while they read their tables; whoever
-    /// starts them calls `check` on this afterwards.
+    /// What was found wrong until now. Drivers add theirs while they read their tables; whoever
+    /// starts them calls `check` on this afterwards. It holds the text of the file, so that the
+    /// configuration is best dropped when everything was made from it.
     pub problems: Problems,
 }
 
@@ -313,8 +313,9 @@ fn web(mut section: Section, base: &Path) -> WebConfig {
     let listen = listen.unwrap_or(default);
     if !listen.ip().is_loopback() && !section.has("access_code_file") {
         let words = format!(
-            "{listen} can be reached from the network and there is no access code; add access_code_file = \"…\" \
-             (a file with the code that people enter), or listen on 127.0.0.1"
+            "{listen} can be reached from the network and there is no access code; \
+             add access_code_file = \"…\" (a file with the code that people enter), \
+             or listen on 127.0.0.1"
         );
         section.problem("listen", &words);
     }

@@ -161,15 +161,16 @@ fn a_sensor_is_watched_from_its_nearest_limits() {
     let rule = |name: &str, limits: &str| {
         format!("[[rule]]\nname = \"{name}\"\nsensor = \"pump-7/bearing_temp\"\n{limits}\n")
     };
-    let rules = rule("a", "high = 90") + &rule("b", "high = 80\nlow = 5") + &rule("c", "low = 1");
+    let rules = rule("a", "high = 90")
+        + &rule("b", "high = 80\nlow = 5\ndeadband = 2\noff_delay = \"5s\"")
+        + &rule("c", "low = 1");
     let config = Config::parse(Path::new("e"), &format!("{MINIMAL}{rules}")).unwrap();
-    assert_eq!(
-        config.devices[0].sensors[0].watch,
-        Watch {
-            above: 80.0,
-            below: 5.0
-        }
-    );
+    let watch = Watch {
+        above: 78.0,
+        below: 7.0,
+        after: Duration::from_secs(5),
+    };
+    assert_eq!(config.devices[0].sensors[0].watch, watch);
     assert_eq!(config.rules[1].title, "b");
     assert!(config.rules[1].work_order.is_none());
 }

@@ -55,7 +55,7 @@ pub struct SensorSpec {
     pub deadband: Deadband,
     /// A reading is stored at least this often even when nothing moves.
     pub max_silence: Duration,
-    /// Beyond the limits of its rules nothing is thinned.
+    /// When nothing is thinned.
     pub watch: Watch,
 }
 

@@ -1,7 +1,7 @@
 //! The state of one group's thinning: what was stored last, per sensor, and when.
 //! Never keeps more than one reading per sensor.
 
-use super::{Deadband, GroupSpec, RawCell, RawPoll, SensorSpec};
+use super::{Deadband, GroupSpec, RawCell, RawPoll, SensorSpec, Watch};
 use protocol::reading::{Cause, Cell, Poll, Quality, Raw, RawKind};
 use protocol::time::{ClockState, Timestamp};
 use std::time::Duration;
@@ -24,6 +24,8 @@ struct Lane {
     band: Option<f64>,
     max_silence_us: i64,
     last: Option<Last>,
+    /// The last time at which a value was beyond what the rules watch.
+    watched: Option<Timestamp>,
 }
 
 /// The reading stored last.
@@ -79,6 +81,7 @@ impl Lane {
             max_silence_us: micros(spec.max_silence),
             spec: spec.clone(),
             last: None,
+            watched: None,
         }
     }
 
@@ -89,13 +92,36 @@ impl Lane {
             quality,
             value,
         };
+        let watched = self.is_watched(value, time, period_us);
         if let Some(last) = self.last
+            && !watched
             && !self.worth_storing(&last, &now, period_us)
         {
             return Cell::Skipped;
         }
         self.last = Some(now);
         cell
+    }
+
+    /// Whether the rules need this reading, however little it moved: beyond what they watch, for
+    /// the longest off-delay afterwards, and when the agent has just started, for it may have
+    /// stopped in between. Two polls more, for the delay counts from the first one inside, and
+    /// polls are never quite on time. What is missing prolongs it: it does not count for the rules.
+    fn is_watched(&mut self, value: Option<f64>, time: Timestamp, period_us: i64) -> bool {
+        let watch = self.spec.watch;
+        if watch == Watch::default() {
+            return false;
+        }
+        let since_us = self.watched.map_or(0, |watched| time.micros_since(watched));
+        let window_us = micros(watch.after).saturating_add(period_us.saturating_mul(2));
+        let lasts = since_us <= window_us;
+        let starts = self.watched.is_none()
+            || since_us < 0 // The clock stepped back: count anew.
+            || value.is_some_and(|value| watch.is_beyond(value));
+        if starts || (lasts && value.is_none()) {
+            self.watched = Some(time);
+        }
+        value.is_some() && (starts || lasts)
     }
 
     /// Quality, and the engineering value where there is one.
@@ -138,10 +164,7 @@ impl Lane {
             return true;
         }
         match (last.value, now.value) {
-            (Some(last), Some(now)) => {
-                let watched = self.spec.watch.is_beyond(last) || self.spec.watch.is_beyond(now);
-                watched || (now - last).abs() > band
-            }
+            (Some(last), Some(now)) => (now - last).abs() > band,
             _ => false,
         }
     }
@@ -154,7 +177,6 @@ fn micros(duration: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::Watch;
     use proptest::prelude::*;
     use protocol::unit::Unit;
 
@@ -255,30 +277,37 @@ mod tests {
     }
 
     #[test]
-    fn beyond_a_watched_limit_nothing_is_thinned() {
+    fn beyond_a_watched_limit_and_a_while_after_nothing_is_thinned() {
         let mut sensor = spec(Deadband::Absolute(5.0));
+        sensor.max_silence = Duration::from_secs(100);
         sensor.watch.above = 50.0;
+        sensor.watch.after = Duration::from_secs(3);
         let mut pipeline = pipeline(vec![sensor]);
-        assert!(
-            step(&mut pipeline, 0, int(549)).is_some(),
-            "49.9, the first one"
-        );
-        assert!(
-            step(&mut pipeline, 1, int(550)).is_none(),
-            "50.0 is not beyond"
-        );
-        assert!(step(&mut pipeline, 2, int(551)).is_some(), "50.1 is");
-        assert!(step(&mut pipeline, 3, int(551)).is_some(), "still beyond");
-        assert!(step(&mut pipeline, 4, int(549)).is_some(), "back inside");
-        assert!(step(&mut pipeline, 5, int(548)).is_none());
+        let mut stored = |seconds: std::ops::Range<i64>, raw: i64| -> Vec<i64> {
+            seconds
+                .filter(|second| step(&mut pipeline, *second, int(raw)).is_some())
+                .collect()
+        };
+        assert_eq!(stored(0..10, 550), [0, 1, 2, 3, 4, 5], "50.0 is not beyond");
+        assert_eq!(stored(10..20, 551), (10..20).collect::<Vec<_>>(), "50.1 is");
+        assert_eq!(stored(20..30, 549), [20, 21, 22, 23, 24], "back inside");
     }
 
     #[test]
     fn a_clock_that_steps_back_silences_nothing() {
-        let mut pipeline = pipeline(vec![spec(Deadband::Absolute(5.0))]);
-        assert!(step(&mut pipeline, 1_000, int(500)).is_some());
-        assert!(step(&mut pipeline, 10, int(500)).is_some());
-        assert!(step(&mut pipeline, 11, int(500)).is_none());
+        let mut plain = pipeline(vec![spec(Deadband::Absolute(5.0))]);
+        assert!(step(&mut plain, 1_000, int(500)).is_some());
+        assert!(step(&mut plain, 10, int(500)).is_some());
+        assert!(step(&mut plain, 11, int(500)).is_none());
+        let mut sensor = spec(Deadband::Absolute(5.0));
+        sensor.watch.above = 90.0;
+        let mut watched = pipeline(vec![sensor]);
+        assert!(step(&mut watched, 1_000, int(500)).is_some());
+        assert!((10..13).all(|second| step(&mut watched, second, int(500)).is_some()));
+        assert!(
+            step(&mut watched, 13, int(500)).is_none(),
+            "and thins soon again"
+        );
     }
 
     fn cell() -> impl Strategy<Value = RawCell> {
@@ -298,7 +327,7 @@ mod tests {
             cells in proptest::collection::vec(cell(), 1..200), band in 0.0_f64..20.0
         ) {
             let mut sensor = spec(Deadband::Absolute(band));
-            sensor.watch = Watch { above: 90.0, below: 10.0 };
+            sensor.watch = Watch { above: 90.0, below: 10.0, after: Duration::ZERO };
             let mut pipeline = pipeline(vec![sensor.clone()]);
             let mut held: Option<(i64, Cell)> = None;
             for (second, raw) in (0_i64..).zip(&cells) {
