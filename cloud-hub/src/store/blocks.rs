@@ -36,6 +36,10 @@ pub struct BlockOfSensor {
     pub column: Column,
     /// Time between polls, in microseconds.
     pub period_us: u64,
+    /// Time of its earliest poll.
+    pub first_time: Timestamp,
+    /// Time of its latest poll.
+    pub last_time: Timestamp,
     /// The block.
     pub body: Vec<u8>,
 }
@@ -61,31 +65,61 @@ impl Store {
                     };
                     let mut query = sql
                         .prepare_cached(
-                            "SELECT body FROM block WHERE tenant_id = ?1 AND stream_key = ?2
-                            AND last_us >= ?3 AND first_us < ?4 ORDER BY last_us",
+                            "SELECT body, first_us, last_us FROM block
+                            WHERE tenant_id = ?1 AND stream_key = ?2 AND last_us >= ?3 AND first_us < ?4 ORDER BY last_us",
                         )
                         .doing("read blocks")?;
                     let bodies = query
                         .query_map(
                             (scope.key(), stream_key, span.from.0, span.to.0),
-                            |row| row.get(0),
+                            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
                         )
                         .doing("read blocks")?;
-                    for body in bodies {
+                    for row in bodies {
+                        let (body, first_us, last_us) = row.doing("read blocks")?;
                         room = room.checked_sub(1).ok_or(StoreError::OverLimit {
-                            what: "the number of blocks in this span of time; ask for a shorter one:",
+                            what: "the number of blocks in this span of time (ask for a shorter one)",
                             max: BLOCKS_PER_QUESTION_MAX,
                         })?;
                         let block = BlockOfSensor {
                             position,
                             column: column.clone(),
                             period_us: schema.period_us,
-                            body: body.doing("read blocks")?,
+                            first_time: Timestamp(first_us),
+                            last_time: Timestamp(last_us),
+                            body,
                         };
                         each(&mut state, &block);
                     }
                 }
                 Ok(state)
+            })
+            .await
+    }
+}
+
+impl Store {
+    /// The streams in which a sensor stands: incarnation and number.
+    pub async fn streams_of_sensor(
+        &self,
+        scope: TenantScope,
+        sensor: SensorId,
+    ) -> Result<Vec<(u32, StreamId)>, StoreError> {
+        self.engine
+            .read(move |sql| {
+                sql.prepare_cached(
+                    "SELECT s.incarnation, s.stream FROM stream_column AS c
+                        JOIN stream AS s ON s.stream_key = c.stream_key
+                    WHERE c.tenant_id = ?1 AND c.sensor_id = ?2",
+                )
+                .and_then(|mut query| {
+                    query
+                        .query_map((scope.key(), sensor.0.into_bytes()), |row| {
+                            Ok((row.get(0)?, StreamId(row.get(1)?)))
+                        })?
+                        .collect()
+                })
+                .doing("look up a sensor's streams")
             })
             .await
     }

@@ -148,10 +148,10 @@ impl Store {
     ) -> Result<ClaimInfo, RedeemError> {
         self.write(move |work| {
             let claim = Claim::find(work.sql, &token_sha256)?.ok_or(RedeemError::Unknown)?;
-            if let Some((at, by, key)) = claim.used {
-                if (by, key) != (gateway, key_sha256) {
-                    return Err(RedeemError::Used { at });
-                }
+            if let Some((at, by, key)) = claim.used
+                && (by, key) != (gateway, key_sha256)
+            {
+                return Err(RedeemError::Used { at });
             }
             if now >= claim.expires {
                 return Err(RedeemError::Expired { at: claim.expires });

@@ -247,7 +247,7 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// What every start does: the first tenant, the hub's own row, and nobody is connected yet.
+/// What every opening makes sure of: the hub's own row and the first tenant.
 fn begin(connection: &mut Connection) -> Result<TenantScope, StoreError> {
     let now = clock::now();
     // Seconds since 1970: a store that is made anew gets a higher number than the lost one, so
@@ -262,10 +262,6 @@ fn begin(connection: &mut Connection) -> Result<TenantScope, StoreError> {
         sql.execute(
             "INSERT OR IGNORE INTO tenant (name, created_us) VALUES (?1, ?2)",
             (TenantScope::DEFAULT_NAME, now.0),
-        )?;
-        sql.execute(
-            "UPDATE gateway SET online = 0, link_since_us = last_seen_us WHERE online = 1",
-            [],
         )?;
         let key = sql.query_row(
             "SELECT tenant_id FROM tenant WHERE name = ?1",

@@ -216,6 +216,21 @@ impl Store {
             .await
     }
 
+    /// Nobody is connected: what a hub that starts to serve says first. A command beside a
+    /// running hub must not.
+    pub async fn nobody_connected(&self) -> Result<(), StoreError> {
+        self.write(|work| {
+            work.sql
+                .execute(
+                    "UPDATE gateway SET online = 0, link_since_us = last_seen_us WHERE online = 1",
+                    [],
+                )
+                .map(|_| ())
+                .doing("note that nobody is connected")
+        })
+        .await
+    }
+
     /// A gateway has connected and said what it has.
     pub async fn connected(
         &self,

@@ -5,9 +5,10 @@
 use super::changes::{Change, Changed};
 use super::engine::Work;
 use super::error::{Doing as _, StoreError};
+use super::prepared::{Place, Prepared, Refused, Sound};
 use super::{Store, blocks, catalog, events, gateways, sql};
 use crate::tenants::TenantScope;
-use protocol::block::{self, Block};
+use protocol::block::Block;
 use protocol::event::{Event, RecordKind};
 use protocol::id::{GatewayId, Origin, SensorId, StreamId};
 use protocol::ranges::RangeSet;
@@ -58,41 +59,6 @@ pub struct Ingested {
     pub readings: u64,
     /// Events that were new.
     pub events: u64,
-}
-
-/// Something that was not taken, and why. Sending it again does not help, unless `again`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Refused {
-    /// Its stream; 0 for events and for what cannot be read at all.
-    pub stream: StreamId,
-    /// First number in it; 0 when it cannot be read.
-    pub first_seq: u64,
-    /// Last number in it.
-    pub last_seq: u64,
-    /// One word, for counting.
-    pub reason: &'static str,
-    /// In words for people.
-    pub words: String,
-    /// It may be taken when it is sent again later.
-    pub again: bool,
-}
-
-/// A block whose checksum, layout and statistics are right.
-struct Sound {
-    incarnation: u32,
-    block: Block,
-    body: Vec<u8>,
-}
-
-/// What is decoded before the writer's turn, so that its transactions stay short.
-#[derive(Default)]
-struct Prepared {
-    schemas: Vec<catalog::NewStream>,
-    catalog: Option<(protocol::catalog::Catalog, Vec<u8>)>,
-    blocks: Vec<Sound>,
-    lost: Vec<LostPolls>,
-    events: Vec<Event>,
-    refused: Vec<Refused>,
 }
 
 impl Store {
@@ -154,76 +120,6 @@ impl Store {
                 .doing("read what was refused")
             })
             .await
-    }
-}
-
-impl Prepared {
-    fn from_batch(batch: Ingest) -> Self {
-        let mut prepared = Self {
-            lost: batch.lost,
-            events: batch.events,
-            ..Self::default()
-        };
-        for (incarnation, stream, bytes) in batch.schemas {
-            match catalog::NewStream::read(incarnation, stream, bytes) {
-                Ok(schema) => prepared.schemas.push(schema),
-                Err(source) => {
-                    prepared.refuse((stream, 0, 0), "schema_unreadable", source.to_string())
-                }
-            }
-        }
-        if let Some(bytes) = batch.catalog {
-            match protocol::wire::decode_catalog(&bytes) {
-                Ok(catalog) => prepared.catalog = Some((catalog, bytes)),
-                Err(source) => {
-                    prepared.refuse(NOWHERE, "catalog_unreadable", source.to_string());
-                }
-            }
-        }
-        for (incarnation, body) in batch.blocks {
-            match block::decode(&body) {
-                Ok(block) if sql::uint(i64::MAX) <= block.header.last_seq().saturating_add(1) => {
-                    prepared.refuse(
-                        NOWHERE,
-                        "number_too_large",
-                        "its numbers are too large".to_owned(),
-                    );
-                }
-                Ok(block) => prepared.blocks.push(Sound {
-                    incarnation,
-                    block,
-                    body,
-                }),
-                Err(source) => {
-                    let place = block::header(&body).map_or(NOWHERE, |header| {
-                        (header.stream, header.first_seq, header.last_seq())
-                    });
-                    prepared.refuse(place, "block_unreadable", source.to_string());
-                }
-            }
-        }
-        prepared
-    }
-
-    fn refuse(&mut self, place: Place, reason: &'static str, words: String) {
-        self.refused.push(Refused::new(place, reason, words));
-    }
-}
-
-/// Stream, first and last number.
-type Place = (StreamId, u64, u64);
-const NOWHERE: Place = (StreamId::EVENTS, 0, 0);
-
-impl Refused {
-    fn new((stream, first_seq, last_seq): Place, reason: &'static str, words: String) -> Self {
-        Self {
-            stream,
-            first_seq,
-            last_seq,
-            reason,
-            words,
-            again: false,
-        }
     }
 }
 

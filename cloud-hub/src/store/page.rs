@@ -75,8 +75,16 @@ impl Page {
 }
 
 fn encode((key, id): &(String, Uuid)) -> String {
-    let hex: String = key.bytes().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}{hex}", id.simple())
+    format!("{}{}", id.simple(), hex(key.as_bytes()))
+}
+
+/// Bytes as hexadecimal digits.
+pub(crate) fn hex(bytes: &[u8]) -> String {
+    bytes
+        .iter()
+        .flat_map(|byte| [byte >> 4, byte & 0xF])
+        .filter_map(|digit| char::from_digit(u32::from(digit), 16))
+        .collect()
 }
 
 fn decode(cursor: &str) -> Result<(String, Uuid), StoreError> {

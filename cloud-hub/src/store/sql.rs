@@ -1,4 +1,4 @@
-//! Between the protocol's types and what SQLite holds: ids as 16 bytes, numbers as `i64`.
+//! Between the protocol's types and what the database holds: ids as 16 bytes, numbers as `i64`.
 //! Never a query.
 
 use protocol::time::{ClockState, Hlc};

@@ -3,13 +3,17 @@
 use super::{CertificateRow, Ingest, NewClaim, Store};
 use crate::tenants::TenantScope;
 use protocol::block;
+use protocol::catalog::{Catalog, Sensor};
 use protocol::event::{
     Actor, AlertEvent, AlertRaised, Body, Direction, Event, RecordRef, Severity, WorkOrderCreated,
     WorkOrderEvent, WorkType,
 };
-use protocol::id::{AlertId, EventId, GatewayId, Origin, SensorId, StreamId, WorkOrderId};
+use protocol::id::{
+    AlertId, DeviceId, EventId, GatewayId, Origin, SensorId, StreamId, WorkOrderId,
+};
 use protocol::reading::{Cell, Column, GroupSchema, Poll, Quality, Raw, RawKind};
 use protocol::time::{ClockState, Hlc, Timestamp};
+use protocol::unit::Unit;
 use protocol::wire;
 use uuid::Uuid;
 
@@ -47,6 +51,21 @@ impl Fixture {
             ..Ingest::default()
         };
         fixture.store.ingest(scope, gateway, batch).await.unwrap();
+        fixture
+    }
+
+    /// A store whose gateway has told its sensors as well.
+    pub(crate) async fn with_catalog() -> Self {
+        let fixture = Self::new().await;
+        let batch = Ingest {
+            catalog: Some(wire::encode_catalog(&catalog()).unwrap()),
+            ..Ingest::default()
+        };
+        fixture
+            .store
+            .ingest(fixture.scope, fixture.gateway, batch)
+            .await
+            .unwrap();
         fixture
     }
 
@@ -132,6 +151,24 @@ pub(crate) fn schema() -> GroupSchema {
         name: "press @ 1 s".to_owned(),
         period_us: 1_000_000,
         columns: sensors().into_iter().map(column).collect(),
+    }
+}
+
+/// What the gateway measures.
+pub(crate) fn catalog() -> Catalog {
+    let sensor = |(number, id)| Sensor {
+        id,
+        device: DeviceId(Uuid::nil()),
+        path: format!("press/{number}"),
+        asset: None,
+        unit: Unit::parse("degC"),
+        range: Some((0.0, 100.0)),
+        period_us: 1_000_000,
+        limits: Vec::new(),
+    };
+    Catalog {
+        sensors: sensors().into_iter().enumerate().map(sensor).collect(),
+        ..Catalog::default()
     }
 }
 

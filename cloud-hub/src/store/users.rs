@@ -247,29 +247,29 @@ impl Store {
         .await
     }
 
-    /// The session behind a cookie.
+    /// The session behind a cookie, and whose tenant it is.
     pub(crate) async fn session(
         &self,
-        scope: TenantScope,
         cookie_sha256: [u8; 32],
-    ) -> Result<Option<SessionRow>, StoreError> {
+    ) -> Result<Option<(TenantScope, SessionRow)>, StoreError> {
         self.engine
             .read(move |sql| {
                 sql.prepare_cached(
-                    "SELECT u.id, u.name, u.role, s.csrf, s.created_us, s.last_used_us
+                    "SELECT u.id, u.name, u.role, s.csrf, s.created_us, s.last_used_us, s.tenant_id
                     FROM session AS s JOIN user AS u
                         ON u.tenant_id = s.tenant_id AND u.id = s.user_id
-                    WHERE s.tenant_id = ?1 AND s.cookie_sha256 = ?2",
+                    WHERE s.cookie_sha256 = ?1",
                 )
                 .and_then(|mut query| {
                     query
-                        .query_row((scope.key(), cookie_sha256), |row| {
-                            Ok(SessionRow {
+                        .query_row([cookie_sha256], |row| {
+                            let session = SessionRow {
                                 user: user_row(row)?,
                                 csrf: row.get(3)?,
                                 created: Timestamp(row.get(4)?),
                                 last_used: Timestamp(row.get(5)?),
-                            })
+                            };
+                            Ok((TenantScope::of_key(row.get(6)?), session))
                         })
                         .optional()
                 })
@@ -281,16 +281,15 @@ impl Store {
     /// The session was used at `now`.
     pub(crate) async fn touch_session(
         &self,
-        scope: TenantScope,
         cookie_sha256: [u8; 32],
         now: Timestamp,
     ) -> Result<(), StoreError> {
         self.write(move |work| {
             work.sql
                 .execute(
-                    "UPDATE session SET last_used_us = max(last_used_us, ?3)
-                    WHERE tenant_id = ?1 AND cookie_sha256 = ?2",
-                    params![scope.key(), cookie_sha256, now.0],
+                    "UPDATE session SET last_used_us = max(last_used_us, ?2)
+                    WHERE cookie_sha256 = ?1",
+                    (cookie_sha256, now.0),
                 )
                 .map(|_| ())
                 .doing("note that a session was used")
@@ -299,16 +298,12 @@ impl Store {
     }
 
     /// Ends a session; nothing happens when there is none.
-    pub(crate) async fn end_session(
-        &self,
-        scope: TenantScope,
-        cookie_sha256: [u8; 32],
-    ) -> Result<(), StoreError> {
+    pub(crate) async fn end_session(&self, cookie_sha256: [u8; 32]) -> Result<(), StoreError> {
         self.write(move |work| {
             work.sql
                 .execute(
-                    "DELETE FROM session WHERE tenant_id = ?1 AND cookie_sha256 = ?2",
-                    (scope.key(), cookie_sha256),
+                    "DELETE FROM session WHERE cookie_sha256 = ?1",
+                    [cookie_sha256],
                 )
                 .map(|_| ())
                 .doing("end a session")
@@ -316,58 +311,48 @@ impl Store {
         .await
     }
 
-    /// When sign-ins with this name from this address failed since `since`, the latest first.
-    pub(crate) async fn failed_sign_ins(
-        &self,
-        scope: TenantScope,
-        name: &str,
-        address: &str,
-        since: Timestamp,
-    ) -> Result<Vec<Timestamp>, StoreError> {
-        let (name_key, address) = (name.to_lowercase(), address.to_owned());
-        self.engine
-            .read(move |sql| {
-                sql.prepare_cached(
-                    "SELECT at_us FROM failed_sign_in
-                    WHERE tenant_id = ?1 AND name_key = ?2 AND address = ?3 AND at_us > ?4
-                    ORDER BY at_us DESC LIMIT 100",
-                )
-                .and_then(|mut query| {
-                    query
-                        .query_map(params![scope.key(), name_key, address, since.0], |row| {
-                            row.get(0).map(Timestamp)
-                        })?
-                        .collect()
-                })
-                .doing("look up failed sign-ins")
-            })
-            .await
-    }
-
-    /// Notes a failed sign-in and forgets those before `forget_before`.
-    pub(crate) async fn note_failed_sign_in(
+    /// Notes a try to sign in, before its password is looked at, so that tries at the same time
+    /// are all counted. When there were `tries_max` since `since` it notes nothing and gives the
+    /// time of the oldest of the last `tries_max`.
+    pub(crate) async fn begin_sign_in(
         &self,
         scope: TenantScope,
         (name, address): (&str, &str),
-        now: Timestamp,
-        forget_before: Timestamp,
-    ) -> Result<(), StoreError> {
+        (now, since): (Timestamp, Timestamp),
+        tries_max: usize,
+    ) -> Result<Option<Timestamp>, StoreError> {
         let (name_key, address) = (name.to_lowercase(), address.to_owned());
         self.write(move |work| {
             work.sql
-                .execute(
-                    "DELETE FROM failed_sign_in WHERE at_us <= ?1",
-                    [forget_before.0],
-                )
+                .execute("DELETE FROM failed_sign_in WHERE at_us <= ?1", [since.0])
                 .doing("forget old failed sign-ins")?;
+            let oldest_that_counts: Option<i64> = work
+                .sql
+                .query_row(
+                    "SELECT at_us FROM failed_sign_in
+                    WHERE tenant_id = ?1 AND name_key = ?2 AND address = ?3
+                    ORDER BY at_us DESC LIMIT 1 OFFSET ?4",
+                    params![
+                        scope.key(),
+                        name_key,
+                        address,
+                        i64::try_from(tries_max).unwrap_or(i64::MAX) - 1
+                    ],
+                    |row| row.get(0),
+                )
+                .optional()
+                .doing("look up failed sign-ins")?;
+            if oldest_that_counts.is_some() {
+                return Ok(oldest_that_counts.map(Timestamp));
+            }
             work.sql
                 .execute(
                     "INSERT INTO failed_sign_in (tenant_id, name_key, address, at_us)
                     VALUES (?1, ?2, ?3, ?4)",
                     params![scope.key(), name_key, address, now.0],
                 )
-                .map(|_| ())
-                .doing("note a failed sign-in")
+                .doing("note a try to sign in")?;
+            Ok(None)
         })
         .await
     }

@@ -82,7 +82,7 @@ CREATE TABLE user (
 
 CREATE TABLE session (
     tenant_id INTEGER NOT NULL,
-    cookie_sha256 BLOB NOT NULL,
+    cookie_sha256 BLOB NOT NULL UNIQUE,
     user_id BLOB NOT NULL,
     csrf TEXT NOT NULL,
     created_us INTEGER NOT NULL,

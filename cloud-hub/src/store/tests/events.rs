@@ -1,7 +1,7 @@
 //! Events: each once and in order, records folded from both sides, the way down to the box.
 
 use crate::store::testing::{self, Fixture, INCARNATION, created, event, raised};
-use crate::store::{AlertFilter, Changed, NewEvent, Page, Records, StoreError, WorkOrderFilter};
+use crate::store::{Changed, NewEvent, Page, Records, StoreError, WorkOrderFilter};
 use protocol::alert::AlertState;
 use protocol::event::{Actor, AlertEvent, Body, FieldValue, RecordRef, Severity, WorkOrderEvent};
 use protocol::id::{AlertId, EventId, Origin, UserId, WorkOrderId};
@@ -118,8 +118,8 @@ async fn a_gateway_cannot_speak_for_another_or_about_its_records() {
 }
 
 #[tokio::test]
-async fn what_a_planner_does_is_folded_and_goes_down_to_the_box() {
-    let mut fixture = Fixture::new().await;
+async fn what_a_planner_does_is_folded_once_and_told() {
+    let fixture = Fixture::new().await;
     fixture
         .tell(vec![created(
             fixture.gateway,
@@ -149,6 +149,15 @@ async fn what_a_planner_does_is_folded_and_goes_down_to_the_box() {
         .unwrap();
     assert_eq!((event.origin, event.seq), (Origin::Hub, 1));
     assert!(event.hlc > event.based_on && event.based_on > Hlc::default());
+    let reused = NewEvent {
+        body: comment("something else"),
+        ..copy
+    };
+    let refused = fixture
+        .store
+        .records(fixture.scope, move |records| records.append(reused))
+        .await;
+    assert!(matches!(refused, Err(StoreError::EventIdReused)));
     let told: Vec<_> = std::iter::from_fn(|| changes.try_recv().ok())
         .map(|change| change.what)
         .collect();
@@ -159,26 +168,28 @@ async fn what_a_planner_does_is_folded_and_goes_down_to_the_box() {
         ),
         "{told:?}"
     );
+}
 
+#[tokio::test]
+async fn what_a_planner_does_goes_down_to_the_box_in_dense_order() {
+    let mut fixture = Fixture::new().await;
+    let first = created(fixture.gateway, 1, ORDER, "Look at the press");
+    fixture.tell(vec![first]).await;
+    let append = async |fixture: &Fixture, id, text| {
+        let new = by_planner(fixture, id, ORDER.into(), comment(text));
+        fixture
+            .store
+            .records(fixture.scope, |records| records.append(new))
+            .await
+            .unwrap()
+    };
+    let event = append(&fixture, 50, "tomorrow").await;
     fixture.reopen();
+    let second = append(&fixture, 51, "or today").await;
     let (store, scope, gateway) = (&fixture.store, fixture.scope, fixture.gateway);
-    let other = by_planner(&fixture, 51, ORDER.into(), comment("or today"));
-    let second = store
-        .records(scope, move |records| records.append(other))
-        .await
-        .unwrap();
     assert_eq!(second.seq, 2);
     assert_eq!(second.incarnation, event.incarnation);
     assert!(second.hlc > event.hlc);
-    let reused = NewEvent {
-        body: comment("something else"),
-        ..copy
-    };
-    let refused = store
-        .records(scope, move |records| records.append(reused))
-        .await;
-    assert!(matches!(refused, Err(StoreError::EventIdReused)));
-
     let down = store.down_after(scope, gateway, 0, 1 << 20).await.unwrap();
     let events: Vec<_> = down
         .iter()
@@ -242,7 +253,10 @@ async fn an_action_that_fails_half_way_changes_nothing() {
     assert_eq!(row.order.comments, []);
     let number = fixture
         .store
-        .records(fixture.scope, |records| records.next_order_number())
+        .records(fixture.scope, |records| {
+            let number = records.next_order_number()?;
+            Ok::<_, StoreError>(number)
+        })
         .await;
     assert_eq!(number.unwrap(), "H-0001");
 }
@@ -284,159 +298,6 @@ async fn a_box_whose_clock_is_years_ahead_does_not_drag_the_hub_along() {
         "on that record the planner comes after what was seen"
     );
     assert!(elsewhere.hlc < far, "but no other record is affected");
-}
-
-#[tokio::test]
-async fn lists_filter_and_turn_pages_without_losing_or_repeating_a_row() {
-    let fixture = Fixture::new().await;
-    let (store, scope) = (&fixture.store, fixture.scope);
-    let order = |number: u64| WorkOrderId(Uuid::from_u128(u128::from(number)));
-    let all: Vec<_> = (1..=25)
-        .map(|seq| {
-            created(
-                fixture.gateway,
-                seq,
-                order(seq),
-                &format!("Pump {seq} 100%"),
-            )
-        })
-        .collect();
-    fixture.tell(all).await;
-    let mut page = Page {
-        limit: 10,
-        cursor: None,
-    };
-    let mut seen = Vec::new();
-    let mut next_seq = 26;
-    loop {
-        let listed = store
-            .work_orders(scope, WorkOrderFilter::default(), page.clone())
-            .await
-            .unwrap();
-        seen.extend(listed.rows.iter().map(|row| row.order.id));
-        // A new one at the top meanwhile must not shift what follows.
-        fixture
-            .tell(vec![created(
-                fixture.gateway,
-                next_seq,
-                order(next_seq),
-                "new",
-            )])
-            .await;
-        next_seq += 1;
-        let Some(cursor) = listed.next_cursor else {
-            break;
-        };
-        page.cursor = Some(cursor);
-    }
-    assert_eq!(seen, (1..=25).rev().map(order).collect::<Vec<_>>());
-
-    let find = |text: &str| WorkOrderFilter {
-        text: Some(text.to_owned()),
-        open: true,
-        ..Default::default()
-    };
-    let found = store
-        .work_orders(scope, find("pump 7 100%"), Page::default())
-        .await
-        .unwrap()
-        .rows;
-    assert_eq!(found.len(), 1);
-    assert_eq!(found[0].home.gateway.as_ref().unwrap().name, "Box B1");
-    assert_eq!(
-        store
-            .work_orders(scope, find("p_mp"), Page::default())
-            .await
-            .unwrap()
-            .rows,
-        []
-    );
-    let bad = Page {
-        cursor: Some("x".to_owned()),
-        ..Page::default()
-    };
-    assert!(matches!(
-        store
-            .work_orders(scope, WorkOrderFilter::default(), bad)
-            .await,
-        Err(StoreError::BadCursor)
-    ));
-}
-
-#[tokio::test]
-async fn alerts_are_listed_by_state_urgency_and_with_their_order() {
-    let fixture = Fixture::new().await;
-    let (store, scope, gateway) = (&fixture.store, fixture.scope, fixture.gateway);
-    let other = AlertId(Uuid::from_u128(0xA2));
-    fixture
-        .tell(vec![
-            raised(gateway, 1, ALERT, Severity::Critical),
-            raised(gateway, 2, other, Severity::Low),
-            created(gateway, 3, ORDER, "Look"),
-            event(
-                gateway,
-                4,
-                ORDER.into(),
-                Body::WorkOrder(WorkOrderEvent::AlarmOccurred { alert: ALERT }),
-            ),
-            event(
-                gateway,
-                5,
-                other.into(),
-                Body::Alert(AlertEvent::Acknowledged { note: None }),
-            ),
-            event(
-                gateway,
-                6,
-                other.into(),
-                Body::Alert(AlertEvent::Cleared { value: None }),
-            ),
-        ])
-        .await;
-    let list = async |filter: AlertFilter| -> Vec<AlertId> {
-        let listed = store.alerts(scope, filter, Page::default()).await.unwrap();
-        listed.rows.iter().map(|row| row.alert.id).collect()
-    };
-    assert_eq!(list(AlertFilter::default()).await, [other, ALERT]);
-    assert_eq!(
-        list(AlertFilter {
-            open: true,
-            ..Default::default()
-        })
-        .await,
-        [ALERT]
-    );
-    assert_eq!(
-        list(AlertFilter {
-            state: Some(AlertState::Closed),
-            ..Default::default()
-        })
-        .await,
-        [other]
-    );
-    assert_eq!(
-        list(AlertFilter {
-            severity: Some(Severity::Critical),
-            ..Default::default()
-        })
-        .await,
-        [ALERT]
-    );
-    assert_eq!(
-        list(AlertFilter {
-            gateway: Some(testing::gateway_id(5)),
-            ..Default::default()
-        })
-        .await,
-        []
-    );
-    let link = store.alert(scope, ALERT).await.unwrap().order.unwrap();
-    assert_eq!((link.id, link.number.as_str()), (ORDER, "B1-0003"));
-    let site = &store.sites(scope, Page::default()).await.unwrap().rows[0];
-    assert_eq!(
-        (site.gateways, site.alerts_active, site.orders_open),
-        (1, 1, 1)
-    );
 }
 
 #[tokio::test]

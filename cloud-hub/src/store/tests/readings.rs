@@ -1,7 +1,7 @@
 //! Readings: each poll once, whatever the order and number of times in which it was sent.
 
 use crate::store::testing::{self, Fixture, INCARNATION, STREAM, block, poll, poll_time};
-use crate::store::{Changed, Connected, Ingest, LostPolls, Span, Store};
+use crate::store::{Changed, Connected, Ingest, LostPolls, Page, SensorFilter, Span, Store};
 use proptest::prelude::*;
 use protocol::block as codec;
 use protocol::reading::Cell;
@@ -15,7 +15,7 @@ async fn stored(fixture: &Fixture) -> BTreeMap<Timestamp, Cell> {
         to: Timestamp(i64::MAX),
     };
     let sensor = testing::sensors()[0];
-    let all = fixture
+    fixture
         .store
         .blocks_of_sensor(
             fixture.scope,
@@ -28,8 +28,7 @@ async fn stored(fixture: &Fixture) -> BTreeMap<Timestamp, Cell> {
             }),
         )
         .await
-        .unwrap();
-    all
+        .unwrap()
 }
 
 fn expected(seqs: impl Iterator<Item = u64>) -> BTreeMap<Timestamp, Cell> {
@@ -191,33 +190,7 @@ async fn a_transaction_that_fails_half_way_leaves_nothing() {
 
 #[tokio::test]
 async fn listeners_hear_the_newest_reading_of_each_sensor_and_lists_show_it() {
-    let mut fixture = Fixture::new().await;
-    let catalog = protocol::catalog::Catalog {
-        sensors: testing::sensors()
-            .into_iter()
-            .enumerate()
-            .map(|(number, id)| protocol::catalog::Sensor {
-                id,
-                device: protocol::id::DeviceId(uuid::Uuid::nil()),
-                path: format!("press/{number}"),
-                asset: None,
-                unit: protocol::unit::Unit::parse("degC"),
-                range: Some((0.0, 100.0)),
-                period_us: 1_000_000,
-                limits: Vec::new(),
-            })
-            .collect(),
-        ..Default::default()
-    };
-    let batch = Ingest {
-        catalog: Some(protocol::wire::encode_catalog(&catalog).unwrap()),
-        ..Ingest::default()
-    };
-    fixture
-        .store
-        .ingest(fixture.scope, fixture.gateway, batch)
-        .await
-        .unwrap();
+    let mut fixture = Fixture::with_catalog().await;
     let mut changes = fixture.store.changes();
     fixture.bring(vec![block(1, 10)]).await;
     let Changed::Readings { readings, .. } = changes.recv().await.unwrap().what else {
@@ -240,13 +213,13 @@ async fn listeners_hear_the_newest_reading_of_each_sensor_and_lists_show_it() {
     fixture.reopen();
     let rows = fixture
         .store
-        .sensors(fixture.scope, Default::default(), Default::default())
+        .sensors(fixture.scope, SensorFilter::default(), Page::default())
         .await
         .unwrap()
         .rows;
     let times: Vec<_> = rows.iter().map(|row| row.latest.unwrap().time).collect();
     assert_eq!(times, [poll_time(30), poll_time(29)]);
-    assert_eq!(rows[0].sensor, catalog.sensors[0]);
+    assert_eq!(rows[0].sensor, testing::catalog().sensors[0]);
 }
 
 #[tokio::test]

@@ -104,6 +104,13 @@ async fn a_gateway_comes_and_goes_and_is_away_after_the_hub_was_killed() {
         (LinkState::Online, Some(ClockState::Holdover))
     );
     fixture.reopen();
+    let beside = fixture.store.gateway(scope, gateway).await.unwrap();
+    assert_eq!(
+        beside.link,
+        LinkState::Online,
+        "opening the store says nothing about links"
+    );
+    fixture.store.nobody_connected().await.unwrap();
     let away = fixture.store.gateway(scope, gateway).await.unwrap();
     assert_eq!((away.link, away.since), (LinkState::Away, away.last_seen));
     fixture

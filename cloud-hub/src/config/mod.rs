@@ -1,0 +1,170 @@
+//! `hub.toml`: read once, checked whole, every mistake told with its place and a way out.
+//! Never reads anything but this file.
+
+mod reader;
+
+use reader::Reader;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use thiserror::Error;
+
+/// Everything that can be set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Folder for everything that the hub keeps.
+    pub data_dir: PathBuf,
+    /// Where gateways connect.
+    pub quic: QuicConfig,
+    /// Where people connect.
+    pub web: WebConfig,
+}
+
+/// Where gateways connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuicConfig {
+    /// UDP address.
+    pub listen: SocketAddr,
+    /// Gateways at the same time; a further one is told to come again later.
+    pub connections_max: usize,
+}
+
+/// Where people connect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WebConfig {
+    /// TCP address.
+    pub listen: SocketAddr,
+    /// The address that people type, when it is another one than `listen`'s.
+    pub public_url: Option<String>,
+    /// Connections at the same time; a further one waits.
+    pub connections_max: usize,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            data_dir: PathBuf::from("/var/lib/cloud-hub"),
+            quic: QuicConfig {
+                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 4433)),
+                connections_max: 2_000,
+            },
+            web: WebConfig {
+                listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
+                public_url: None,
+                connections_max: 512,
+            },
+        }
+    }
+}
+
+/// Why a file was not taken.
+#[derive(Debug, Error)]
+pub enum ConfigError {
+    /// It could not be read.
+    #[error("the configuration {path} could not be read")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It has mistakes.
+    #[error("{}", lines(path, problems))]
+    Wrong {
+        /// The file.
+        path: PathBuf,
+        /// All of them, in the order of the file; at least one.
+        problems: Vec<Problem>,
+    },
+}
+
+/// A mistake in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{line}:{column}: {words}")]
+pub struct Problem {
+    /// Line, from 1.
+    pub line: usize,
+    /// Character in the line, from 1.
+    pub column: usize,
+    /// What is wrong and what would be right.
+    pub words: String,
+}
+
+const KEYS: &[&str] = &["data_dir", "quic", "web"];
+const QUIC_KEYS: &[&str] = &["listen", "connections_max"];
+const WEB_KEYS: &[&str] = &["listen", "public_url", "connections_max"];
+const CONNECTIONS: (usize, usize) = (1, 100_000);
+
+impl Config {
+    /// Reads a file. Its relative paths count from its folder.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read {
+            path: path.to_owned(),
+            source,
+        })?;
+        let mut config = Self::parse(&text).map_err(|problems| ConfigError::Wrong {
+            path: path.to_owned(),
+            problems,
+        })?;
+        if let Some(folder) = path.parent() {
+            config.data_dir = folder.join(&config.data_dir);
+        }
+        Ok(config)
+    }
+
+    /// Takes the text of a file; what it leaves out has its default.
+    pub fn parse(text: &str) -> Result<Self, Vec<Problem>> {
+        let mut reader = Reader::new(text)?;
+        let mut config = Self::default();
+        reader.keys("", KEYS);
+        if let Some(folder) = reader.text("", "data_dir") {
+            if folder.is_empty() {
+                reader.wrong("", "data_dir", "must name a folder");
+            }
+            config.data_dir = PathBuf::from(folder);
+        }
+        let quic = &mut config.quic;
+        reader.keys("quic", QUIC_KEYS);
+        reader.address("quic", "listen", &mut quic.listen);
+        reader.count(
+            ("quic", "connections_max"),
+            CONNECTIONS,
+            &mut quic.connections_max,
+        );
+        let web = &mut config.web;
+        reader.keys("web", WEB_KEYS);
+        reader.address("web", "listen", &mut web.listen);
+        reader.count(
+            ("web", "connections_max"),
+            CONNECTIONS,
+            &mut web.connections_max,
+        );
+        if let Some(url) = reader.text("web", "public_url") {
+            if !is_web_address(&url) {
+                let words = "must be the whole address that people type, like \
+                             \"https://hub.example.org\"";
+                reader.wrong("web", "public_url", words);
+            }
+            web.public_url = Some(url);
+        }
+        reader.finish(config)
+    }
+}
+
+fn is_web_address(url: &str) -> bool {
+    ["https://", "http://"]
+        .iter()
+        .find_map(|scheme| url.strip_prefix(scheme))
+        .is_some_and(|rest| !rest.is_empty() && !rest.contains(char::is_whitespace))
+}
+
+fn lines(path: &Path, problems: &[Problem]) -> String {
+    problems
+        .iter()
+        .map(|problem| format!("{}:{problem}", path.display()))
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+#[cfg(test)]
+mod tests;
