@@ -126,18 +126,18 @@ async function send<T>(method: string, path: string, body?: unknown, key?: strin
   throw new Problem(response.status, fields, Number.isFinite(retryAfter) ? retryAfter : null);
 }
 
-/** All pages of a list, up to `max` rows, and whether more are left. */
-export async function list<T>(
+/** All pages of a list, up to `max` rows, and whether more are left. A row that moved to a later page meanwhile is there once. */
+export async function list<T extends { id: string }>(
   path: string,
   query: Record<string, string | number | null | undefined> = {},
   max = 1000,
 ): Promise<{ rows: T[]; more: boolean }> {
-  const rows: T[] = [];
+  const rows = new Map<string, T>();
   let cursor: string | null = null;
   do {
     const page: { data: T[]; next_cursor: string | null } = await get(path, { limit: 200, ...query, cursor });
-    rows.push(...page.data);
+    for (const row of page.data) rows.set(row.id, row);
     cursor = page.next_cursor;
-  } while (cursor !== null && rows.length < max);
-  return { rows, more: cursor !== null };
+  } while (cursor !== null && rows.size < max);
+  return { rows: [...rows.values()], more: cursor !== null };
 }

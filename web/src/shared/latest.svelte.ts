@@ -15,7 +15,7 @@ function take(): void {
   came = new Map();
   for (const [id, reading] of batch) {
     const known = newest.get(id);
-    if (!known || known.time <= reading.time) newest.set(id, reading);
+    if (!known || Date.parse(known.time) <= Date.parse(reading.time)) newest.set(id, reading);
   }
 }
 const takeCalmly = calmly(take, GATHER_MS);
