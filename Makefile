@@ -11,7 +11,7 @@ MAKEFLAGS += --no-print-directory
 export PATH := $(CURDIR)/build/node/bin:$(PATH)
 
 STEP := .ci/step
-WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -path web/dist -prune -o -type f -print 2>/dev/null)
+WEB_SOURCES := $(shell find web -name node_modules -prune -o -path web/dist -prune -o -type f -print 2>/dev/null)
 NEXTEST := $(shell command -v cargo-nextest 2>/dev/null)
 # Promises of one area, for instance ONLY=slice; one bench, for instance ONLY=modbus.
 ONLY ?=

@@ -15,7 +15,7 @@ const RUNS: usize = 5;
 /// Registers per read: one 32-bit float.
 const REGISTERS: u16 = 2;
 /// Least share of the peer's round trips: a request may cost what an async runtime costs, not more.
-const RATIO_MIN: f64 = 0.3;
+const RATIO_MIN: f64 = 0.67;
 
 /// Runs of ours and the peer's take turns, so that a busy moment of the machine hits both.
 pub(crate) fn run(report: &mut Report) -> Result<()> {
