@@ -4,8 +4,10 @@
 
 mod memory;
 mod modbus;
+mod pipeline;
 mod plant;
 mod report;
+mod signal;
 mod wire;
 
 use anyhow::{Result, bail};
@@ -14,7 +16,8 @@ use report::Report;
 type Bench = fn(&mut Report) -> Result<()>;
 
 /// Name and function of every bench, in the order of a whole run.
-const BENCHES: [(&str, Bench); 3] = [
+const BENCHES: [(&str, Bench); 4] = [
+    ("pipeline", pipeline::run),
     ("modbus", modbus::run),
     ("memory", memory::run),
     ("wire", wire::run),

@@ -98,7 +98,7 @@ impl fmt::Display for Report {
             peers,
         } in &self.rows
         {
-            let ratio = format!("{:.2}", ours / peers);
+            let ratio = figure(ours / peers, "");
             let (ours, peers) = (figure(*ours, unit), figure(*peers, unit));
             row(f, [what, &ours, &peers, &ratio, peer])?;
         }
@@ -111,13 +111,13 @@ impl fmt::Display for Report {
 
 /// Three figures that matter.
 fn figure(value: f64, unit: &str) -> String {
-    if value >= 1_000.0 {
-        format!("{value:.0} {unit}")
-    } else if value >= 10.0 {
-        format!("{value:.1} {unit}")
-    } else {
-        format!("{value:.3} {unit}")
-    }
+    let text = match value {
+        _ if value >= 1_000.0 => format!("{value:.0} {unit}"),
+        _ if value >= 10.0 => format!("{value:.1} {unit}"),
+        _ if value >= 0.1 => format!("{value:.2} {unit}"),
+        _ => format!("{value:.4} {unit}"),
+    };
+    text.trim_end().to_owned()
 }
 
 /// The middle one of several runs.
