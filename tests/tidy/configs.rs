@@ -17,8 +17,9 @@ fn complaint(file: &File) -> Option<String> {
     let name = file.path.strip_prefix("configs/");
     match name {
         Some(name) if name.starts_with("edge.") => edge(file),
+        Some(name) if name.starts_with("hub.") => hub(file),
         Some(_) => Some(format!(
-            "{}: no program reads it: name it edge.….toml",
+            "{}: no program reads it: name it edge.….toml or hub.….toml",
             file.path
         )),
         None if sample => edge(file),
@@ -39,6 +40,12 @@ fn edge(file: &File) -> Option<String> {
     checked.err().map(|error| error.to_string())
 }
 
+fn hub(file: &File) -> Option<String> {
+    let problems = cloud_hub::config::Config::parse(&file.text).err()?;
+    let words: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    Some(format!("{}: {}", file.path, words.join("; ")))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -57,6 +64,8 @@ mod tests {
             assert!(told.contains(words), "{told}");
         }
         assert_eq!(told("configs/other.toml", right).len(), 1);
+        assert_eq!(told("configs/hub.minimal.toml", "").len(), 0);
+        assert_eq!(told("configs/hub.minimal.toml", "speed = 1").len(), 1);
         assert_eq!(
             told("edge-agent/src/drivers/modbus/sample.toml", "[[port]]").len(),
             1

@@ -1,7 +1,6 @@
 //! Tests of the store through its public face. A crash is a copy of the files of an open store.
 
 mod damage;
-mod figures;
 mod quota;
 mod readings;
 mod records;
