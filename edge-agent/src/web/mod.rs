@@ -1,16 +1,37 @@
 //! The page for staff and its JSON interface (docs/api.md, "The box"). Works with the hub gone.
 //! Never changes a record by itself: every action is an event written through the store.
 
+mod actions;
+mod guard;
+mod pages;
+mod problem;
+mod records;
+mod sensors;
+mod status;
+mod stream;
+#[cfg(test)]
+mod tests;
+
 use crate::config::Config;
 use crate::health::Health;
 use crate::storage::Storage;
 use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use guard::AccessCode;
+use problem::Problem;
 use protocol::catalog::Catalog;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
+
+/// Longest body of a request.
+const BODY_BYTES_MAX: usize = 256 << 10;
+/// Pages that may follow the news at the same time.
+const STREAMS_MAX: usize = 32;
 
 /// Why the page could not be served.
 #[derive(Debug, Error)]
@@ -23,6 +44,23 @@ pub enum WebError {
         /// Why not.
         #[source]
         source: std::io::Error,
+    },
+    /// The file with the access code could not be read.
+    #[error("reading the access code from {path} ([web] access_code_file)")]
+    AccessCodeFile {
+        /// The file.
+        path: PathBuf,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The access code is too short to be one.
+    #[error("{path} ([web] access_code_file) must hold at least {min} characters")]
+    AccessCodeShort {
+        /// The file.
+        path: PathBuf,
+        /// How many.
+        min: usize,
     },
 }
 
@@ -39,6 +77,18 @@ pub struct Page {
     storage: Storage,
     health: Arc<Health>,
     catalog: Arc<Catalog>,
+    settings: Arc<Settings>,
+    streams: Arc<Semaphore>,
+    stop: watch::Receiver<bool>,
+}
+
+#[derive(Debug)]
+struct Settings {
+    name: Option<String>,
+    code: String,
+    hub: Option<String>,
+    queue_max: usize,
+    access: Option<AccessCode>,
 }
 
 /// Opens the port of the page.
@@ -56,33 +106,67 @@ impl Listener {
     }
 
     /// Serves until `stop` turns true.
-    pub async fn serve(self, page: Page, mut stop: watch::Receiver<bool>) {
-        let app = Router::new().with_state(page);
+    pub async fn serve(self, page: Page, stop: watch::Receiver<bool>) {
+        let page = Page { stop: stop.clone(), ..page };
+        let app = router(page).into_make_service_with_connect_info::<SocketAddr>();
+        let mut stopped = stop;
         let stopped = async move {
             // A closed channel means that the agent is gone: stop too.
-            drop(stop.wait_for(|stop| *stop).await);
+            drop(stopped.wait_for(|stop| *stop).await);
         };
-        if let Err(error) = axum::serve(self.listener, app)
-            .with_graceful_shutdown(stopped)
-            .await
-        {
+        if let Err(error) = axum::serve(self.listener, app).with_graceful_shutdown(stopped).await {
             tracing::error!(%error, "the page can no longer be served");
         }
     }
 }
 
 impl Page {
-    /// A page of this box.
+    /// The page of this box.
     pub fn new(
-        _config: &Config,
+        config: &Config,
         storage: Storage,
         health: Arc<Health>,
         catalog: Arc<Catalog>,
     ) -> Result<Self, WebError> {
+        let access = config.web.access_code_file.as_deref().map(AccessCode::read).transpose()?;
+        let settings = Settings {
+            name: config.gateway.name.clone(),
+            code: config.gateway.code.clone(),
+            hub: config.hub.as_ref().map(ToString::to_string),
+            queue_max: config.queue.polls_max,
+            access,
+        };
         Ok(Self {
             storage,
             health,
             catalog,
+            settings: Arc::new(settings),
+            streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            stop: watch::Sender::new(false).subscribe(),
         })
     }
+}
+
+fn router(page: Page) -> Router {
+    let api = Router::new()
+        .route("/sensors", get(sensors::list))
+        .route("/sensors/{id}", get(sensors::one))
+        .route("/sensors/{id}/readings", get(sensors::readings))
+        .route("/alerts", get(records::alerts))
+        .route("/alerts/{id}", get(records::alert))
+        .route("/alerts/{id}/actions/{action}", post(actions::alert))
+        .route("/work-orders", get(records::work_orders).post(actions::create))
+        .route("/work-orders/{id}", get(records::work_order))
+        .route("/work-orders/{id}/actions/{action}", post(actions::work_order))
+        .route("/stream", get(stream::open))
+        .route_layer(axum::middleware::from_fn_with_state(page.clone(), guard::signed_in))
+        .route("/status", get(status::status))
+        .route("/session", post(guard::sign_in))
+        .fallback(|| async { Problem::not_found("address") });
+    Router::new()
+        .nest("/api/v1", api)
+        .fallback(pages::serve)
+        .layer(axum::middleware::from_fn(guard::headers))
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .with_state(page)
 }

@@ -1,0 +1,116 @@
+//! `GET /status`: how the box, its link, store and devices are.
+
+use super::{Page, guard};
+use crate::clock;
+use crate::drivers::DeviceState;
+use crate::health::LinkStatus;
+use crate::storage::Stats;
+use axum::Json;
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse as _, Response};
+use protocol::time::Timestamp;
+use protocol::view::rfc3339;
+use serde_json::{Value, json};
+
+use super::problem::Problem;
+
+/// `GET /status`. Without the access code, where one is needed, only that it is needed.
+pub(super) async fn status(State(page): State<Page>, headers: HeaderMap) -> Result<Response, Problem> {
+    if !guard::may_see(&page, &headers) {
+        return Ok(Json(json!({ "access_code_needed": true })).into_response());
+    }
+    let (stats, counts) = (page.storage.stats().await?, page.storage.counts().await?);
+    let site = page.storage.site().await?;
+    let now = clock::now();
+    let id = page.storage.gateway_id();
+    let (name, code) = match (&site, &page.settings.name) {
+        (Some(site), _) => (site.gateway_name.clone(), site.gateway_code.clone()),
+        (None, Some(name)) => (name.clone(), page.settings.code.clone()),
+        (None, None) => ("This box".to_owned(), page.settings.code.clone()),
+    };
+    let mut link = link(&page, &page.health.link());
+    link["waiting_events"] = json!(stats.waiting_events);
+    link["waiting_readings"] = json!(stats.waiting_readings);
+    link["room_days"] = json!(room_days(&stats, now));
+    let people = site.iter().flat_map(|site| &site.people);
+    let people: Vec<Value> = people.map(|(id, name)| json!({ "id": id, "name": name })).collect();
+    Ok(Json(json!({
+        "gateway": { "id": id, "name": name, "code": code },
+        "site": site.as_ref().map(|site| json!({ "id": site.site, "name": site.site_name })),
+        "version": env!("CARGO_PKG_VERSION"),
+        "now": rfc3339(now),
+        "clock": clock::state(),
+        "started_at": rfc3339(page.health.started_at),
+        "link": link,
+        "store": {
+            "buffer_bytes": stats.buffer_bytes,
+            "buffer_bytes_max": stats.buffer_bytes_max,
+            "journal_rows": stats.journal_rows,
+            "blocks": stats.blocks,
+            "failures": stats.failures,
+        },
+        "queue": {
+            "depth": page.storage.queue_depth(),
+            "max": page.settings.queue_max,
+            "dropped_polls": page.health.dropped_polls(),
+        },
+        "devices": devices(&page),
+        "people": people,
+        "alerts_active": counts.alerts_active,
+        "orders_open": counts.orders_open,
+        "access_code_needed": false,
+    }))
+    .into_response())
+}
+
+/// The link without what waits for it: what a page is told when it changes.
+pub(super) fn link(page: &Page, status: &LinkStatus) -> Value {
+    json!({
+        "state": status.state.word(),
+        "since": rfc3339(status.since),
+        "words": status.words,
+        "hub": page.settings.hub,
+    })
+}
+
+/// One device by its name in the configuration.
+pub(super) fn device(page: &Page, name: &str) -> Option<Value> {
+    let device = page.catalog.devices.iter().find(|device| device.name == name)?;
+    let report = page.health.device_now(name);
+    let state = match report.as_ref().map(|report| report.state) {
+        None => "starting",
+        Some(DeviceState::Ok) => "ok",
+        Some(DeviceState::Silent) => "silent",
+        Some(DeviceState::Error) => "error",
+    };
+    let since = report.as_ref().map_or(page.health.started_at, |report| report.time);
+    Some(json!({
+        "name": device.name,
+        "port": device.port,
+        "asset": device.asset,
+        "state": state,
+        "since": rfc3339(since),
+        "words": report.map(|report| report.words),
+    }))
+}
+
+fn devices(page: &Page) -> Vec<Value> {
+    page.catalog.devices.iter().filter_map(|known| device(page, &known.name)).collect()
+}
+
+/// Days until the buffer is full at the rate of what waits now; `None` while too little waits to
+/// tell.
+fn room_days(stats: &Stats, now: Timestamp) -> Option<u64> {
+    const LEAST_AGE_US: i64 = 60_000_000;
+    const DAY_S: u64 = 86_400;
+    let oldest = stats.oldest_stored?;
+    let age_us = now.micros_since(oldest);
+    if age_us < LEAST_AGE_US || stats.buffer_bytes == 0 {
+        return None;
+    }
+    let age_s = age_us.unsigned_abs() / 1_000_000;
+    let left = u128::from(stats.buffer_bytes_max.saturating_sub(stats.buffer_bytes));
+    let seconds = left * u128::from(age_s) / u128::from(stats.buffer_bytes);
+    u64::try_from(seconds / u128::from(DAY_S)).ok()
+}
