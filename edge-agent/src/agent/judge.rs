@@ -37,16 +37,22 @@ struct Saved {
     detectors: Vec<DetectorState>,
 }
 
+/// When an alert opens an order, and the prefix of the order's number.
+#[derive(Debug)]
+struct OrderRules {
+    policy: Policy,
+    code: String,
+}
+
 /// The judge.
 #[derive(Debug)]
 pub(super) struct Judge {
     storage: Storage,
     health: Arc<Health>,
-    code: String,
+    rules: Arc<OrderRules>,
     schemas: HashMap<StreamId, Arc<GroupSchema>>,
     detectors: Detectors,
     book: AlertBook,
-    policy: Arc<Policy>,
     snapshots: Snapshots,
     marks: BTreeMap<StreamId, u64>,
     last_time: Option<Timestamp>,
@@ -89,11 +95,13 @@ impl Judge {
         let mut judge = Self {
             storage,
             health,
-            code,
+            rules: Arc::new(OrderRules {
+                policy: Policy::new(&config.rules),
+                code,
+            }),
             schemas: HashMap::new(),
             detectors,
             book,
-            policy: Arc::new(Policy::new(&config.rules)),
             snapshots: Snapshots::default(),
             marks: saved.marks,
             last_time: (saved.last_time > 0).then_some(Timestamp(saved.last_time)),
@@ -216,7 +224,7 @@ impl Judge {
 
     /// Readings before the alarm.
     async fn around(&self, raised: &AlertRaised, time: Timestamp) -> Vec<Snapshot> {
-        let Some((before, _)) = self.policy.window(&raised.rule) else {
+        let Some((before, _)) = self.rules.policy.window(&raised.rule) else {
             return Vec::new();
         };
         super::snapshots::read(&self.storage, raised, (before, Duration::ZERO), time)
@@ -232,13 +240,13 @@ impl Judge {
         }
         loop {
             let (steps, around) = (steps.clone(), around.clone());
-            let (policy, code) = (Arc::clone(&self.policy), self.code.clone());
+            let rules = Arc::clone(&self.rules);
             let written = self
                 .storage
                 .records(move |tx| {
                     let mut due = Vec::new();
                     for step in &steps {
-                        due.extend(take_step(tx, &policy, &code, step, &around)?);
+                        due.extend(take_step(tx, &rules, step, &around)?);
                     }
                     Ok::<_, StorageError>(due)
                 })
@@ -278,8 +286,7 @@ async fn open_alerts(storage: &Storage) -> Result<Vec<Alert>, StorageError> {
 /// Writes one step of an alert and what follows from it for work orders.
 fn take_step(
     tx: &mut RecordTx<'_>,
-    policy: &Policy,
-    code: &str,
+    rules: &OrderRules,
     step: &AlertStep,
     around: &BTreeMap<AlertId, Vec<Snapshot>>,
 ) -> Result<Option<Due>, StorageError> {
@@ -300,7 +307,7 @@ fn take_step(
     match &step.event {
         AlertEvent::Raised(raised) if tx.order_of_alert(step.alert)?.is_none() => {
             let snapshots = around.get(&step.alert).cloned().unwrap_or_default();
-            open_or_join(tx, policy, code, step, raised, snapshots)
+            open_or_join(tx, rules, step, raised, snapshots)
         }
         AlertEvent::Cleared { .. } => {
             if let Some(order) = tx.order_of_alert(step.alert)? {
@@ -315,13 +322,12 @@ fn take_step(
 
 fn open_or_join(
     tx: &mut RecordTx<'_>,
-    policy: &Policy,
-    code: &str,
+    rules: &OrderRules,
     step: &AlertStep,
     raised: &AlertRaised,
     snapshots: Vec<Snapshot>,
 ) -> Result<Option<Due>, StorageError> {
-    let Some(key) = policy.dedupe_key(raised) else {
+    let Some(key) = rules.policy.dedupe_key(raised) else {
         return Ok(None);
     };
     let mut standing = Vec::new();
@@ -346,7 +352,7 @@ fn open_or_join(
         now: tx.now(),
     };
     let new = NewOrder { id, snapshots };
-    let (order, mut events, opened) = match policy.decide(alarm, &standing, new) {
+    let (order, mut events, opened) = match rules.policy.decide(alarm, &standing, new) {
         Decision::Nothing => return Ok(None),
         Decision::Opened(order, events) => (order, events, true),
         Decision::Joined(order, events) | Decision::CoolingDown(order, events) => {
@@ -355,7 +361,7 @@ fn open_or_join(
     };
     for event in &mut events {
         if let WorkOrderEvent::Created(created) = event {
-            created.number = tx.next_order_number(code)?;
+            created.number = tx.next_order_number(&rules.code)?;
         }
     }
     append_order(
@@ -365,7 +371,7 @@ fn open_or_join(
         &step.alert,
         events,
     )?;
-    let window = policy.window(&raised.rule).filter(|_| opened);
+    let window = rules.policy.window(&raised.rule).filter(|_| opened);
     Ok(window.map(|window| Due {
         order,
         raised: raised.clone(),

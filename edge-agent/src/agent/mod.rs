@@ -121,7 +121,7 @@ impl Agent {
             Arc::clone(&catalog),
         )?;
         rest.push(tokio::spawn(listener.serve(page, stopped.clone())));
-        if let Some(uplink) = uplink(&config, gateway, &storage, &health, &catalog, durable)? {
+        if let Some(uplink) = uplink(&config, &storage, &health, &catalog, durable)? {
             rest.push(tokio::spawn(uplink.run(stopped.clone())));
         }
         let judge = tokio::spawn(judge.run(batches));
@@ -208,9 +208,9 @@ async fn started(
         .await
 }
 
+/// The uplink, when a hub is configured.
 fn uplink(
     config: &Config,
-    gateway: GatewayId,
     storage: &Storage,
     health: &Arc<Health>,
     catalog: &Catalog,
@@ -229,7 +229,7 @@ fn uplink(
         storage: storage.clone(),
         hub,
         identity,
-        gateway,
+        gateway: storage.gateway_id(),
         catalog: protocol::wire::encode_catalog(catalog)?,
         durable,
         health: Arc::clone(health),

@@ -7,6 +7,8 @@ use protocol::block;
 
 /// Bytes of blocks read at once.
 const READ_BYTES_MAX: usize = 256 << 10;
+/// Polls of a stream that are judged when nothing is known of what was judged before.
+const FIRST_POLLS_MAX: u64 = 600;
 
 /// Judges what was left.
 pub(super) async fn run(storage: &Storage, judge: &mut Judge) -> Result<(), StorageError> {
@@ -14,10 +16,7 @@ pub(super) async fn run(storage: &Storage, judge: &mut Judge) -> Result<(), Stor
         let mut next = judge.mark(stream.stream) + 1;
         // Before the first save nothing is known of earlier readings: only what follows counts.
         if next == 1 {
-            next = stream
-                .last_seq
-                .saturating_sub(protocol::limits::BLOCK_POLLS_SEAL as u64)
-                + 1;
+            next = stream.last_seq.saturating_sub(FIRST_POLLS_MAX) + 1;
         }
         while next <= stream.last_seq {
             let blocks = storage

@@ -6,11 +6,11 @@ use super::problem::Problem;
 use super::records::{alert_id, alert_view, order_id, work_order_view};
 use crate::clock;
 use crate::storage::{NewEvent, RecordTx};
+use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
-use axum::Json;
 use protocol::event::{
     Actor, AlertEvent, Body, HoldReason, RecordRef, WorkOrderCreated, WorkOrderEvent, WorkType,
 };
@@ -54,8 +54,12 @@ pub(super) async fn alert(
     let id = alert_id(&id)?;
     let input = input(posted)?;
     let event = match action.as_str() {
-        "acknowledge" => AlertEvent::Acknowledged { note: text("note", input.note.as_deref())? },
-        "comment" => AlertEvent::Commented { text: required("text", input.text.as_deref())? },
+        "acknowledge" => AlertEvent::Acknowledged {
+            note: text("note", input.note.as_deref())?,
+        },
+        "comment" => AlertEvent::Commented {
+            text: required("text", input.text.as_deref())?,
+        },
         _ => return Err(Problem::not_found("action")),
     };
     let actor = actor(&page, &input).await?;
@@ -63,9 +67,12 @@ pub(super) async fn alert(
     page.storage
         .records(move |tx| {
             let alert = tx.alert(id)?.ok_or_else(|| Problem::not_found("alert"))?;
-            let again = matches!(event, AlertEvent::Acknowledged { .. }) && alert.acknowledged.is_some();
+            let again =
+                matches!(event, AlertEvent::Acknowledged { .. }) && alert.acknowledged.is_some();
             if again && !alert.history.iter().any(|line| line.id == key) {
-                return Err(Problem::not_now("Somebody acknowledged this alert already."));
+                return Err(Problem::not_now(
+                    "Somebody acknowledged this alert already.",
+                ));
             }
             append(tx, key, &actor, id.into(), vec![Body::Alert(event)])
         })
@@ -125,7 +132,9 @@ pub(super) async fn work_order(
     let key = key(&headers)?;
     page.storage
         .records(move |tx| {
-            let order = tx.work_order(id)?.ok_or_else(|| Problem::not_found("work order"))?;
+            let order = tx
+                .work_order(id)?
+                .ok_or_else(|| Problem::not_found("work order"))?;
             let repeated = order.history.iter().any(|line| line.id == key);
             if let Some(action) = guard
                 && !repeated
@@ -133,7 +142,13 @@ pub(super) async fn work_order(
             {
                 return Err(not_now(&order, action));
             }
-            append(tx, key, &actor, id.into(), events.into_iter().map(Body::WorkOrder).collect())
+            append(
+                tx,
+                key,
+                &actor,
+                id.into(),
+                events.into_iter().map(Body::WorkOrder).collect(),
+            )
         })
         .await?;
     Ok(Json(work_order_view(&page, id, true).await?).into_response())
@@ -146,20 +161,34 @@ fn events(action: &str, input: &Input) -> Result<(Option<Action>, Vec<WorkOrderE
         "start" => (Some(Action::Start), vec![WorkOrderEvent::Started]),
         "hold" => {
             let reason = hold_reason(input.reason.as_deref())?;
-            (Some(Action::Hold), vec![WorkOrderEvent::Held { reason, note: note()? }])
+            (
+                Some(Action::Hold),
+                vec![WorkOrderEvent::Held {
+                    reason,
+                    note: note()?,
+                }],
+            )
         }
         "resume" => (Some(Action::Resume), vec![WorkOrderEvent::Resumed]),
         "complete" => {
             let mut events = Vec::new();
             if let Some(minutes) = minutes(input.minutes)? {
-                events.push(WorkOrderEvent::LabourAdded { minutes, note: None });
+                events.push(WorkOrderEvent::LabourAdded {
+                    minutes,
+                    note: None,
+                });
             }
-            events.push(WorkOrderEvent::Done { remedy: text("remedy", input.remedy.as_deref())? });
+            events.push(WorkOrderEvent::Done {
+                remedy: text("remedy", input.remedy.as_deref())?,
+            });
             (Some(Action::Complete), events)
         }
         "reopen" => {
             let reason = required("reason", input.reason.as_deref())?;
-            (Some(Action::Reopen), vec![WorkOrderEvent::Reopened { reason }])
+            (
+                Some(Action::Reopen),
+                vec![WorkOrderEvent::Reopened { reason }],
+            )
         }
         "comment" => {
             let text = required("text", input.text.as_deref())?;
@@ -167,13 +196,22 @@ fn events(action: &str, input: &Input) -> Result<(Option<Action>, Vec<WorkOrderE
         }
         "labour" => {
             let minutes = minutes(input.minutes)?.ok_or_else(|| missing("minutes"))?;
-            (None, vec![WorkOrderEvent::LabourAdded { minutes, note: note()? }])
+            (
+                None,
+                vec![WorkOrderEvent::LabourAdded {
+                    minutes,
+                    note: note()?,
+                }],
+            )
         }
         "part" => {
             let part = required("part", input.part.as_deref())?;
             let quantity = input.quantity.unwrap_or(1.0);
             if !quantity.is_finite() || quantity == 0.0 {
-                return Err(Problem::invalid(Some("quantity"), "quantity must be a number other than 0"));
+                return Err(Problem::invalid(
+                    Some("quantity"),
+                    "quantity must be a number other than 0",
+                ));
             }
             (None, vec![WorkOrderEvent::PartUsed { part, quantity }])
         }
@@ -206,7 +244,12 @@ fn append(
             0 => key,
             at => EventId(Uuid::new_v5(&key.0, at.to_string().as_bytes())),
         };
-        tx.append(NewEvent { id: Some(id), actor: actor.clone(), record, body })?;
+        tx.append(NewEvent {
+            id: Some(id),
+            actor: actor.clone(),
+            record,
+            body,
+        })?;
     }
     Ok(())
 }
@@ -219,7 +262,10 @@ async fn actor(page: &Page, input: &Input) -> Result<Actor, Problem> {
     }
     let site = page.storage.site().await?;
     let people = site.iter().flat_map(|site| &site.people);
-    let known = people.filter(|(_, name)| name == by).map(|(id, _)| UserId(*id)).next();
+    let known = people
+        .filter(|(_, name)| name == by)
+        .map(|(id, _)| UserId(*id))
+        .next();
     Ok(Actor::Person(by.to_owned(), known))
 }
 
@@ -227,8 +273,9 @@ async fn actor(page: &Page, input: &Input) -> Result<Actor, Problem> {
 fn key(headers: &HeaderMap) -> Result<EventId, Problem> {
     let Some(given) = headers.get("idempotency-key") else {
         let mut random = [0; 10];
-        // Without random bytes the time alone tells two actions apart.
-        drop(SystemRandom::new().fill(&mut random));
+        if SystemRandom::new().fill(&mut random).is_err() {
+            tracing::warn!("the system gives no random bytes; the time alone tells actions apart");
+        }
         let now_ms = u64::try_from(clock::now().millis()).unwrap_or(0);
         return Ok(EventId(uuid_v7(now_ms, random)));
     };
@@ -237,7 +284,9 @@ fn key(headers: &HeaderMap) -> Result<EventId, Problem> {
 }
 
 fn input(posted: Posted) -> Result<Input, Problem> {
-    posted.map(|Json(input)| input).map_err(|error| Problem::invalid(None, error.body_text()))
+    posted
+        .map(|Json(input)| input)
+        .map_err(|error| Problem::invalid(None, error.body_text()))
 }
 
 fn missing(field: &'static str) -> Problem {
@@ -260,7 +309,10 @@ fn text(field: &'static str, value: Option<&str>) -> Result<Option<String>, Prob
 fn priority(priority: Option<u8>) -> Result<u8, Problem> {
     match priority.unwrap_or(3) {
         priority @ 1..=5 => Ok(priority),
-        _ => Err(Problem::invalid(Some("priority"), "priority is 1 (most urgent) to 5")),
+        _ => Err(Problem::invalid(
+            Some("priority"),
+            "priority is 1 (most urgent) to 5",
+        )),
     }
 }
 
@@ -268,7 +320,10 @@ fn minutes(minutes: Option<u32>) -> Result<Option<u32>, Problem> {
     match minutes {
         None | Some(0) => Ok(None),
         Some(minutes) if minutes <= MINUTES_MAX => Ok(Some(minutes)),
-        Some(_) => Err(Problem::invalid(Some("minutes"), "minutes is at most a week")),
+        Some(_) => Err(Problem::invalid(
+            Some("minutes"),
+            "minutes is at most a week",
+        )),
     }
 }
 

@@ -45,13 +45,22 @@ impl std::fmt::Debug for AccessCode {
 impl AccessCode {
     /// Reads the code; blanks and line ends around it do not count.
     pub(super) fn read(path: &Path) -> Result<Self, WebError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| WebError::AccessCodeFile { path: path.to_owned(), source })?;
+        let text = std::fs::read_to_string(path).map_err(|source| WebError::AccessCodeFile {
+            path: path.to_owned(),
+            source,
+        })?;
         let code = text.trim();
         if code.chars().count() < CODE_CHARS_MIN {
-            return Err(WebError::AccessCodeShort { path: path.to_owned(), min: CODE_CHARS_MIN });
+            return Err(WebError::AccessCodeShort {
+                path: path.to_owned(),
+                min: CODE_CHARS_MIN,
+            });
         }
-        Ok(Self { code: sha256(code.as_bytes()), sessions: Mutex::default(), tries: Mutex::default() })
+        Ok(Self {
+            code: sha256(code.as_bytes()),
+            sessions: Mutex::default(),
+            tries: Mutex::default(),
+        })
     }
 
     fn try_code(&self, from: IpAddr, code: &str, now: Timestamp) -> Result<String, Problem> {
@@ -70,13 +79,23 @@ impl AccessCode {
             tries.drain(..excess);
             let title = "The access code is wrong";
             let detail = "Enter it again; whoever installed this box knows it.";
-            return Err(Problem::new(StatusCode::UNAUTHORIZED, "wrong_code", title, detail));
+            return Err(Problem::new(
+                StatusCode::UNAUTHORIZED,
+                "wrong_code",
+                title,
+                detail,
+            ));
         }
         drop(tries);
         let mut secret = [0; 32];
         SystemRandom::new().fill(&mut secret).map_err(|_| {
             let status = StatusCode::INTERNAL_SERVER_ERROR;
-            Problem::new(status, "random", "The box has no random numbers", "Try again.")
+            Problem::new(
+                status,
+                "random",
+                "The box has no random numbers",
+                "Try again.",
+            )
         })?;
         let token = data_encoding::HEXLOWER.encode(&secret);
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
@@ -87,7 +106,9 @@ impl AccessCode {
     }
 
     fn knows(&self, headers: &HeaderMap, now: Timestamp) -> bool {
-        let Some(token) = cookie(headers) else { return false };
+        let Some(token) = cookie(headers) else {
+            return false;
+        };
         let hash = sha256(token.as_bytes());
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         sessions.retain(|(_, at)| now.micros_since(*at) < SESSION_US);
@@ -110,7 +131,9 @@ pub(super) async fn sign_in(
 ) -> Result<Response, Problem> {
     own_page(&headers)?;
     let Json(body) = body.map_err(|error| Problem::invalid(None, error.body_text()))?;
-    let Some(access) = &page.settings.access else { return Ok(StatusCode::NO_CONTENT.into_response()) };
+    let Some(access) = &page.settings.access else {
+        return Ok(StatusCode::NO_CONTENT.into_response());
+    };
     let token = access.try_code(from.ip(), &body.code, clock::now())?;
     let cookie = format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/; Max-Age=43200");
     let mut response = StatusCode::NO_CONTENT.into_response();
@@ -122,7 +145,10 @@ pub(super) async fn sign_in(
 
 /// Whether this caller has given the code, where one is needed.
 pub(super) fn may_see(page: &Page, headers: &HeaderMap) -> bool {
-    page.settings.access.as_ref().is_none_or(|access| access.knows(headers, clock::now()))
+    page.settings
+        .access
+        .as_ref()
+        .is_none_or(|access| access.knows(headers, clock::now()))
 }
 
 /// Lets only those through who gave the access code, and writes only from the box's own page.
@@ -140,8 +166,12 @@ pub(super) async fn signed_in(State(page): State<Page>, request: Request, next: 
 
 /// A write comes from the box's own page or from a program, never from another site's page.
 fn own_page(headers: &HeaderMap) -> Result<(), Problem> {
-    let origin = headers.get(header::ORIGIN).and_then(|value| value.to_str().ok());
-    let host = headers.get(header::HOST).and_then(|value| value.to_str().ok());
+    let origin = headers
+        .get(header::ORIGIN)
+        .and_then(|value| value.to_str().ok());
+    let host = headers
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok());
     let foreign = origin.is_some_and(|origin| {
         let bare = origin.split_once("://").map_or(origin, |(_, rest)| rest);
         Some(bare) != host
@@ -149,7 +179,12 @@ fn own_page(headers: &HeaderMap) -> Result<(), Problem> {
     if foreign {
         let title = "This does not come from the box's own page";
         let detail = "Open the page of the box itself and try there.";
-        return Err(Problem::new(StatusCode::FORBIDDEN, "foreign_page", title, detail));
+        return Err(Problem::new(
+            StatusCode::FORBIDDEN,
+            "foreign_page",
+            title,
+            detail,
+        ));
     }
     Ok(())
 }
@@ -157,13 +192,22 @@ fn own_page(headers: &HeaderMap) -> Result<(), Problem> {
 /// Refuses names that somebody else's name server could point at this box, and puts the
 /// security headers on every answer.
 pub(super) async fn headers(request: Request, next: Next) -> Response {
-    let host = request.headers().get(header::HOST).and_then(|value| value.to_str().ok());
+    let host = request
+        .headers()
+        .get(header::HOST)
+        .and_then(|value| value.to_str().ok());
     let mut response = if host.is_some_and(is_safe_host) {
         next.run(request).await
     } else {
         let detail = "Open the box by its IP address, by localhost, or by its name in the plant.";
         let status = StatusCode::MISDIRECTED_REQUEST;
-        Problem::new(status, "host", "This box does not answer to that name", detail).into_response()
+        Problem::new(
+            status,
+            "host",
+            "This box does not answer to that name",
+            detail,
+        )
+        .into_response()
     };
     let headers = response.headers_mut();
     for (name, value) in [
@@ -174,7 +218,9 @@ pub(super) async fn headers(request: Request, next: Next) -> Response {
     ] {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+    headers
+        .entry(header::CACHE_CONTROL)
+        .or_insert(HeaderValue::from_static("no-store"));
     response
 }
 
@@ -188,13 +234,16 @@ fn is_safe_host(host: &str) -> bool {
         return true;
     }
     let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-    let plain = !name.is_empty() && !name.contains('.') && !name.contains('[');
-    plain || name.starts_with('[') || name.ends_with(".local") || name.ends_with(".lan")
+    match name.rsplit_once('.') {
+        None => !name.is_empty(),
+        Some((_, last)) => last.eq_ignore_ascii_case("local") || last.eq_ignore_ascii_case("lan"),
+    }
 }
 
 fn cookie(headers: &HeaderMap) -> Option<&str> {
     let all = headers.get(header::COOKIE)?.to_str().ok()?;
-    all.split(';').find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+    all.split(';')
+        .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
 }
 
 fn sha256(bytes: &[u8]) -> [u8; 32] {

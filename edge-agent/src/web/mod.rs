@@ -9,8 +9,6 @@ mod records;
 mod sensors;
 mod status;
 mod stream;
-#[cfg(test)]
-mod tests;
 
 use crate::config::Config;
 use crate::health::Health;
@@ -107,14 +105,20 @@ impl Listener {
 
     /// Serves until `stop` turns true.
     pub async fn serve(self, page: Page, stop: watch::Receiver<bool>) {
-        let page = Page { stop: stop.clone(), ..page };
+        let page = Page {
+            stop: stop.clone(),
+            ..page
+        };
         let app = router(page).into_make_service_with_connect_info::<SocketAddr>();
         let mut stopped = stop;
         let stopped = async move {
             // A closed channel means that the agent is gone: stop too.
             drop(stopped.wait_for(|stop| *stop).await);
         };
-        if let Err(error) = axum::serve(self.listener, app).with_graceful_shutdown(stopped).await {
+        if let Err(error) = axum::serve(self.listener, app)
+            .with_graceful_shutdown(stopped)
+            .await
+        {
             tracing::error!(%error, "the page can no longer be served");
         }
     }
@@ -128,7 +132,12 @@ impl Page {
         health: Arc<Health>,
         catalog: Arc<Catalog>,
     ) -> Result<Self, WebError> {
-        let access = config.web.access_code_file.as_deref().map(AccessCode::read).transpose()?;
+        let access = config
+            .web
+            .access_code_file
+            .as_deref()
+            .map(AccessCode::read)
+            .transpose()?;
         let settings = Settings {
             name: config.gateway.name.clone(),
             code: config.gateway.code.clone(),
@@ -155,11 +164,20 @@ fn router(page: Page) -> Router {
         .route("/alerts", get(records::alerts))
         .route("/alerts/{id}", get(records::alert))
         .route("/alerts/{id}/actions/{action}", post(actions::alert))
-        .route("/work-orders", get(records::work_orders).post(actions::create))
+        .route(
+            "/work-orders",
+            get(records::work_orders).post(actions::create),
+        )
         .route("/work-orders/{id}", get(records::work_order))
-        .route("/work-orders/{id}/actions/{action}", post(actions::work_order))
+        .route(
+            "/work-orders/{id}/actions/{action}",
+            post(actions::work_order),
+        )
         .route("/stream", get(stream::open))
-        .route_layer(axum::middleware::from_fn_with_state(page.clone(), guard::signed_in))
+        .route_layer(axum::middleware::from_fn_with_state(
+            page.clone(),
+            guard::signed_in,
+        ))
         .route("/status", get(status::status))
         .route("/session", post(guard::sign_in))
         .fallback(|| async { Problem::not_found("address") });

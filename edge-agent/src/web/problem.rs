@@ -36,7 +36,14 @@ impl Problem {
         detail: impl Into<String>,
     ) -> Self {
         let (title, detail) = (title.to_owned(), detail.into());
-        Self { status, code, title, detail, field: None, retry_after_s: None }
+        Self {
+            status,
+            code,
+            title,
+            detail,
+            field: None,
+            retry_after_s: None,
+        }
     }
 
     /// `what` does not exist.
@@ -50,19 +57,32 @@ impl Problem {
     pub(super) fn invalid(field: Option<&'static str>, detail: impl Into<String>) -> Self {
         let title = "The request cannot be taken";
         let status = StatusCode::UNPROCESSABLE_ENTITY;
-        Self { field, ..Self::new(status, "invalid", title, detail) }
+        Self {
+            field,
+            ..Self::new(status, "invalid", title, detail)
+        }
     }
 
     /// The record is not in a state for this.
     pub(super) fn not_now(detail: impl Into<String>) -> Self {
-        Self::new(StatusCode::CONFLICT, "not_now", "This is not possible now", detail)
+        Self::new(
+            StatusCode::CONFLICT,
+            "not_now",
+            "This is not possible now",
+            detail,
+        )
     }
 
     /// The caller has to give the access code first.
     pub(super) fn access_code() -> Self {
         let detail = "Enter the access code of this box; whoever installed it knows it.";
         let title = "The access code is needed";
-        Self::new(StatusCode::UNAUTHORIZED, "access_code_needed", title, detail)
+        Self::new(
+            StatusCode::UNAUTHORIZED,
+            "access_code_needed",
+            title,
+            detail,
+        )
     }
 
     pub(super) fn retry_after(mut self, seconds: u64) -> Self {
@@ -73,7 +93,10 @@ impl Problem {
 
 impl From<StorageError> for Problem {
     fn from(error: StorageError) -> Self {
-        if error.is_callers() {
+        if matches!(
+            error,
+            StorageError::OverLimit { .. } | StorageError::IdTaken { .. }
+        ) {
             return Self::invalid(None, error.to_string());
         }
         let mut chain = error.to_string();

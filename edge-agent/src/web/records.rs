@@ -29,11 +29,20 @@ impl List {
         let open_only = match self.state.as_deref() {
             None | Some("all") => false,
             Some("open") => true,
-            Some(_) => return Err(Problem::invalid(Some("state"), "state is \"open\" or \"all\"")),
+            Some(_) => {
+                return Err(Problem::invalid(
+                    Some("state"),
+                    "state is \"open\" or \"all\"",
+                ));
+            }
         };
         let limit = self.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, PAGE_MAX);
         let after = self.cursor.as_deref().map(read_cursor).transpose()?;
-        Ok(Part { open_only, limit, after })
+        Ok(Part {
+            open_only,
+            limit,
+            after,
+        })
     }
 }
 
@@ -58,7 +67,11 @@ pub(super) async fn alerts(
 ) -> Result<Json<Value>, Problem> {
     let part = list.part()?;
     let alerts = page.storage.alerts(part).await?;
-    let next = cursor(&part, alerts.len(), alerts.last().map(|alert| (alert.raised_at, alert.id.0)));
+    let next = cursor(
+        &part,
+        alerts.len(),
+        alerts.last().map(|alert| (alert.raised_at, alert.id.0)),
+    );
     let home = home(&page).await?;
     let mut data = Vec::with_capacity(alerts.len());
     for alert in &alerts {
@@ -82,10 +95,16 @@ pub(super) async fn work_orders(
 ) -> Result<Json<Value>, Problem> {
     let part = list.part()?;
     let orders = page.storage.work_orders(part).await?;
-    let next = cursor(&part, orders.len(), orders.last().map(|order| (order.created.0, order.id.0)));
+    let next = cursor(
+        &part,
+        orders.len(),
+        orders.last().map(|order| (order.created.0, order.id.0)),
+    );
     let home = home(&page).await?;
-    let data: Vec<WorkOrderView> =
-        orders.iter().map(|order| view::work_order(order, home.clone(), false)).collect();
+    let data: Vec<WorkOrderView> = orders
+        .iter()
+        .map(|order| view::work_order(order, home.clone(), false))
+        .collect();
     Ok(Json(json!({ "data": data, "next_cursor": next })))
 }
 
@@ -97,8 +116,16 @@ pub(super) async fn work_order(
     work_order_view(&page, order_id(&id)?, true).await.map(Json)
 }
 
-pub(super) async fn alert_view(page: &Page, id: AlertId, whole: bool) -> Result<AlertView, Problem> {
-    let alert = page.storage.alert(id).await?.ok_or_else(|| Problem::not_found("alert"))?;
+pub(super) async fn alert_view(
+    page: &Page,
+    id: AlertId,
+    whole: bool,
+) -> Result<AlertView, Problem> {
+    let alert = page
+        .storage
+        .alert(id)
+        .await?
+        .ok_or_else(|| Problem::not_found("alert"))?;
     let home = home(page).await?;
     shape(page, &alert, home, whole).await
 }

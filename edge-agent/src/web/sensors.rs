@@ -20,8 +20,12 @@ const HOUR_US: i64 = 3_600 * 1_000_000;
 /// `GET /sensors`
 pub(super) async fn list(State(page): State<Page>) -> Result<Json<Value>, Problem> {
     let home = home(&page).await?;
-    let data: Vec<Value> =
-        page.catalog.sensors.iter().map(|sensor| view(&page, sensor, &home)).collect();
+    let data: Vec<Value> = page
+        .catalog
+        .sensors
+        .iter()
+        .map(|sensor| view(&page, sensor, &home))
+        .collect();
     Ok(Json(json!({ "data": data, "next_cursor": null })))
 }
 
@@ -60,7 +64,13 @@ pub(super) async fn readings(
         .points
         .iter()
         .map(|point| {
-            json!([point.time.millis(), point.mean, point.min, point.max, quality_rank(point.quality)])
+            json!([
+                point.time.millis(),
+                point.mean,
+                point.min,
+                point.max,
+                quality_rank(point.quality)
+            ])
         })
         .collect();
     Ok(Json(json!({
@@ -90,16 +100,25 @@ pub(super) async fn home(page: &Page) -> Result<protocol::view::Home, Problem> {
     let id = page.storage.gateway_id();
     let site = page.storage.site().await?;
     let name = site.as_ref().map(|site| site.gateway_name.clone());
-    let name = name.or_else(|| page.settings.name.clone()).unwrap_or_else(|| "This box".to_owned());
+    let name = name
+        .or_else(|| page.settings.name.clone())
+        .unwrap_or_else(|| "This box".to_owned());
     Ok(protocol::view::Home {
         gateway: Some(protocol::view::Named { id, name }),
-        site: site.map(|site| protocol::view::Named { id: site.site.into(), name: site.site_name }),
+        site: site.map(|site| protocol::view::Named {
+            id: site.site.into(),
+            name: site.site_name,
+        }),
     })
 }
 
 fn view(page: &Page, sensor: &Sensor, home: &protocol::view::Home) -> Value {
     let latest = page.health.latest(sensor.id);
-    let device = page.catalog.devices.iter().find(|device| device.id == sensor.device);
+    let device = page
+        .catalog
+        .devices
+        .iter()
+        .find(|device| device.id == sensor.device);
     let limits: Vec<Value> = sensor
         .limits
         .iter()
@@ -110,7 +129,10 @@ fn view(page: &Page, sensor: &Sensor, home: &protocol::view::Home) -> Value {
             })
         })
         .collect();
-    let name = sensor.path.rsplit_once('/').map_or(sensor.path.as_str(), |(_, name)| name);
+    let name = sensor
+        .path
+        .rsplit_once('/')
+        .map_or(sensor.path.as_str(), |(_, name)| name);
     json!({
         "id": sensor.id,
         "name": name,

@@ -16,7 +16,10 @@ use serde_json::{Value, json};
 use super::problem::Problem;
 
 /// `GET /status`. Without the access code, where one is needed, only that it is needed.
-pub(super) async fn status(State(page): State<Page>, headers: HeaderMap) -> Result<Response, Problem> {
+pub(super) async fn status(
+    State(page): State<Page>,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     if !guard::may_see(&page, &headers) {
         return Ok(Json(json!({ "access_code_needed": true })).into_response());
     }
@@ -30,11 +33,15 @@ pub(super) async fn status(State(page): State<Page>, headers: HeaderMap) -> Resu
         (None, None) => ("This box".to_owned(), page.settings.code.clone()),
     };
     let mut link = link(&page, &page.health.link());
-    link["waiting_events"] = json!(stats.waiting_events);
-    link["waiting_readings"] = json!(stats.waiting_readings);
-    link["room_days"] = json!(room_days(&stats, now));
+    if let Some(link) = link.as_object_mut() {
+        link.insert("waiting_events".to_owned(), json!(stats.waiting_events));
+        link.insert("waiting_readings".to_owned(), json!(stats.waiting_readings));
+        link.insert("room_days".to_owned(), json!(room_days(&stats, now)));
+    }
     let people = site.iter().flat_map(|site| &site.people);
-    let people: Vec<Value> = people.map(|(id, name)| json!({ "id": id, "name": name })).collect();
+    let people: Vec<Value> = people
+        .map(|(id, name)| json!({ "id": id, "name": name }))
+        .collect();
     Ok(Json(json!({
         "gateway": { "id": id, "name": name, "code": code },
         "site": site.as_ref().map(|site| json!({ "id": site.site, "name": site.site_name })),
@@ -76,7 +83,11 @@ pub(super) fn link(page: &Page, status: &LinkStatus) -> Value {
 
 /// One device by its name in the configuration.
 pub(super) fn device(page: &Page, name: &str) -> Option<Value> {
-    let device = page.catalog.devices.iter().find(|device| device.name == name)?;
+    let device = page
+        .catalog
+        .devices
+        .iter()
+        .find(|device| device.name == name)?;
     let report = page.health.device_now(name);
     let state = match report.as_ref().map(|report| report.state) {
         None => "starting",
@@ -84,7 +95,9 @@ pub(super) fn device(page: &Page, name: &str) -> Option<Value> {
         Some(DeviceState::Silent) => "silent",
         Some(DeviceState::Error) => "error",
     };
-    let since = report.as_ref().map_or(page.health.started_at, |report| report.time);
+    let since = report
+        .as_ref()
+        .map_or(page.health.started_at, |report| report.time);
     Some(json!({
         "name": device.name,
         "port": device.port,
@@ -96,21 +109,28 @@ pub(super) fn device(page: &Page, name: &str) -> Option<Value> {
 }
 
 fn devices(page: &Page) -> Vec<Value> {
-    page.catalog.devices.iter().filter_map(|known| device(page, &known.name)).collect()
+    page.catalog
+        .devices
+        .iter()
+        .filter_map(|known| device(page, &known.name))
+        .collect()
 }
+
+/// Bytes that a reading takes on disk, with room to spare: sealed blocks need about one, the
+/// journal about three.
+const READING_BYTES: u64 = 2;
 
 /// Days until the buffer is full at the rate of what waits now; `None` while too little waits to
 /// tell.
 fn room_days(stats: &Stats, now: Timestamp) -> Option<u64> {
-    const LEAST_AGE_US: i64 = 60_000_000;
+    const LEAST_AGE_S: u64 = 60;
     const DAY_S: u64 = 86_400;
-    let oldest = stats.oldest_stored?;
-    let age_us = now.micros_since(oldest);
-    if age_us < LEAST_AGE_US || stats.buffer_bytes == 0 {
+    let age_s = now.micros_since(stats.oldest_unacked?).unsigned_abs() / 1_000_000;
+    let waiting = stats.waiting_readings.saturating_mul(READING_BYTES);
+    if age_s < LEAST_AGE_S || waiting == 0 {
         return None;
     }
-    let age_s = age_us.unsigned_abs() / 1_000_000;
-    let left = u128::from(stats.buffer_bytes_max.saturating_sub(stats.buffer_bytes));
-    let seconds = left * u128::from(age_s) / u128::from(stats.buffer_bytes);
+    let left = stats.buffer_bytes_max.saturating_sub(waiting);
+    let seconds = u128::from(left) * u128::from(age_s) / u128::from(waiting);
     u64::try_from(seconds / u128::from(DAY_S)).ok()
 }

@@ -63,6 +63,19 @@ struct Waiting {
     link: bool,
 }
 
+/// What woke the feed.
+enum Told {
+    News(Result<News, RecvError>),
+    Change(Result<RecordChange, RecvError>),
+    Due,
+}
+
+/// Waits until the box is to stop.
+async fn stopped(stop: &mut watch::Receiver<bool>) {
+    // A closed channel means that the agent is gone: that is an end too.
+    drop(stop.wait_for(|stop| *stop).await);
+}
+
 struct Feed {
     page: Page,
     news: Receiver<News>,
@@ -81,25 +94,32 @@ impl Feed {
                 return Some(event);
             }
             let due = self.send_at.unwrap_or_else(|| Instant::now() + KEEP_ALIVE);
-            tokio::select! {
-                news = self.news.recv() => match news {
-                    Ok(News::Reading(reading)) => drop(self.waiting.readings.insert(reading.sensor, reading)),
-                    Ok(News::Device(name)) => drop(self.waiting.devices.insert(name)),
-                    Ok(News::Link(_)) => self.waiting.link = true,
-                    Err(RecvError::Lagged(_)) => self.reset(),
-                    Err(RecvError::Closed) => return None,
-                },
-                change = self.changes.recv() => match change {
-                    Ok(change) => drop(self.waiting.records.insert(change.record)),
-                    Err(RecvError::Lagged(_)) => self.reset(),
-                    Err(RecvError::Closed) => return None,
-                },
-                () = tokio::time::sleep_until(due), if self.send_at.is_some() => {
+            let told = tokio::select! {
+                news = self.news.recv() => Told::News(news),
+                change = self.changes.recv() => Told::Change(change),
+                () = tokio::time::sleep_until(due), if self.send_at.is_some() => Told::Due,
+                () = stopped(&mut self.stop) => return None,
+            };
+            match told {
+                Told::Due => {
                     self.send_at = None;
                     self.gather().await;
                     continue;
                 }
-                _ = self.stop.wait_for(|stop| *stop) => return None,
+                Told::News(Err(RecvError::Closed)) | Told::Change(Err(RecvError::Closed)) => {
+                    return None;
+                }
+                Told::News(Err(_)) | Told::Change(Err(_)) => self.reset(),
+                Told::News(Ok(News::Reading(reading))) => {
+                    self.waiting.readings.insert(reading.sensor, reading);
+                }
+                Told::News(Ok(News::Device(name))) => {
+                    self.waiting.devices.insert(name);
+                }
+                Told::News(Ok(News::Link(_))) => self.waiting.link = true,
+                Told::Change(Ok(change)) => {
+                    self.waiting.records.insert(change.record);
+                }
             }
             if self.waiting.records.len() > WAITING_MAX {
                 self.reset();
@@ -111,7 +131,8 @@ impl Feed {
     fn reset(&mut self) {
         self.waiting = Waiting::default();
         self.ready.clear();
-        self.ready.push_back(Event::default().event("reset").data("{}"));
+        self.ready
+            .push_back(Event::default().event("reset").data("{}"));
     }
 
     async fn gather(&mut self) {
@@ -127,7 +148,9 @@ impl Feed {
                     }
                 }
                 RecordKind::WorkOrder => {
-                    if let Ok(view) = work_order_view(&self.page, WorkOrderId(record.id), false).await {
+                    if let Ok(view) =
+                        work_order_view(&self.page, WorkOrderId(record.id), false).await
+                    {
                         self.push("work_order", &view);
                     }
                 }
