@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { columns, yRange } from "./chart";
 import { age, bytes, counted, duration, number, roomDays } from "./format";
+import { windowUnder } from "./touch";
 import type { Point } from "./types";
 import { historyWords } from "./words";
 
@@ -30,6 +31,15 @@ test("counts and sizes", () => {
   expect(counted(1, "entry", "entries")).toBe("1 entry");
   expect(counted(0, "entry", "entries")).toBe("no entries");
   expect(bytes(12_400_000)).toBe("12.4 MB");
+});
+
+test("what lies under a finger stays under it", () => {
+  // One finger moves 100 px to the right: the window goes 100 px back in time.
+  expect(windowUnder([500], [600], 1000, 1000)).toEqual([-100, 900]);
+  // Two fingers twice as far apart: half the span.
+  expect(windowUnder([400, 600], [300, 700], 1000, 1000)).toEqual([250, 750]);
+  expect(windowUnder([400, 600], [500, 505], 1000, 1000)).toBeNull();
+  expect(windowUnder([400, 600], [700, 300], 1000, 1000)).toBeNull();
 });
 
 test("a history line reads as a sentence", () => {
