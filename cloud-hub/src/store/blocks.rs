@@ -202,7 +202,13 @@ pub(super) fn store(
             })?;
             &sliced
         };
-        insert(sql, scope, stream.key, (*from, polls), bytes)?;
+        let new = NewBlock {
+            first_seq: *from,
+            polls,
+            body: bytes,
+            sealed: polls.len() >= BLOCK_POLLS_SEAL,
+        };
+        new.insert(sql, scope, stream.key)?;
         stored.polls += to - from + 1;
         stored.readings += readings(polls);
     }
@@ -230,44 +236,54 @@ fn readings(polls: &[Poll]) -> u64 {
     u64::try_from(count).unwrap_or(u64::MAX)
 }
 
-fn insert(
-    sql: &Connection,
-    scope: TenantScope,
-    stream_key: i64,
-    (first_seq, polls): (u64, &[Poll]),
-    body: &[u8],
-) -> Result<(), StoreError> {
-    // Not the first and the last poll's: the box's clock may have been set in between.
-    let first_us = polls.iter().map(|poll| poll.time.0).min().unwrap_or(0);
-    let last_us = polls.iter().map(|poll| poll.time.0).max().unwrap_or(0);
-    let count = i64::try_from(polls.len()).unwrap_or(i64::MAX);
-    let first_seq = sql::int(first_seq);
-    let sealed = polls.len() >= BLOCK_POLLS_SEAL;
-    sql.prepare_cached(
-        "INSERT INTO block (tenant_id, stream_key, first_seq, last_seq, first_us, last_us, sealed,
-            body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
-    )
-    .and_then(|mut query| {
-        query.execute(params![
-            scope.key(),
-            stream_key,
-            first_seq,
-            first_seq.saturating_add(count - 1),
-            first_us,
-            last_us,
-            sealed,
-            body
-        ])
-    })
-    .doing("store a block")?;
-    if !sealed {
+/// A block for the table.
+struct NewBlock<'a> {
+    first_seq: u64,
+    polls: &'a [Poll],
+    body: &'a [u8],
+    /// Never to be joined again.
+    sealed: bool,
+}
+
+impl NewBlock<'_> {
+    fn insert(
+        &self,
+        sql: &Connection,
+        scope: TenantScope,
+        stream_key: i64,
+    ) -> Result<(), StoreError> {
+        // Not the first and the last poll's: the box's clock may have been set in between.
+        let times = || self.polls.iter().map(|poll| poll.time.0);
+        let first_us = times().min().unwrap_or(0);
+        let last_us = times().max().unwrap_or(0);
+        let count = i64::try_from(self.polls.len()).unwrap_or(i64::MAX);
+        let first_seq = sql::int(self.first_seq);
         sql.prepare_cached(
-            "UPDATE stream SET loose_polls = loose_polls + ?2 WHERE stream_key = ?1",
+            "INSERT INTO block (tenant_id, stream_key, first_seq, last_seq, first_us, last_us,
+                sealed, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
         )
-        .and_then(|mut query| query.execute((stream_key, count)))
-        .doing("count loose polls")?;
+        .and_then(|mut query| {
+            query.execute(params![
+                scope.key(),
+                stream_key,
+                first_seq,
+                first_seq.saturating_add(count - 1),
+                first_us,
+                last_us,
+                self.sealed,
+                self.body
+            ])
+        })
+        .doing("store a block")?;
+        if !self.sealed {
+            sql.prepare_cached(
+                "UPDATE stream SET loose_polls = loose_polls + ?2 WHERE stream_key = ?1",
+            )
+            .and_then(|mut query| query.execute((stream_key, count)))
+            .doing("count loose polls")?;
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Joins a stream's small neighbouring blocks once there are enough polls in them: at most one
@@ -376,8 +392,13 @@ fn join(
             .and_then(|mut query| query.execute([id]))
             .doing("remove a joined block")?;
     }
-    let first_seq = block.header.first_seq;
-    insert(sql, scope, stream_key, (first_seq, &block.polls), &body)
+    let new = NewBlock {
+        first_seq: block.header.first_seq,
+        polls: &block.polls,
+        body: &body,
+        sealed: true,
+    };
+    new.insert(sql, scope, stream_key)
 }
 
 /// The streams in which a sensor stands, and at which position.

@@ -231,6 +231,11 @@ pub(super) fn refold(
     scope: TenantScope,
     record: RecordRef,
 ) -> Result<(), StoreError> {
+    if record.kind == RecordKind::Gateway {
+        let what = Changed::Gateway(GatewayId(record.id));
+        work.changes.push(Change { scope, what });
+        return Ok(());
+    }
     let Some(home) = home(work.sql, scope, record)? else {
         return Ok(());
     };

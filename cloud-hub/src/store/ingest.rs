@@ -7,6 +7,7 @@ use super::engine::Work;
 use super::error::{Doing as _, StoreError};
 use super::prepared::{Place, Prepared, Refused, Sound};
 use super::{Store, blocks, catalog, events, gateways, sql};
+use crate::clock;
 use crate::tenants::TenantScope;
 use protocol::block::Block;
 use protocol::event::{Event, RecordKind};
@@ -75,7 +76,7 @@ impl Store {
         let (ingested, newest) = self
             .write(move |work| take(work, scope, gateway, prepared))
             .await?;
-        let readings = self.latest.update(scope, newest);
+        let readings = self.latest.update(scope, newest, clock::now());
         if !readings.is_empty() {
             let what = Changed::Readings {
                 gateway,
@@ -346,11 +347,13 @@ impl Batch<'_, '_> {
     /// Stores the next event; whether folds have to follow it.
     fn take_event(&mut self, event: &Event) -> Result<bool, StoreError> {
         self.work.hlc.observe(event.hlc, self.work.now);
-        let foreign_gateway =
-            event.record.kind == RecordKind::Gateway && event.record.id != self.gateway.0;
-        let home = events::settle_home(self.work.sql, self.scope, event.record, self.gateway)?;
-        let set_aside = (home != self.gateway || foreign_gateway)
-            .then_some("about a record that lives at another gateway");
+        let home = if event.record.kind == RecordKind::Gateway {
+            GatewayId(event.record.id)
+        } else {
+            events::settle_home(self.work.sql, self.scope, event.record, self.gateway)?
+        };
+        let set_aside =
+            (home != self.gateway).then_some("about a record that lives at another gateway");
         let added = events::insert(self.work, self.scope, event, set_aside)?;
         if let Some(words) = set_aside {
             let place = (StreamId::EVENTS, event.seq, event.seq);

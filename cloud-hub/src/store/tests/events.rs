@@ -2,9 +2,13 @@
 
 use crate::store::testing::{self, Fixture, INCARNATION, created, event, raised};
 use crate::store::{Changed, NewEvent, Page, Records, StoreError, WorkOrderFilter};
+use proptest::prelude::*;
 use protocol::alert::AlertState;
-use protocol::event::{Actor, AlertEvent, Body, FieldValue, RecordRef, Severity, WorkOrderEvent};
-use protocol::id::{AlertId, EventId, Origin, UserId, WorkOrderId};
+use protocol::event::{
+    Actor, AlertEvent, Body, Event, FieldValue, GatewayEvent, RecordKind, RecordRef, Severity,
+    WorkOrderEvent,
+};
+use protocol::id::{AlertId, EventId, GatewayId, Origin, UserId, WorkOrderId};
 use protocol::time::Hlc;
 use protocol::wire;
 use protocol::work_order::WorkOrderState;
@@ -56,7 +60,7 @@ async fn events_count_once_and_only_in_order() {
     );
 
     // The same fact under a new number (the box restored its store) counts once as well.
-    let renumbered = protocol::event::Event {
+    let renumbered = Event {
         incarnation: 8,
         ..first
     };
@@ -115,6 +119,67 @@ async fn a_gateway_cannot_speak_for_another_or_about_its_records() {
         .unwrap()
         .alert;
     assert_eq!(alert.state(), AlertState::Active);
+
+    // Nor does it take over the other's own record by being first.
+    let of = |gateway: GatewayId| RecordRef {
+        kind: RecordKind::Gateway,
+        id: gateway.0,
+    };
+    let started = || {
+        Body::Gateway(GatewayEvent::Started {
+            version: "9".to_owned(),
+        })
+    };
+    let batch = crate::store::Ingest {
+        events: vec![event(other, 2, of(fixture.gateway), started())],
+        ..Default::default()
+    };
+    let meddling = fixture
+        .store
+        .ingest(fixture.scope, other, batch)
+        .await
+        .unwrap();
+    assert_eq!(meddling.refused[0].reason, "record_elsewhere");
+    let own = event(fixture.gateway, 2, of(fixture.gateway), started());
+    assert_eq!(fixture.tell(vec![own]).await.refused, []);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    #[test]
+    fn however_events_are_sent_the_record_is_that_of_all_of_them(
+        sends in prop::collection::vec((1_usize..=20, 1_usize..12), 0..20),
+    ) {
+        let run = async {
+            let fixture = Fixture::new().await;
+            let all: Vec<Event> = (1..=20).map(|seq| story(fixture.gateway, seq)).collect();
+            let mut mark = 0;
+            for (first, count) in sends.iter().copied().chain([(1, 20)]) {
+                let last = (first + count - 1).min(20);
+                let told = fixture.tell(all[first - 1..last].to_vec()).await;
+                // What leaves no hole is taken, what repeats is not, and nothing else is.
+                let expected = if first <= mark + 1 { mark.max(last) } else { mark };
+                assert_eq!(told.events_marks, [(INCARNATION, u64::try_from(expected).unwrap())]);
+                assert_eq!(told.events, u64::try_from(expected - mark).unwrap());
+                mark = expected;
+            }
+            let row = fixture.store.work_order(fixture.scope, ORDER).await.unwrap();
+            assert_eq!(Some(row.order), protocol::work_order::fold(ORDER, &all));
+        };
+        tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run);
+    }
+}
+
+/// The life of one work order, event by event.
+fn story(gateway: GatewayId, seq: u64) -> Event {
+    let body = match seq {
+        1 => return created(gateway, 1, ORDER, "Look at the press"),
+        2 => Body::WorkOrder(WorkOrderEvent::Started),
+        19 => Body::WorkOrder(WorkOrderEvent::Done { remedy: None }),
+        _ => comment(&format!("comment {seq}")),
+    };
+    event(gateway, seq, ORDER.into(), body)
 }
 
 #[tokio::test]
@@ -269,7 +334,7 @@ async fn a_box_whose_clock_is_years_ahead_does_not_drag_the_hub_along() {
         counter: 3,
         node: 1,
     };
-    let ahead = protocol::event::Event {
+    let ahead = Event {
         hlc: far,
         ..created(fixture.gateway, 1, ORDER, "Look")
     };
@@ -317,7 +382,7 @@ async fn both_sides_edits_of_one_field_are_merged_and_the_loser_is_kept() {
         .records(fixture.scope, |records| records.append(at_hub))
         .await
         .unwrap();
-    let on_box = protocol::event::Event {
+    let on_box = Event {
         actor: Actor::Person("Ali".to_owned(), None),
         ..event(fixture.gateway, 2, ORDER.into(), set("Box's title"))
     };

@@ -96,7 +96,54 @@ async fn polls_that_came_one_by_one_are_sealed_into_whole_blocks() {
         })
         .await
         .unwrap();
-    assert!(blocks <= 2 + 110, "{blocks} blocks for 1300 polls");
+    assert_eq!(blocks, 2 + 100, "1200 polls are sealed, 100 wait for more");
+}
+
+#[tokio::test]
+async fn neighbours_too_long_for_one_block_are_each_sealed_once() {
+    let fixture = Fixture::new().await;
+    fixture.bring(vec![block(1, 599), block(600, 1_198)]).await;
+    let ids = async || {
+        let query = "SELECT rowid FROM block WHERE sealed = 1 ORDER BY rowid";
+        fixture
+            .store
+            .engine
+            .read(|sql| {
+                let mut query = sql.prepare(query).unwrap();
+                let ids = query.query_map([], |row| row.get(0)).unwrap();
+                Ok(ids.map(Result::unwrap).collect::<Vec<i64>>())
+            })
+            .await
+            .unwrap()
+    };
+    let sealed = ids().await;
+    assert_eq!(sealed.len(), 1);
+    fixture.bring(vec![block(1_199, 1_199)]).await;
+    fixture.bring(vec![block(1_200, 1_200)]).await;
+    assert_eq!(
+        ids().await.first(),
+        sealed.first(),
+        "nothing is written twice"
+    );
+    assert_eq!(stored(&fixture).await, expected(1..=1_200));
+}
+
+#[tokio::test]
+async fn a_reading_from_a_clock_years_ahead_is_not_the_newest_for_years() {
+    let mut fixture = Fixture::with_catalog().await;
+    let mut ahead = poll(6);
+    ahead.time = Timestamp(4_000_000_000_000_000);
+    let ahead = codec::encode(STREAM, 6, &[ahead]).unwrap();
+    fixture.bring(vec![block(1, 5), ahead]).await;
+    fixture.bring(vec![block(7, 8)]).await;
+    let newest = async |fixture: &Fixture| {
+        let sensor = testing::sensors()[0];
+        let row = fixture.store.sensor(fixture.scope, sensor).await.unwrap();
+        row.latest.unwrap().time
+    };
+    assert_eq!(newest(&fixture).await, poll_time(8));
+    fixture.reopen();
+    assert_eq!(newest(&fixture).await, poll_time(8));
 }
 
 #[tokio::test]
