@@ -9,7 +9,7 @@ use protocol::time::{ClockState, Timestamp};
 use std::collections::BTreeMap;
 
 /// Each stored poll's time and cell of the first sensor; a poll in two blocks is found.
-async fn stored(fixture: &Fixture) -> BTreeMap<Timestamp, Cell> {
+pub(super) async fn stored(fixture: &Fixture) -> BTreeMap<Timestamp, Cell> {
     let span = Span {
         from: Timestamp(0),
         to: Timestamp(i64::MAX),
@@ -31,7 +31,7 @@ async fn stored(fixture: &Fixture) -> BTreeMap<Timestamp, Cell> {
         .unwrap()
 }
 
-fn expected(seqs: impl Iterator<Item = u64>) -> BTreeMap<Timestamp, Cell> {
+pub(super) fn expected(seqs: impl Iterator<Item = u64>) -> BTreeMap<Timestamp, Cell> {
     seqs.map(|seq| (poll_time(seq), poll(seq).cells[0]))
         .collect()
 }

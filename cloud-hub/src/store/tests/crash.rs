@@ -1,0 +1,115 @@
+//! A hub that is killed in the middle of its work: what it had answered for is there, and what is
+//! there is whole.
+
+use super::readings::{expected, stored};
+use crate::store::testing::{self, Fixture, INCARNATION, block, created};
+use crate::store::{Ingest, Store};
+use protocol::id::WorkOrderId;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
+use uuid::Uuid;
+
+const FOLDER: &str = "HUB_STORE_CRASH_TEST_FOLDER";
+const KILLS: u64 = 10;
+
+fn order(seq: u64) -> WorkOrderId {
+    WorkOrderId(Uuid::from_u128(u128::from(seq)))
+}
+
+async fn integrity(fixture: &Fixture) -> String {
+    let check = "PRAGMA integrity_check";
+    fixture
+        .store
+        .engine
+        .read(move |sql| Ok(sql.query_row(check, [], |row| row.get(0)).unwrap()))
+        .await
+        .unwrap()
+}
+
+/// Not a test of its own: what the killed process runs. Says the number of each poll and event
+/// that the store has answered for.
+#[tokio::test]
+#[ignore = "runs inside the_store_is_whole_after_every_kill"]
+async fn child() {
+    let Ok(folder) = std::env::var(FOLDER) else {
+        return;
+    };
+    let store = Store::open(folder.as_ref()).unwrap();
+    let (scope, gateway) = (store.default_tenant(), testing::gateway_id(1));
+    let known = store
+        .known(scope, gateway, INCARNATION, INCARNATION)
+        .await
+        .unwrap();
+    let mut next = known.events_mark + 1;
+    loop {
+        let batch = Ingest {
+            blocks: (next..next + 5)
+                .map(|seq| (INCARNATION, block(seq, seq)))
+                .collect(),
+            events: (next..next + 5)
+                .map(|seq| created(gateway, seq, order(seq), "Look"))
+                .collect(),
+            ..Ingest::default()
+        };
+        let done = store.ingest(scope, gateway, batch).await.unwrap();
+        assert_eq!((done.polls, done.events), (5, 5));
+        next += 5;
+        println!("held {}", next - 1);
+    }
+}
+
+#[tokio::test]
+async fn the_store_is_whole_after_every_kill() {
+    let mut fixture = Fixture::new().await;
+    let mut held_before = 0;
+    for kill in 1..=KILLS {
+        let mut child = Command::new(std::env::current_exe().unwrap())
+            .args([
+                "--ignored",
+                "--exact",
+                "store::tests::crash::child",
+                "--nocapture",
+            ])
+            .env(FOLDER, fixture.folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let answers = BufReader::new(child.stdout.take().unwrap())
+            .lines()
+            .map_while(Result::ok)
+            .filter_map(|line| line.split_once("held ")?.1.parse::<u64>().ok());
+        // Killed while it works on what follows this answer.
+        let answered = answers
+            .take(usize::try_from(kill * 7).unwrap())
+            .last()
+            .unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+
+        fixture.reopen();
+        let known = fixture
+            .store
+            .known(fixture.scope, fixture.gateway, INCARNATION, INCARNATION)
+            .await
+            .unwrap();
+        let held = known.events_mark;
+        assert!(
+            held >= answered && answered > held_before,
+            "{held} of {answered}"
+        );
+        assert_eq!(
+            known.received[0].1.pairs(),
+            [(1, held)],
+            "readings and events go together"
+        );
+        assert_eq!(stored(&fixture).await, expected(1..=held));
+        let row = fixture
+            .store
+            .gateway(fixture.scope, fixture.gateway)
+            .await
+            .unwrap();
+        assert_eq!(row.events, held);
+        assert_eq!(integrity(&fixture).await, "ok");
+        held_before = held;
+    }
+}
