@@ -192,6 +192,22 @@ impl Store {
             .await
     }
 
+    /// One person.
+    pub async fn user(&self, scope: TenantScope, user: UserId) -> Result<UserRow, StoreError> {
+        self.engine
+            .read(move |sql| {
+                sql.query_row(
+                    "SELECT id, name, role FROM user WHERE tenant_id = ?1 AND id = ?2",
+                    (scope.key(), user.0.into_bytes()),
+                    user_row,
+                )
+                .optional()
+                .doing("look up a person")?
+                .ok_or(StoreError::NotFound { what: "person" })
+            })
+            .await
+    }
+
     /// A person and their password hash, by name, whatever the case of its letters.
     pub(crate) async fn user_called(
         &self,

@@ -1,0 +1,194 @@
+//! Wires the hub: store, first-start set-up, certificate authority, QUIC for gateways, HTTP for
+//! people, and an orderly stop. Never holds a rule of its own.
+
+mod listener;
+
+use crate::api::{self, Context, Peer, PublicAddress};
+use crate::auth::{self, Role, UserError};
+use crate::ca::{Authority, CaError};
+use crate::clock::NoRandom;
+use crate::config::Config;
+use crate::ingest::{self, IngestError};
+use crate::store::{Page, Store, StoreError};
+use crate::web;
+use listener::Limited;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use thiserror::Error;
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+
+/// How long open requests and connections may take to end once the hub is told to stop.
+const STOP_MAX: Duration = Duration::from_secs(5);
+/// The first person; who starts the hub is told the password once.
+const ADMINISTRATOR: &str = "admin";
+
+/// What the person who starts the hub is told.
+#[derive(Debug)]
+pub enum Notice {
+    /// First start: there is one administrator now; the password is told this once.
+    Administrator {
+        /// The name to sign in with.
+        name: &'static str,
+        /// The password.
+        password: String,
+    },
+    /// Both listeners are bound.
+    Listening {
+        /// Where gateways connect.
+        quic: SocketAddr,
+        /// Where people connect.
+        web: SocketAddr,
+    },
+}
+
+/// Why the hub ended or did not start.
+#[derive(Debug, Error)]
+pub enum ServerError {
+    /// The store could not be used.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The first administrator could not be made.
+    #[error("the first administrator could not be made")]
+    Administrator(#[source] UserError),
+    /// No random numbers.
+    #[error(transparent)]
+    Random(#[from] NoRandom),
+    /// The certificate authority could not be used.
+    #[error("the hub's certificate authority could not be opened")]
+    Authority(#[source] CaError),
+    /// The door for gateways could not be opened.
+    #[error("the door for gateways ([quic] listen) could not be opened")]
+    Quic(#[source] IngestError),
+    /// The address for people could not be taken.
+    #[error(
+        "the address {address} ([web] listen) could not be taken; does another program use it?"
+    )]
+    Web {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The system's signals cannot be heard.
+    #[error("the system's stop signals cannot be heard")]
+    Signals(#[source] std::io::Error),
+}
+
+/// Runs the hub until SIGTERM or SIGINT. `tell` hears what the person at the terminal must know.
+pub async fn run(config: &Config, tell: impl Fn(&Notice)) -> Result<(), ServerError> {
+    let signal = stop_signal()?;
+    let (stop, stopping) = watch::channel(false);
+    let bound = Bound::new(config, &tell, stopping).await?;
+    let mut serving = tokio::spawn(bound.serve());
+    tokio::select! {
+        // Nothing but the stop ends it: a panic in there, which the log has.
+        _ = &mut serving => return Ok(()),
+        () = signal => {}
+    }
+    tracing::info!("asked to stop");
+    stop.send_replace(true);
+    if tokio::time::timeout(STOP_MAX, serving).await.is_err() {
+        tracing::warn!("some connections did not end in time and were cut");
+    }
+    Ok(())
+}
+
+/// A hub whose listeners are bound.
+struct Bound {
+    gateways: ingest::Listener,
+    people: TcpListener,
+    people_max: usize,
+    context: Context,
+    stopping: watch::Receiver<bool>,
+}
+
+impl Bound {
+    async fn new(
+        config: &Config,
+        tell: &impl Fn(&Notice),
+        stopping: watch::Receiver<bool>,
+    ) -> Result<Self, ServerError> {
+        let store = Store::open(&config.data_dir)?;
+        store.nobody_connected().await?;
+        set_up(&store, tell).await?;
+        let authority = Authority::open(&config.data_dir).map_err(ServerError::Authority)?;
+        let gateways =
+            ingest::Listener::bind(config.quic.listen, Arc::new(authority), store.clone())
+                .map_err(ServerError::Quic)?;
+        let no_web = |source| ServerError::Web {
+            address: config.web.listen,
+            source,
+        };
+        let people = TcpListener::bind(config.web.listen).await.map_err(no_web)?;
+        tell(&Notice::Listening {
+            quic: gateways.address().map_err(ServerError::Quic)?,
+            web: people.local_addr().map_err(no_web)?,
+        });
+        let public = config.web.public_url.as_deref();
+        Ok(Self {
+            gateways,
+            people,
+            people_max: config.web.connections_max,
+            context: Context::new(
+                store,
+                public.and_then(PublicAddress::parse),
+                stopping.clone(),
+            ),
+            stopping,
+        })
+    }
+
+    /// Serves gateways and people until the stop.
+    async fn serve(self) {
+        let router = api::router(self.context, web::serve);
+        let service = router.into_make_service_with_connect_info::<Peer>();
+        let mut stopping = self.stopping.clone();
+        let stop = async move {
+            // An error says that whoever could say stop is gone: that is an end too.
+            drop(stopping.wait_for(|stop| *stop).await);
+        };
+        let people = Limited::new(self.people, self.people_max);
+        let people = axum::serve(people, service).with_graceful_shutdown(stop);
+        let (served, ()) = tokio::join!(people, self.gateways.serve(self.stopping));
+        if let Err(error) = served {
+            tracing::error!(%error, "serving people ended");
+        }
+    }
+}
+
+/// Makes the first administrator when there is nobody yet.
+async fn set_up(store: &Store, tell: &impl Fn(&Notice)) -> Result<(), ServerError> {
+    let scope = store.default_tenant();
+    let first = Page {
+        limit: 1,
+        cursor: None,
+    };
+    if !store.users(scope, first).await?.rows.is_empty() {
+        return Ok(());
+    }
+    let password = auth::generate_password()?;
+    auth::add_user(store, scope, ADMINISTRATOR, Role::Admin, &password)
+        .await
+        .map_err(ServerError::Administrator)?;
+    tell(&Notice::Administrator {
+        name: ADMINISTRATOR,
+        password,
+    });
+    Ok(())
+}
+
+/// Resolves when the system asks the hub to stop.
+fn stop_signal() -> Result<impl Future<Output = ()>, ServerError> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).map_err(ServerError::Signals)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(ServerError::Signals)?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
