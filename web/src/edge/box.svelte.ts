@@ -1,5 +1,5 @@
 // What this page knows of its box: status, and the words for its link to the hub.
-import { get } from "../shared/api";
+import { get, Problem } from "../shared/api";
 import { noteServerDate } from "../shared/clock.svelte";
 import { clockTime, counted, roomDays } from "../shared/format";
 import { calmly, Loaded } from "../shared/load.svelte";
@@ -9,7 +9,11 @@ import type { BoxStatus, Device, Link } from "../shared/types";
 const STATUS_MS = 10_000;
 
 export const box = new Loaded<BoxStatus>(async () => {
-  const status = await get<BoxStatus>("/status");
+  const status = await get<BoxStatus | { access_code_needed: true }>("/status");
+  if (!("gateway" in status)) {
+    wantCode(true);
+    throw new Problem(401, { title: "This box asks for its access code", detail: "Enter it to see the box.", code: "access_code" });
+  }
   noteServerDate(status.now);
   return status;
 });
@@ -32,7 +36,9 @@ export function startBox(): () => void {
     on("work_order", again),
     on("again", () => void box.refresh()),
     on("closed", () => void box.refresh()),
-    on<Link>("link", (link) => box.value && box.set({ ...box.value, link })),
+    // The event says how the link is; what waits for it stands in the status.
+    on<Partial<Link>>("link", (link) => box.value && box.set({ ...box.value, link: { ...box.value.link, ...link } })),
+    on("link", again),
     on<Device>("device", (device) => {
       if (!box.value) return;
       const known = box.value.devices.some((other) => other.name === device.name);

@@ -29,10 +29,10 @@ on<Reading>("reading", (reading) => {
 export function latest(sensor: Sensor): { value: number | null; quality: Quality; words: string | null; time: string | null } {
   const newer = newest.get(sensor.id);
   if (newer && (!sensor.time || Date.parse(newer.time) > Date.parse(sensor.time))) {
-    const words = newer.quality === sensor.quality ? sensor.quality_words : null;
+    const words = newer.quality_words ?? (newer.quality === sensor.quality ? sensor.quality_words : null);
     return { value: newer.value, quality: newer.quality, words, time: newer.time };
   }
-  return { value: sensor.value, quality: sensor.quality, words: sensor.quality_words, time: sensor.time };
+  return { value: sensor.value, quality: sensor.quality ?? "bad", words: sensor.quality_words, time: sensor.time };
 }
 
 /** The newest reading of one sensor, also when the sensor itself is not on the page. */

@@ -138,10 +138,12 @@ export interface Sensor {
   gateway: Named | null;
   unit: Unit | null;
   value: number | null;
-  quality: Quality;
+  /** null: never read yet */
+  quality: Quality | null;
   quality_words: string | null;
   time: string | null;
-  clock: ClockState;
+  clock: ClockState | null;
+  period_s?: number;
   limits: Limit[];
   range: [number, number] | null;
 }
@@ -161,6 +163,7 @@ export interface Reading {
   time: string;
   value: number | null;
   quality: Quality;
+  quality_words?: string | null;
 }
 
 export interface Link {
