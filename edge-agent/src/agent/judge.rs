@@ -298,12 +298,13 @@ fn take_step(
     };
     let body = Body::Alert(step.event.clone());
     let id = Some(EventId(Uuid::new_v5(&step.alert.0, name.as_bytes())));
-    tx.append(NewEvent {
+    let new = NewEvent {
         id,
-        actor: actor.clone(),
+        actor,
         record: step.alert.into(),
         body,
-    })?;
+    };
+    tx.append_at(new, step.time, step.clock)?;
     match &step.event {
         AlertEvent::Raised(raised) if tx.order_of_alert(step.alert)?.is_none() => {
             let snapshots = around.get(&step.alert).cloned().unwrap_or_default();
@@ -312,7 +313,7 @@ fn take_step(
         AlertEvent::Cleared { .. } => {
             if let Some(order) = tx.order_of_alert(step.alert)? {
                 let events = vec![cleared(step.alert)];
-                append_order(tx, &actor, order.id, &step.alert, events)?;
+                append_order(tx, step, order.id, events)?;
             }
             Ok(None)
         }
@@ -364,13 +365,7 @@ fn open_or_join(
             created.number = tx.next_order_number(&rules.code)?;
         }
     }
-    append_order(
-        tx,
-        &Actor::System(step.rule.clone()),
-        order,
-        &step.alert,
-        events,
-    )?;
+    append_order(tx, step, order, events)?;
     let window = rules.policy.window(&raised.rule).filter(|_| opened);
     Ok(window.map(|window| Due {
         order,
@@ -383,9 +378,8 @@ fn open_or_join(
 /// Appends events of an order whose ids follow from the alert and their place.
 fn append_order(
     tx: &mut RecordTx<'_>,
-    actor: &Actor,
+    step: &AlertStep,
     order: WorkOrderId,
-    alert: &AlertId,
     events: Vec<WorkOrderEvent>,
 ) -> Result<(), StorageError> {
     for (at, event) in events.into_iter().enumerate() {
@@ -394,14 +388,13 @@ fn append_order(
             _ => format!("raised {at}"),
         };
         let name = format!("{order}:{what}");
-        let id = Some(EventId(Uuid::new_v5(&alert.0, name.as_bytes())));
-        let body = Body::WorkOrder(event);
-        tx.append(NewEvent {
-            id,
-            actor: actor.clone(),
+        let new = NewEvent {
+            id: Some(EventId(Uuid::new_v5(&step.alert.0, name.as_bytes()))),
+            actor: Actor::System(step.rule.clone()),
             record: order.into(),
-            body,
-        })?;
+            body: Body::WorkOrder(event),
+        };
+        tx.append_at(new, step.time, step.clock)?;
     }
     Ok(())
 }

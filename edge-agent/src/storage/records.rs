@@ -61,6 +61,17 @@ impl RecordTx<'_> {
     /// Refuses bodies and texts over the limits of `protocol::limits`, a body of another kind
     /// than its record, and an id that another record's event has.
     pub fn append(&mut self, new: NewEvent) -> Result<Event, StorageError> {
+        self.append_at(new, self.now, self.clock)
+    }
+
+    /// Like `append`, for something that happened at `time` and is written down now: readings
+    /// that are judged after a restart keep their time.
+    pub fn append_at(
+        &mut self,
+        new: NewEvent,
+        time: Timestamp,
+        clock: ClockState,
+    ) -> Result<Event, StorageError> {
         if let Some(id) = new.id
             && let Some(stored) = event(self.db, id)?
         {
@@ -83,8 +94,8 @@ impl RecordTx<'_> {
             seq: self.heads.seq_last + 1,
             based_on,
             hlc: self.heads.clock.tick(self.now).after(latest),
-            time: self.now,
-            clock: self.clock,
+            time,
+            clock,
             actor: new.actor,
             record: new.record,
             body: new.body,
