@@ -2,7 +2,7 @@
 //! Only written, never read back: a shape is not a record.
 
 use crate::alert::{Alert, AlertState};
-use crate::event::{Direction, HoldReason, Severity, WorkType};
+use crate::event::{Direction, HoldReason, Severity, Snapshot, WorkType};
 use crate::id::{AlertId, EventId, GatewayId, Origin, SensorId, SiteId, WorkOrderId};
 use crate::record::{HistoryEntry, Note};
 use crate::time::{ClockState, Timestamp};
@@ -330,8 +330,10 @@ fn parts(order: &WorkOrder) -> Vec<PartView> {
     order.parts.iter().map(view).collect()
 }
 
+/// What is shown: a snapshot that a later one of the same sensor covers is left out. The one
+/// with the readings after the alarm so takes the place of the one from before it.
 fn snapshots(order: &WorkOrder) -> Vec<SnapshotView> {
-    let view = |snapshot: &crate::event::Snapshot| SnapshotView {
+    let view = |snapshot: &Snapshot| SnapshotView {
         sensor_id: snapshot.sensor,
         sensor: snapshot.sensor_path.clone(),
         unit: UnitView::from(&Unit::parse(&snapshot.unit)),
@@ -342,7 +344,24 @@ fn snapshots(order: &WorkOrder) -> Vec<SnapshotView> {
             .map(|(at, value)| (at.millis(), *value))
             .collect(),
     };
-    order.snapshots.iter().map(view).collect()
+    let mut shown: Vec<&Snapshot> = Vec::new();
+    for snapshot in &order.snapshots {
+        shown.retain(|earlier| !covers(snapshot, earlier));
+        shown.push(snapshot);
+    }
+    shown.into_iter().map(view).collect()
+}
+
+/// Whether `later` shows the same sensor over all of the time that `earlier` does.
+fn covers(later: &Snapshot, earlier: &Snapshot) -> bool {
+    let span = |snapshot: &Snapshot| {
+        let first = snapshot.points.first().map(|(at, _)| *at);
+        first.zip(snapshot.points.last().map(|(at, _)| *at))
+    };
+    let (Some(outer), Some(inner)) = (span(later), span(earlier)) else {
+        return false;
+    };
+    later.sensor == earlier.sensor && outer.0 <= inner.0 && outer.1 >= inner.1
 }
 
 fn note(note: &Note) -> NoteView {

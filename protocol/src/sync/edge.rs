@@ -176,10 +176,6 @@ impl EdgeSession {
             }
             (Lane::Control, Message::Refuse(refuse)) => return Err(refused(refuse)),
             (Lane::Control, Message::Ack(ack)) => {
-                for (stream, first, last, words) in ack.refused {
-                    let action = EdgeAction::PollsRefused(StreamId(stream), first, last, words);
-                    self.actions.push_back(action);
-                }
                 let lane = Lane::from_number(ack.lane).and_then(window_of);
                 let Some(window) = lane else {
                     return Err(SessionError::Unexpected {
@@ -187,7 +183,7 @@ impl EdgeSession {
                         lane: ack.lane,
                     });
                 };
-                self.acked(window, ack.frames)?;
+                self.acked(window, ack.frames, ack.refused)?;
                 self.deadline = None;
             }
             (Lane::Events, Message::Events(events)) if self.connected => self.down(&events)?,

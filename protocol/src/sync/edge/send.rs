@@ -208,7 +208,13 @@ impl EdgeSession {
         Ok(())
     }
 
-    pub(super) fn acked(&mut self, window: usize, frames: u64) -> Result<(), SessionError> {
+    /// Frames of a lane are committed, except for what was refused: that stays with the box.
+    pub(super) fn acked(
+        &mut self,
+        window: usize,
+        frames: u64,
+        refused: Vec<(u32, u64, u64, String)>,
+    ) -> Result<(), SessionError> {
         let Some(window) = self.windows.get_mut(window) else {
             return Ok(());
         };
@@ -222,12 +228,21 @@ impl EdgeSession {
             window.acked += 1;
             window.bytes -= frame.bytes;
             for (stream, first, last) in frame.polls {
-                self.actions
-                    .push_back(EdgeAction::PollsAcked(stream, first, last));
+                if !refused
+                    .iter()
+                    .any(|(s, f, _, _)| (*s, *f) == (stream.0, first))
+                {
+                    self.actions
+                        .push_back(EdgeAction::PollsAcked(stream, first, last));
+                }
             }
             if let Some(to) = frame.events_to {
                 self.actions.push_back(EdgeAction::EventsAcked(to));
             }
+        }
+        for (stream, first, last, words) in refused {
+            let action = EdgeAction::PollsRefused(StreamId(stream), first, last, words);
+            self.actions.push_back(action);
         }
         Ok(())
     }
