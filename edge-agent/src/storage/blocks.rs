@@ -1,11 +1,11 @@
 //! Sealing the journal into blocks. Never loses a poll without a gap that says so.
 //!
 //! A seal moves whole streams, one after the other, so that memory holds the polls of one stream
-//! only. A journal row stays until every stream in it is sealed: nothing is ever written twice.
+//! only. A row of the journal is free once every stream in it is sealed: nothing is moved.
 
 use super::buffer::{Buffer, ranges_to_bytes};
 use super::error::{Doing as _, StorageError};
-use super::journal;
+use super::journal::{self, Slot};
 use protocol::block;
 use protocol::event::GapCause;
 use protocol::id::StreamId;
@@ -71,8 +71,8 @@ impl Buffer {
             .doing(DOING)?;
         let mut sealed = Vec::new();
         for (stream, first_seq, last_seq) in due {
-            let start_row = self.shared.start_row(stream, first_seq).unwrap_or(0);
-            let done = seal_stream(&tx, stream, (first_seq, last_seq), start_row)?;
+            let slots = self.shared.slots_from(stream, first_seq);
+            let done = seal_stream(&tx, stream, (first_seq, last_seq), &slots)?;
             if done.lost.count() > 0 {
                 self.gaps_waiting = true;
                 let known = self.streams.get(&stream).map(|state| &state.gone);
@@ -84,20 +84,9 @@ impl Buffer {
             }
             sealed.push(done);
         }
-        let streams: Vec<StreamId> = sealed.iter().map(|done| done.stream).collect();
-        let first_row = self.shared.with_index(|index| index.first_row(&streams));
-        let deleted = tx
-            .execute(
-                "DELETE FROM journal WHERE id < ?1",
-                [first_row.unwrap_or(i64::MAX)],
-            )
-            .doing(DOING)?;
         tx.commit().doing(DOING)?;
-        self.shared
-            .with_index(|index| streams.iter().for_each(|stream| index.forget(*stream)));
-        self.journal_count = self
-            .journal_count
-            .saturating_sub(u64::try_from(deleted).unwrap_or(0));
+        let streams: Vec<StreamId> = sealed.iter().map(|done| done.stream).collect();
+        self.shared.with_index(|index| index.sealed(&streams));
         for done in sealed {
             self.block_count += done.blocks;
             if let Some(state) = self.streams.get_mut(&done.stream) {
@@ -116,7 +105,7 @@ fn seal_stream(
     tx: &Transaction<'_>,
     stream: StreamId,
     (first_seq, last_seq): (u64, u64),
-    start_row: i64,
+    slots: &[Slot],
 ) -> Result<Sealed, StorageError> {
     let mut sealed = Sealed {
         stream,
@@ -128,30 +117,22 @@ fn seal_stream(
         first_seq,
         polls: Vec::new(),
     };
-    let mut query = tx
-        .prepare_cached("SELECT body FROM journal WHERE id >= ?1 ORDER BY id")
-        .doing(DOING)?;
-    let mut rows = query.query([start_row]).doing(DOING)?;
-    while let Some(row) = rows.next().doing(DOING)? {
-        let body = row.get_ref(0).doing(DOING)?.as_blob().unwrap_or_default();
-        for (header, piece) in journal::pieces(body) {
-            if header.stream != stream || header.first_seq < run.next_seq() {
-                continue;
-            }
-            let Ok(decoded) = block::decode(piece) else {
-                continue; // Shows as a hole before the next piece, or at the end.
-            };
-            let next_seq = run.next_seq();
-            if header.first_seq > next_seq
-                || run.polls.len() + decoded.polls.len() > BLOCK_POLLS_MAX
-            {
+    journal::each_piece(tx, slots, stream, |header, piece| {
+        let next_seq = run.next_seq();
+        // What cannot be read shows as a hole before the next piece, or at the end.
+        if header.first_seq >= next_seq
+            && let Ok(decoded) = block::decode(piece)
+        {
+            let too_many = run.polls.len() + decoded.polls.len() > BLOCK_POLLS_MAX;
+            if too_many || header.first_seq > next_seq {
                 sealed.blocks += run.write(tx, stream)?;
                 sealed.lost.insert(next_seq, header.first_seq - 1);
                 run.first_seq = header.first_seq;
             }
             run.polls.extend(decoded.polls);
         }
-    }
+        Ok(true)
+    })?;
     sealed.lost.insert(run.next_seq(), last_seq);
     sealed.blocks += run.write(tx, stream)?;
     if sealed.lost.count() > 0 {

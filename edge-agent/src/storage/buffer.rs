@@ -3,7 +3,7 @@
 
 use super::database::{self, PAGE_BYTES};
 use super::error::{Doing as _, StorageError};
-use super::journal::{self, JournalIndex};
+use super::journal::{self, JournalIndex, Piece, Slot};
 use protocol::id::StreamId;
 use protocol::limits::{RANGES_PER_STREAM_MAX, STREAMS_MAX};
 use protocol::ranges::RangeSet;
@@ -45,9 +45,9 @@ impl Shared {
         Some(found.schema.columns.len())
     }
 
-    /// Where reading the journal for `seq` has to begin.
-    pub(super) fn start_row(&self, stream: StreamId, seq: u64) -> Option<i64> {
-        self.with_index(|index| index.start_row(stream, seq))
+    /// The journal's rows that have to be read for `stream` from `seq` on.
+    pub(super) fn slots_from(&self, stream: StreamId, seq: u64) -> Vec<Slot> {
+        self.with_index(|index| index.slots_from(stream, seq))
     }
 
     pub(super) fn with_index<T>(&self, work: impl FnOnce(&mut JournalIndex) -> T) -> T {
@@ -84,7 +84,6 @@ pub(super) struct Buffer {
     pub streams: BTreeMap<StreamId, StreamState>,
     pub bytes_max: u64,
     pub block_count: u64,
-    pub journal_count: u64,
     /// Polls given up before the hub had them, since the process started.
     pub dropped_polls: u64,
     /// An acknowledgement is not yet on disk since then. Losing it is harmless: the hub says at
@@ -122,7 +121,6 @@ impl Buffer {
             streams: BTreeMap::new(),
             bytes_max,
             block_count: 0,
-            journal_count: 0,
             dropped_polls: 0,
             acks_since: None,
             gaps_waiting: true,
@@ -169,70 +167,41 @@ impl Buffer {
         Ok(stream)
     }
 
-    /// Makes `pending` durable: one journal row, one transaction. Gives the first sequence number
-    /// that each stream's polls got.
+    /// Makes `pending` durable in one transaction. Gives the first sequence number that each
+    /// stream's polls got.
     pub(super) fn commit(
         &mut self,
         pending: &Pending,
         now: Instant,
     ) -> Result<BTreeMap<StreamId, u64>, StorageError> {
         let doing = "committing readings";
-        let mut body = Vec::new();
+        let mut pieces = Vec::new();
         let mut firsts = BTreeMap::new();
         for (stream, polls) in &pending.polls {
-            let state = self.known(*stream)?;
-            let first_seq = state.last_seq + 1;
-            let encoded = journal::encode_pieces(*stream, first_seq, polls).map_err(|source| {
-                StorageError::Block {
-                    stream: stream.0,
-                    doing,
-                    source,
-                }
-            })?;
-            for piece in &encoded {
-                journal::put_piece(&mut body, piece);
-            }
+            let first_seq = self.known(*stream)?.last_seq + 1;
+            pieces.extend(encode(*stream, first_seq, polls)?);
             firsts.insert(*stream, first_seq);
         }
+        let mut writes = self.shared.with_index(|index| index.plan(pieces));
         let tx = self
             .db
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .doing(doing)?;
-        if !body.is_empty() {
-            tx.prepare_cached("INSERT INTO journal (body) VALUES (?1)")
-                .and_then(|mut insert| insert.execute([&body]))
-                .doing(doing)?;
-        }
-        let row = tx.last_insert_rowid();
+        journal::write(&tx, &mut writes).doing(doing)?;
         for (key, value) in &pending.states {
             tx.prepare_cached("INSERT OR REPLACE INTO state (key, value) VALUES (?1, ?2)")
                 .and_then(|mut insert| insert.execute((key, value)))
                 .doing(doing)?;
         }
         tx.commit().doing(doing)?;
-        self.note_commit(pending, &firsts, row, now);
-        Ok(firsts)
-    }
-
-    fn note_commit(
-        &mut self,
-        pending: &Pending,
-        firsts: &BTreeMap<StreamId, u64>,
-        row: i64,
-        now: Instant,
-    ) {
-        self.journal_count += u64::from(!firsts.is_empty());
-        self.shared.with_index(|index| {
-            for (stream, first_seq) in firsts {
-                index.note(*stream, *first_seq, row);
-            }
-        });
+        self.shared.with_index(|index| index.written(writes));
         for (stream, polls) in &pending.polls {
             if let Some(state) = self.streams.get_mut(stream) {
                 state.last_seq += journal::count(polls);
                 state.unsealed_since.get_or_insert(now);
             }
         }
+        Ok(firsts)
     }
 
     /// The hub has committed these polls.
@@ -287,6 +256,12 @@ impl Buffer {
         }
         self.acks_since = None;
         Ok(())
+    }
+
+    /// Rows of the journal that hold something unsealed.
+    pub(super) fn journal_rows(&self) -> u64 {
+        let rows = self.shared.with_index(|index| index.used_count());
+        u64::try_from(rows).unwrap_or(u64::MAX)
     }
 
     /// Bytes of the file that hold something.
@@ -373,30 +348,68 @@ impl Buffer {
 
     fn load_journal(&mut self) -> Result<(), StorageError> {
         let doing = "reading the journal";
-        let now = Instant::now();
         let mut query = self
             .db
-            .prepare("SELECT id, body FROM journal ORDER BY id")
+            .prepare("SELECT id FROM journal ORDER BY substr(body, 1, 8)")
             .doing(doing)?;
-        let mut rows = query.query([]).doing(doing)?;
-        while let Some(row) = rows.next().doing(doing)? {
-            let id: i64 = row.get(0).doing(doing)?;
-            let body = row.get_ref(1).doing(doing)?.as_blob().unwrap_or_default();
-            self.journal_count += 1;
-            for (header, _) in journal::pieces(body) {
-                let Some(state) = self.streams.get_mut(&header.stream) else {
-                    continue;
-                };
-                if header.last_seq() > state.sealed_seq {
-                    state.last_seq = state.last_seq.max(header.last_seq());
-                    state.unsealed_since.get_or_insert(now);
-                    self.shared
-                        .with_index(|index| index.note(header.stream, header.first_seq, id));
-                }
+        let ids = query.query_map([], |row| row.get(0));
+        let ids: Vec<i64> = ids.and_then(Iterator::collect).doing(doing)?;
+        let mut query = self
+            .db
+            .prepare("SELECT body FROM journal WHERE id = ?1")
+            .doing(doing)?;
+        for id in ids {
+            let mut rows = query.query([id]).doing(doing)?;
+            if let Some(row) = rows.next().doing(doing)? {
+                let body = row.get_ref(0).doing(doing)?.as_blob().unwrap_or_default();
+                load_slot(&mut self.streams, &self.shared, id, body);
             }
         }
         Ok(())
     }
+}
+
+/// Takes note of what a row of the journal holds.
+fn load_slot(streams: &mut BTreeMap<StreamId, StreamState>, shared: &Shared, id: i64, body: &[u8]) {
+    let (order, pieces) = journal::pieces(body);
+    let slot = Slot {
+        id,
+        order,
+        size: body.len(),
+    };
+    let mut unsealed = Vec::new();
+    let mut end = journal::ORDER_BYTES;
+    for (header, piece) in pieces {
+        end += journal::LENGTH_BYTES + piece.len();
+        let Some(state) = streams.get_mut(&header.stream) else {
+            continue;
+        };
+        if header.last_seq() > state.sealed_seq {
+            state.last_seq = state.last_seq.max(header.last_seq());
+            state.unsealed_since.get_or_insert_with(Instant::now);
+            unsealed.push((header.stream, header.first_seq));
+        }
+    }
+    shared.with_index(|index| index.found(slot, &unsealed, end));
+}
+
+fn encode(stream: StreamId, first_seq: u64, polls: &[Poll]) -> Result<Vec<Piece>, StorageError> {
+    let block_error = |source| StorageError::Block {
+        stream: stream.0,
+        doing: "committing readings",
+        source,
+    };
+    let encoded = journal::encode_pieces(stream, first_seq, polls).map_err(block_error)?;
+    let mut pieces = Vec::with_capacity(encoded.len());
+    for bytes in encoded {
+        let header = protocol::block::header(&bytes).map_err(block_error)?;
+        pieces.push(Piece {
+            stream,
+            first_seq: header.first_seq,
+            bytes,
+        });
+    }
+    Ok(pieces)
 }
 
 /// The incarnation of the readings: one more than ever before when the buffer is new.

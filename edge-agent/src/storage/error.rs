@@ -133,6 +133,9 @@ pub enum StorageError {
         #[source]
         source: std::io::Error,
     },
+    /// A commit failed; the polls wait in memory for the next try.
+    #[error("the readings could not be committed and wait in memory; the log says why")]
+    NotCommitted,
     /// The store has ended, or the job given to it panicked.
     #[error("the store has stopped or gave up this job; the log says why")]
     Stopped,

@@ -4,6 +4,7 @@
 use super::blocks::{Loss, save_gone, save_loss};
 use super::buffer::Buffer;
 use super::error::{Doing as _, StorageError};
+use super::journal::JournalIndex;
 use protocol::event::GapCause;
 use protocol::id::StreamId;
 use protocol::ranges::RangeSet;
@@ -39,7 +40,7 @@ impl Buffer {
     /// Gives up the oldest blocks until the low mark is reached. Says whether anything went.
     pub(super) fn make_room(&mut self) -> Result<bool, StorageError> {
         let goal_bytes = self.bytes_max / 100 * LOW_PERCENT;
-        let mut went = false;
+        let mut went = self.delete_free_slots()?;
         while self.bytes_used()? > goal_bytes {
             let candidates = self.candidates()?;
             if candidates.is_empty() {
@@ -52,6 +53,19 @@ impl Buffer {
             self.limit_pages()?;
         }
         Ok(went)
+    }
+
+    /// Rows of the journal that wait for their next use go first: they hold nothing.
+    fn delete_free_slots(&mut self) -> Result<bool, StorageError> {
+        let free = self.shared.with_index(|index| index.free().to_vec());
+        let tx = self.db.unchecked_transaction().doing(DOING)?;
+        for slot in &free {
+            tx.execute("DELETE FROM journal WHERE id = ?1", [slot.id])
+                .doing(DOING)?;
+        }
+        tx.commit().doing(DOING)?;
+        self.shared.with_index(JournalIndex::forget_free);
+        Ok(!free.is_empty())
     }
 
     /// Gives up a block that cannot be read.

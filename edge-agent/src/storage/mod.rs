@@ -244,9 +244,8 @@ impl Storage {
         to: Timestamp,
         points: usize,
     ) -> Result<Series, StorageError> {
-        let shared = Arc::clone(&self.shared);
-        self.buffer
-            .read(move |db| readings::series(db, &shared, sensor, (from, to), points))
+        let places = readings::places(&self.shared, sensor);
+        self.read_buffer(move |db| readings::series(db, &places, (from, to), points))
             .await
     }
 
@@ -277,6 +276,19 @@ impl Storage {
             writer.core.apply_down(first_seq, events, now)
         })
         .await
+    }
+
+    /// Reads beside the writer; damage that shows makes the store stop, so that the next start
+    /// replaces the buffer.
+    async fn read_buffer<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&rusqlite::Connection) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, StorageError> {
+        let result = self.buffer.read(work).await;
+        if result.as_ref().is_err_and(StorageError::is_damage) {
+            self.send(Box::new(Writer::stop_damaged)).await?;
+        }
+        result
     }
 
     /// Gives the writer something to do and waits for what it says.

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::Semaphore;
 
 /// Connections kept open between two reads, and reads at the same time.
-const READERS_MAX: usize = 2;
+const READERS_MAX: usize = 3;
 
 /// Read-only connections to one database.
 pub(super) struct Readers {

@@ -3,7 +3,7 @@
 
 use super::buffer::Shared;
 use super::error::{Doing as _, StorageError};
-use super::journal;
+use super::journal::{self, Slot, each_piece};
 use protocol::block::{self, BlockError};
 use protocol::id::{SensorId, StreamId};
 use protocol::limits::BLOCK_POLLS_MAX;
@@ -15,14 +15,14 @@ use rusqlite::{Connection, OptionalExtension as _};
 const DOING: &str = "reading polls back";
 
 /// Polls of one stream that are wanted.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub stream: StreamId,
     pub first_seq: u64,
     pub last_seq: u64,
     pub bytes_max: usize,
-    /// Where the journal has to be searched from, as the index said before this read began.
-    pub start_row: Option<i64>,
+    /// The journal's rows to search, as the index said before this read began.
+    pub slots: Vec<Slot>,
 }
 
 /// Blocks with the beginning of what is wanted, in order; at least one if there is any.
@@ -37,25 +37,48 @@ pub(super) fn blocks(db: &Connection, wanted: &Wanted) -> Result<Found, StorageE
     Ok(found)
 }
 
-/// Readings of one sensor with `from <= time < to`.
+/// Where a sensor's readings are: a column of a stream.
+pub(super) struct Place {
+    stream: StreamId,
+    index: usize,
+    column: Column,
+    /// The journal's rows with this stream, as the index said before the read began: what is
+    /// sealed in between is then found in the blocks, and nothing is missed.
+    slots: Vec<Slot>,
+}
+
+/// All columns that ever held a sensor.
+pub(super) fn places(shared: &Shared, sensor: SensorId) -> Vec<Place> {
+    let mut places = Vec::new();
+    for registered in shared.streams() {
+        for (index, column) in registered.schema.columns.iter().enumerate() {
+            if column.sensor == sensor {
+                places.push(Place {
+                    stream: registered.stream,
+                    index,
+                    column: column.clone(),
+                    slots: shared.slots_from(registered.stream, 0),
+                });
+            }
+        }
+    }
+    places
+}
+
+/// Readings at these places with `from <= time < to`.
 pub(super) fn series(
     db: &Connection,
-    shared: &Shared,
-    sensor: SensorId,
+    places: &[Place],
     (from, to): (Timestamp, Timestamp),
     points_max: usize,
 ) -> Result<Series, StorageError> {
     let mut builder = SeriesBuilder::new(from, to, points_max);
-    for registered in shared.streams() {
-        let columns = registered.schema.columns.iter().enumerate();
-        for (index, column) in columns.filter(|(_, column)| column.sensor == sensor) {
-            let stream = registered.stream;
-            let mut add = |cells: Vec<(Timestamp, ClockState, Cell)>| {
-                add_cells(&mut builder, column, &cells);
-            };
-            sealed_column(db, stream, index, (from, to), &mut add)?;
-            journal_column(db, shared, stream, index, &mut add)?;
-        }
+    for place in places {
+        let mut add = |cells: Vec<(Timestamp, ClockState, Cell)>| {
+            add_cells(&mut builder, &place.column, &cells);
+        };
+        sealed_column(db, place, (from, to), &mut add)?;
+        journal_column(db, place, &mut add)?;
     }
     Ok(builder.finish())
 }
@@ -65,7 +88,7 @@ pub(super) fn time_of(
     db: &Connection,
     stream: StreamId,
     seq: u64,
-    start_row: Option<i64>,
+    slots: &[Slot],
 ) -> Result<Option<Timestamp>, StorageError> {
     let sealed: Option<i64> = db
         .prepare_cached(
@@ -82,14 +105,12 @@ pub(super) fn time_of(
         return Ok(Some(Timestamp(time)));
     }
     let mut first = None;
-    if let Some(start_row) = start_row {
-        each_piece(db, stream, start_row, |header, _| {
-            if header.last_seq() >= seq {
-                first = Some(header.first_time);
-            }
-            Ok(first.is_none())
-        })?;
-    }
+    each_piece(db, slots, stream, |header, _| {
+        if header.last_seq() >= seq {
+            first = Some(header.first_time);
+        }
+        Ok(first.is_none())
+    })?;
     Ok(first)
 }
 
@@ -143,9 +164,6 @@ fn sealed(db: &Connection, wanted: &Wanted, found: &mut Found) -> Result<bool, S
 }
 
 fn from_journal(db: &Connection, wanted: &Wanted, found: &mut Found) -> Result<(), StorageError> {
-    let Some(start_row) = wanted.start_row else {
-        return Ok(());
-    };
     let stream = wanted.stream;
     let sealed_seq: u64 = db
         .prepare_cached("SELECT sealed_seq FROM stream WHERE id = ?1")
@@ -155,7 +173,7 @@ fn from_journal(db: &Connection, wanted: &Wanted, found: &mut Found) -> Result<(
     let mut run: Option<(u64, Vec<Poll>)> = None;
     let mut run_bytes = 0;
     let mut room = true;
-    each_piece(db, stream, start_row, |header, piece| {
+    each_piece(db, &wanted.slots, stream, |header, piece| {
         if header.last_seq() < low {
             return Ok(true);
         }
@@ -208,8 +226,7 @@ fn take_run(
 
 fn sealed_column(
     db: &Connection,
-    stream: StreamId,
-    column: usize,
+    place: &Place,
     (from, to): (Timestamp, Timestamp),
     add: &mut impl FnMut(Vec<(Timestamp, ClockState, Cell)>),
 ) -> Result<(), StorageError> {
@@ -219,11 +236,11 @@ fn sealed_column(
              WHERE stream = ?1 AND time_max >= ?2 AND time_min < ?3 ORDER BY last_seq",
         )
         .doing(DOING)?;
-    let mut rows = query.query((stream.0, from.0, to.0)).doing(DOING)?;
+    let mut rows = query.query((place.stream.0, from.0, to.0)).doing(DOING)?;
     while let Some(row) = rows.next().doing(DOING)? {
         let body = row.get_ref(0).doing(DOING)?.as_blob().unwrap_or_default();
         // A chart is shown without a block that cannot be read; sending it finds and tells it.
-        if let Ok(cells) = block::decode_column(body, column) {
+        if let Ok(cells) = block::decode_column(body, place.index) {
             add(cells);
         }
     }
@@ -232,48 +249,21 @@ fn sealed_column(
 
 fn journal_column(
     db: &Connection,
-    shared: &Shared,
-    stream: StreamId,
-    column: usize,
+    place: &Place,
     add: &mut impl FnMut(Vec<(Timestamp, ClockState, Cell)>),
 ) -> Result<(), StorageError> {
-    let Some(start_row) = shared.start_row(stream, 0) else {
-        return Ok(());
-    };
     let sealed_seq: u64 = db
         .prepare_cached("SELECT sealed_seq FROM stream WHERE id = ?1")
-        .and_then(|mut query| query.query_row([stream.0], |row| row.get(0)))
+        .and_then(|mut query| query.query_row([place.stream.0], |row| row.get(0)))
         .doing(DOING)?;
-    each_piece(db, stream, start_row, |header, piece| {
+    each_piece(db, &place.slots, place.stream, |header, piece| {
         if header.first_seq > sealed_seq
-            && let Ok(cells) = block::decode_column(piece, column)
+            && let Ok(cells) = block::decode_column(piece, place.index)
         {
             add(cells);
         }
         Ok(true)
     })
-}
-
-/// Calls `work` with each piece of a stream until it says `false`.
-fn each_piece(
-    db: &Connection,
-    stream: StreamId,
-    start_row: i64,
-    mut work: impl FnMut(block::BlockHeader, &[u8]) -> Result<bool, StorageError>,
-) -> Result<(), StorageError> {
-    let mut query = db
-        .prepare_cached("SELECT body FROM journal WHERE id >= ?1 ORDER BY id")
-        .doing(DOING)?;
-    let mut rows = query.query([start_row]).doing(DOING)?;
-    while let Some(row) = rows.next().doing(DOING)? {
-        let body = row.get_ref(0).doing(DOING)?.as_blob().unwrap_or_default();
-        for (header, piece) in journal::pieces(body) {
-            if header.stream == stream && !work(header, piece)? {
-                return Ok(());
-            }
-        }
-    }
-    Ok(())
 }
 
 fn add_cells(

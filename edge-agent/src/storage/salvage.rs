@@ -81,7 +81,7 @@ fn journal(db: &Connection, spans: &mut Vec<Span>) -> rusqlite::Result<()> {
     let mut rows = query.query([])?;
     while let Some(row) = rows.next()? {
         let body = row.get_ref(0)?.as_blob().unwrap_or_default();
-        for (header, _) in journal::pieces(body) {
+        for (header, _) in journal::pieces(body).1 {
             if header.first_seq > sealed.get(&header.stream.0).copied().unwrap_or(0) {
                 spans.push(Span {
                     stream: header.stream.0,

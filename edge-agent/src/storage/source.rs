@@ -51,7 +51,7 @@ pub struct Stats {
     pub buffer_bytes: u64,
     /// Its quota.
     pub buffer_bytes_max: u64,
-    /// Commits that are not wholly sealed.
+    /// Rows of the journal (of 32 KiB) with polls that are not sealed yet.
     pub journal_rows: u64,
     /// Sealed blocks.
     pub blocks: u64,
@@ -109,10 +109,11 @@ impl Storage {
             first_seq,
             last_seq,
             bytes_max,
-            start_row: self.shared.start_row(stream, first_seq),
+            slots: self.shared.slots_from(stream, first_seq),
         };
-        let read = self.buffer.read(move |db| readings::blocks(db, &wanted));
-        let found = read.await?;
+        let found = self
+            .read_buffer(move |db| readings::blocks(db, &wanted))
+            .await?;
         for (first, last) in found.unreadable {
             // Otherwise the hub would be asked to wait for it for ever.
             self.job(move |writer| writer.buffer.give_up_damaged(stream, first, last))
@@ -273,7 +274,7 @@ impl Storage {
             Ok(Stats {
                 buffer_bytes: buffer.bytes_used()?,
                 buffer_bytes_max: buffer.bytes_max,
-                journal_rows: buffer.journal_count,
+                journal_rows: buffer.journal_rows(),
                 blocks: buffer.block_count,
                 oldest_unacked: oldest_unacked(buffer)?,
                 waiting_events: core.seq_last().saturating_sub(core.events_acked),
@@ -292,8 +293,8 @@ fn oldest_unacked(buffer: &Buffer) -> Result<Option<Timestamp>, StorageError> {
         let Some((seq, _)) = waiting(state).next() else {
             continue;
         };
-        let start_row = buffer.shared.start_row(*stream, seq);
-        let time = readings::time_of(&buffer.db, *stream, seq, start_row)?;
+        let slots = buffer.shared.slots_from(*stream, seq);
+        let time = readings::time_of(&buffer.db, *stream, seq, &slots)?;
         oldest = match (oldest, time) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),

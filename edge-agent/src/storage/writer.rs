@@ -178,7 +178,9 @@ impl Writer {
         if self.retry_at.is_none_or(|at| at <= now) {
             self.retry_at = None;
             let result = self.chores(now);
-            self.settle("sealing, evicting or noting", result);
+            self.settle("sealing or evicting readings", result);
+            let result = self.notes(now);
+            self.settle_core("noting what the hub has or what was lost", result);
         }
         if self.pending.count == 0 && self.unpublished.is_none() {
             for waiter in self.flushing.drain(..) {
@@ -217,7 +219,7 @@ impl Writer {
                 self.failures += 1;
                 self.set_due();
                 for waiter in self.flushing.drain(..) {
-                    drop(waiter.send(Err(StorageError::Stopped)));
+                    drop(waiter.send(Err(StorageError::NotCommitted)));
                 }
                 self.settle(
                     "committing readings; they wait for the next try",
@@ -236,6 +238,10 @@ impl Writer {
         if self.buffer.wants_seal(self.seal_after, now) {
             self.buffer.seal(self.seal_after, now, false)?;
         }
+        Ok(())
+    }
+
+    fn notes(&mut self, now: Instant) -> Result<(), StorageError> {
         let due = |since: Instant| since + ACK_PERIOD <= now;
         if self.buffer.acks_since.is_some_and(due) {
             self.save_acks()?;
@@ -280,21 +286,33 @@ impl Writer {
             self.core.records(now, clock, |tx| tx.append(event))?;
             blocks::forget_loss(&self.buffer.db, number)?;
         }
-        self.buffer.gaps_waiting = false;
+        self.buffer.gaps_waiting = !blocks::losses(&self.buffer.db)?.is_empty();
         Ok(())
     }
 
-    /// Logs a failure; finds out whether the buffer is damaged.
+    /// Logs a failure of the buffer; stops when it is damaged.
     fn settle(&mut self, doing: &'static str, result: Result<(), StorageError>) {
-        let Err(error) = result else { return };
-        self.retry_at = Some(Instant::now() + RETRY_PERIOD);
-        let source = std::error::Error::source(&error).map(ToString::to_string);
-        tracing::error!(%error, source, doing, "the store could not do its work");
-        if error.is_damage() {
-            self.damaged = true;
-            if let Err(error) = database::mark_suspect(&self.folder) {
-                tracing::error!(%error, "the damaged buffer could not be marked");
-            }
+        if result.as_ref().is_err_and(StorageError::is_damage) {
+            self.stop_damaged();
+        }
+        self.settle_core(doing, result);
+    }
+
+    /// Logs a failure; the next try waits a while.
+    fn settle_core(&mut self, doing: &'static str, result: Result<(), StorageError>) {
+        if let Err(error) = result {
+            self.retry_at = Some(Instant::now() + RETRY_PERIOD);
+            let source = std::error::Error::source(&error).map(ToString::to_string);
+            tracing::error!(%error, source, doing, "the store could not do its work");
+        }
+    }
+
+    /// Ends the writer: the next start sets the buffer aside and begins a new one.
+    pub(super) fn stop_damaged(&mut self) {
+        tracing::error!("buffer.db is damaged; it is replaced when the agent starts again");
+        self.damaged = true;
+        if let Err(error) = database::mark_suspect(&self.folder) {
+            tracing::error!(%error, "the damaged buffer could not be marked");
         }
     }
 

@@ -13,7 +13,8 @@ CREATE TABLE stream (
     gone       BLOB                        -- ranges given up before the hub had them
 ) STRICT;
 
--- One row per commit: for each stream of that instant one block behind its length (u32, little endian).
+-- Rows of fixed size that commits append to, written again once their polls stand in blocks
+-- (journal.rs has the layout): a commit changes one or two pages and allocates none.
 CREATE TABLE journal (
     id   INTEGER PRIMARY KEY,
     body BLOB NOT NULL

@@ -2,6 +2,7 @@
 
 mod damage;
 mod quota;
+mod random;
 mod readings;
 mod records;
 mod sync;

