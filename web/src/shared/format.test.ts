@@ -46,6 +46,7 @@ test("a history line reads as a sentence", () => {
   const line = { id: "", at: "", clock: "synchronised", by: "", origin: "hub", applied: true, note: null } as const;
   expect(historyWords({ ...line, what: "done", text: "seal replaced" })).toBe("Completed: seal replaced");
   expect(historyWords({ ...line, what: "assigned", text: "Lena" })).toBe("Assigned to Lena");
+  expect(historyWords({ ...line, what: "field_set", text: "due: 1796119200000000" })).toMatch(/^Changed due: 1 Dec 2026/);
   expect(historyWords({ ...line, what: "started", text: null })).toBe("Work started");
   expect(historyWords({ ...line, what: "permit_issued", text: null })).toBe("Permit issued");
 });

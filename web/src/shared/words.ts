@@ -1,5 +1,5 @@
 // The words and shapes for states, so that both pages say the same thing in the same way.
-import { nameOf, sentence } from "./format";
+import { fullTime, nameOf, sentence } from "./format";
 import type { Alert, AlertState, ClockState, Device, Gateway, HistoryLine, OrderState, Severity, WorkOrder } from "./types";
 
 /** Shape, word and colour always go together; the shape alone is enough in grey. */
@@ -112,13 +112,23 @@ const HISTORY: Record<string, string> = {
   merged: "Merged into another order",
 };
 /** These read on without a colon. */
-const READS_ON = ["assigned", "labour", "field_set"];
+const READS_ON = ["assigned", "labour"];
+
+/** The value of a field as people read it; a time stands in the record as microseconds. */
+export function fieldValue(field: string, value: string): string {
+  if (value === "") return "(empty)";
+  return field === "due" && /^\d{13,}$/.test(value) ? fullTime(Number(value) / 1000) : value;
+}
 
 /** One line of a history in plain words. */
 export function historyWords(line: HistoryLine): string {
   const known = HISTORY[line.what] ?? HISTORY[line.what.split(".").pop() ?? ""];
   if (!known) return line.text ?? sentence(line.what.replaceAll("_", " "));
   if (!line.text) return known;
+  if (line.what === "field_set") {
+    const [field = "", ...value] = line.text.split(": ");
+    return `${known} ${field}: ${fieldValue(field, value.join(": "))}`;
+  }
   return READS_ON.includes(line.what) ? `${known} ${line.text}` : `${known}: ${line.text}`;
 }
 
