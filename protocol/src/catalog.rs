@@ -3,6 +3,7 @@
 
 use crate::event::{Direction, Severity};
 use crate::id::{DeviceId, SensorId};
+use crate::limits::{CATALOG_LIST_MAX, at_most};
 use crate::unit::Unit;
 use serde::{Deserialize, Serialize};
 
@@ -10,12 +11,15 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 pub struct Catalog {
     /// Buses and endpoints.
+    #[serde(deserialize_with = "at_most::<CATALOG_LIST_MAX, _, _>")]
     pub ports: Vec<Port>,
     /// Units on the ports.
+    #[serde(deserialize_with = "at_most::<CATALOG_LIST_MAX, _, _>")]
     pub devices: Vec<Device>,
     /// Measured quantities.
     pub sensors: Vec<Sensor>,
     /// Machines, by tag.
+    #[serde(deserialize_with = "at_most::<CATALOG_LIST_MAX, _, _>")]
     pub assets: Vec<String>,
 }
 
@@ -59,6 +63,7 @@ pub struct Sensor {
     /// Time between polls, in microseconds.
     pub period_us: u64,
     /// Limits that raise alerts.
+    #[serde(deserialize_with = "at_most::<CATALOG_LIST_MAX, _, _>")]
     pub limits: Vec<Limit>,
 }
 

@@ -1,6 +1,10 @@
 //! Every limit of the wire, the blocks and the sessions, in one place, and what happens at it.
 //! Never a tuning knob of one machine: those stand in the programs' configuration.
 
+mod at_most;
+
+pub(crate) use at_most::at_most;
+
 /// Longest frame, header included. A longer one is refused before anything is allocated and
 /// closes the connection.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
@@ -28,6 +32,11 @@ pub const BLOCK_BYTES_MAX: usize = 900 << 10;
 pub const LANE_IN_FLIGHT_BYTES_MAX: usize = 256 << 10;
 /// Most facts in one frame of events.
 pub const EVENTS_PER_FRAME_MAX: usize = 256;
+/// Most blocks in one frame. The sender begins another frame.
+pub const BLOCKS_PER_FRAME_MAX: usize = 4_096;
+/// Most ports, devices, assets of a catalog, and most limits of a sensor. A longer catalog is
+/// refused by the receiver.
+pub const CATALOG_LIST_MAX: usize = 10_000;
 /// Most poll groups (streams) of one gateway.
 pub const STREAMS_MAX: usize = 4_096;
 /// Most ranges kept per stream beyond the contiguous prefix; the oldest hole is then given up to

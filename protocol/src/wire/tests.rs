@@ -656,7 +656,7 @@ fn lists_and_bodies_over_their_limits_are_refused() {
         let bytes = message.encode().unwrap();
         assert!(matches!(
             Message::decode(&frame(&bytes)),
-            Err(WireError::OverLimit { .. })
+            Err(WireError::BadBody { .. })
         ));
     }
     let long = event(Body::Unknown {

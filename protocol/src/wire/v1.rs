@@ -3,7 +3,7 @@
 
 use super::{Frame, WireError, from_bytes, to_bytes};
 use crate::id::Origin;
-use crate::limits;
+use crate::limits::{self, at_most};
 use crate::time::Hlc;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -54,6 +54,7 @@ pub struct HelloV1 {
     /// Hash of its catalog (crc32c of the encoded catalog).
     pub catalog_hash: u32,
     /// Each stream and its highest sequence number.
+    #[serde(deserialize_with = "at_most::<{ limits::STREAMS_MAX }, _, _>")]
     pub streams: Vec<(u32, u64)>,
 }
 
@@ -71,8 +72,10 @@ pub struct WelcomeV1 {
     /// Whether the hub wants the catalog again.
     pub want_catalog: bool,
     /// Streams whose schema the hub lacks.
+    #[serde(deserialize_with = "at_most::<{ limits::STREAMS_MAX }, _, _>")]
     pub want_schemas: Vec<u32>,
     /// What the hub holds of each stream (closed ranges).
+    #[serde(deserialize_with = "at_most::<{ limits::STREAMS_MAX }, _, _>")]
     pub received: Vec<(u32, Vec<(u64, u64)>)>,
 }
 
@@ -101,6 +104,7 @@ pub struct EventsV1 {
     /// Number of the first one.
     pub first_seq: u64,
     /// Each as `wire::encode_event`.
+    #[serde(deserialize_with = "at_most::<{ limits::EVENTS_PER_FRAME_MAX }, _, _>")]
     pub events: Vec<Vec<u8>>,
 }
 
@@ -110,6 +114,7 @@ pub struct BlocksV1 {
     /// Incarnation of the readings.
     pub incarnation: u32,
     /// Each as `block::encode`.
+    #[serde(deserialize_with = "at_most::<{ limits::BLOCKS_PER_FRAME_MAX }, _, _>")]
     pub blocks: Vec<Vec<u8>>,
 }
 
@@ -134,6 +139,7 @@ pub struct AckV1 {
     /// How many data frames of it are committed, in order.
     pub frames: u64,
     /// What was in them and could not be taken: stream, first, last, why.
+    #[serde(deserialize_with = "at_most::<{ limits::BLOCKS_PER_FRAME_MAX }, _, _>")]
     pub refused: Vec<(u32, u64, u64, String)>,
 }
 
@@ -167,6 +173,7 @@ pub struct ReferenceV1 {
     /// Its name.
     pub site_name: String,
     /// People who can be named on the box: id and name, at most `limits::PEOPLE_MAX`.
+    #[serde(deserialize_with = "at_most::<{ limits::PEOPLE_MAX }, _, _>")]
     pub people: Vec<(Uuid, String)>,
 }
 
@@ -236,7 +243,6 @@ macro_rules! numbered {
                     $(($kind, 1) => from_bytes(&frame.body, $kind, 1).map(Self::$name),)*
                     (kind, version) => Ok(Self::Unknown { kind, version }),
                 }
-                .and_then(Self::checked)
             }
         }
     };
@@ -248,38 +254,4 @@ numbered! {
     16 Events; 18 Reference;
     32 Blocks; 34 Gap;
     48 Enrol; 49 Enrolled;
-}
-
-impl Message {
-    /// Refuses lists over their limits.
-    fn checked(self) -> Result<Self, WireError> {
-        let (what, len, max) = match &self {
-            Self::Hello(hello) => (
-                "the number of streams",
-                hello.streams.len(),
-                limits::STREAMS_MAX,
-            ),
-            Self::Welcome(welcome) => (
-                "the number of streams",
-                welcome.received.len(),
-                limits::STREAMS_MAX,
-            ),
-            Self::Events(events) => (
-                "the number of events",
-                events.events.len(),
-                limits::EVENTS_PER_FRAME_MAX,
-            ),
-            Self::Reference(reference) => (
-                "the number of people",
-                reference.people.len(),
-                limits::PEOPLE_MAX,
-            ),
-            _ => return Ok(self),
-        };
-        if len > max {
-            Err(WireError::OverLimit { what, max })
-        } else {
-            Ok(self)
-        }
-    }
 }

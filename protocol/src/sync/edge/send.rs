@@ -6,7 +6,9 @@ use super::super::{Lane, SessionError};
 use super::{ANSWER_WAIT_US, EdgeAction, EdgeSession, Fetch, FetchRange};
 use crate::block;
 use crate::id::StreamId;
-use crate::limits::{EVENTS_PER_FRAME_MAX, FRAME_BYTES_MAX, LANE_IN_FLIGHT_BYTES_MAX};
+use crate::limits::{
+    BLOCKS_PER_FRAME_MAX, EVENTS_PER_FRAME_MAX, FRAME_BYTES_MAX, LANE_IN_FLIGHT_BYTES_MAX,
+};
 use crate::ranges::RangeSet;
 use crate::time::Timestamp;
 use crate::wire::v1::{BlocksV1, EventsV1, GapV1, Message};
@@ -145,7 +147,8 @@ impl EdgeSession {
                 let Ok(header) = block::header(&bytes) else {
                     continue;
                 };
-                if size > 0 && size + bytes.len() > FRAME_BYTES_MAX / 2 {
+                let full = batch.len() == BLOCKS_PER_FRAME_MAX;
+                if full || (size > 0 && size + bytes.len() > FRAME_BYTES_MAX / 2) {
                     let blocks = std::mem::take(&mut batch);
                     let message = Message::Blocks(BlocksV1 {
                         incarnation,
