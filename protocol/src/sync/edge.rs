@@ -183,10 +183,11 @@ impl EdgeSession {
                         lane: ack.lane,
                     });
                 };
-                self.acked(window, ack.frames, ack.refused)?;
+                self.acked(window, ack)?;
                 self.deadline = None;
             }
-            (Lane::Events, Message::Events(events)) if self.connected => self.down(&events)?,
+            // Lanes overtake each other: the hub's events may be here before its welcome.
+            (Lane::Events, Message::Events(events)) => self.down(&events)?,
             (Lane::Reference, Message::Reference(reference)) => {
                 self.actions
                     .push_back(EdgeAction::ApplyReference(reference));
@@ -331,8 +332,12 @@ impl EdgeSession {
             stream: stream.0,
             schema,
         });
-        self.actions
-            .push_back(EdgeAction::Send(Lane::Control, message.encode()?));
+        let bytes = message.encode()?;
+        // Lanes overtake each other: so it goes on both that may bring the stream's first block.
+        for lane in [Lane::Live, Lane::Backlog] {
+            self.actions
+                .push_back(EdgeAction::Send(lane, bytes.clone()));
+        }
         Ok(())
     }
 

@@ -135,7 +135,7 @@ impl HubSession {
     pub fn handle_frame(&mut self, lane: Lane, frame: &Frame) -> Result<(), SessionError> {
         match (lane, Message::decode(frame)?) {
             (Lane::Control, Message::Hello(hello)) if self.hello.is_none() => self.hello(hello),
-            (Lane::Control, Message::Schema(schema)) if self.welcomed => {
+            (Lane::Live | Lane::Backlog, Message::Schema(schema)) if self.welcomed => {
                 let stream = StreamId(schema.stream);
                 let action = HubAction::StoreSchema(schema.incarnation, stream, schema.schema);
                 self.actions.push_back(action);

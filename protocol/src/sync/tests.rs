@@ -5,13 +5,14 @@ use super::*;
 use crate::block;
 use crate::event::{Actor, Body, Event, GatewayEvent, RecordKind, RecordRef};
 use crate::id::{EventId, GatewayId, Origin, SiteId, StreamId};
+use crate::limits::LANE_IN_FLIGHT_BYTES_MAX;
 use crate::ranges::RangeSet;
 use crate::reading::{Cell, Poll, Quality, Raw};
 use crate::time::{ClockState, Hlc, Timestamp};
-use crate::wire::v1::{HelloV1, ReferenceV1};
+use crate::wire::v1::{AckV1, EventsV1, GapV1, HelloV1, Message, ReferenceV1, WelcomeV1};
 use crate::wire::{FrameReader, encode_event};
 use proptest::prelude::*;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use uuid::Uuid;
 
 const GATEWAY: Uuid = Uuid::from_u128(7);
@@ -65,6 +66,7 @@ struct Box_ {
 struct Hub {
     polls: BTreeMap<StreamId, BTreeMap<u64, Poll>>,
     received: BTreeMap<StreamId, RangeSet>,
+    schemas: BTreeSet<StreamId>,
     gaps: BTreeMap<StreamId, RangeSet>,
     events: Vec<Event>,
     down: u64,
@@ -74,8 +76,32 @@ struct Hub {
 struct Link {
     edge: EdgeSession,
     hub: HubSession,
-    up: VecDeque<(Lane, Vec<u8>)>,
-    down: VecDeque<(Lane, Vec<u8>)>,
+    up: Wire,
+    down: Wire,
+}
+
+/// Frames on the way: in order on each lane, lanes overtake each other.
+#[derive(Default)]
+struct Wire {
+    lanes: BTreeMap<Lane, VecDeque<Vec<u8>>>,
+    turn: usize,
+}
+
+impl Wire {
+    fn push(&mut self, lane: Lane, bytes: Vec<u8>) {
+        self.lanes.entry(lane).or_default().push_back(bytes);
+    }
+
+    fn pop(&mut self) -> Option<(Lane, Vec<u8>)> {
+        self.lanes.retain(|_, frames| !frames.is_empty());
+        self.turn = self
+            .turn
+            .wrapping_mul(6_364_136_223)
+            .wrapping_add(1_442_695);
+        let at = (self.turn >> 16).checked_rem(self.lanes.len())?;
+        let (lane, frames) = self.lanes.iter_mut().nth(at)?;
+        Some((*lane, frames.pop_front()?))
+    }
 }
 
 fn connect(store: &Box_) -> Link {
@@ -110,8 +136,8 @@ fn connect(store: &Box_) -> Link {
     Link {
         edge: EdgeSession::new(start, Timestamp(0)).unwrap(),
         hub: HubSession::new(GatewayId(GATEWAY)),
-        up: VecDeque::new(),
-        down: VecDeque::new(),
+        up: Wire::default(),
+        down: Wire::default(),
     }
 }
 
@@ -126,11 +152,11 @@ fn step(link: &mut Link, store: &mut Box_, hub: &mut Hub) -> bool {
         edge_does(link, store, action);
     } else if let Some(action) = link.hub.poll_action() {
         hub_does(link, hub, action);
-    } else if let Some((lane, bytes)) = link.up.pop_front() {
+    } else if let Some((lane, bytes)) = link.up.pop() {
         link.hub
             .handle_frame(lane, &deliver(&mut FrameReader::default(), &bytes))
             .unwrap();
-    } else if let Some((lane, bytes)) = link.down.pop_front() {
+    } else if let Some((lane, bytes)) = link.down.pop() {
         let frame = deliver(&mut FrameReader::default(), &bytes);
         link.edge.handle_frame(lane, &frame, Timestamp(0)).unwrap();
     } else {
@@ -141,7 +167,7 @@ fn step(link: &mut Link, store: &mut Box_, hub: &mut Hub) -> bool {
 
 fn edge_does(link: &mut Link, store: &mut Box_, action: EdgeAction) {
     match action {
-        EdgeAction::Send(lane, bytes) => link.up.push_back((lane, bytes)),
+        EdgeAction::Send(lane, bytes) => link.up.push(lane, bytes),
         EdgeAction::Fetch(Fetch::Events { after }) => {
             let events = (after + 1..=store.events)
                 .map(|n| (n, encode_event(&event(n)).unwrap()))
@@ -187,8 +213,8 @@ fn read(store: &Box_, range: FetchRange) -> Vec<Vec<u8>> {
 
 fn hub_does(link: &mut Link, hub: &mut Hub, action: HubAction) {
     match action {
-        HubAction::Send(lane, bytes) => link.down.push_back((lane, bytes)),
-        HubAction::Hello(_) => {
+        HubAction::Send(lane, bytes) => link.down.push(lane, bytes),
+        HubAction::Hello(hello) => {
             let received = hub
                 .received
                 .iter()
@@ -206,7 +232,13 @@ fn hub_does(link: &mut Link, hub: &mut Hub, action: HubAction) {
                 events_mark: hub.events.len() as u64,
                 down_last: hub.down,
                 want_catalog: true,
-                want_schemas: vec![],
+                want_schemas: hello
+                    .hello
+                    .streams
+                    .iter()
+                    .map(|(stream, _)| StreamId(*stream))
+                    .filter(|stream| !hub.schemas.contains(stream))
+                    .collect(),
                 received,
                 reference,
             };
@@ -220,6 +252,9 @@ fn hub_does(link: &mut Link, hub: &mut Hub, action: HubAction) {
             let events =
                 (after + 1..=hub.down).map(|n| (n, encode_event(&event(1_000 + n)).unwrap()));
             link.hub.handle_down(events.take(2).collect()).unwrap();
+        }
+        HubAction::StoreSchema(_, stream, _) => {
+            hub.schemas.insert(stream);
         }
         HubAction::DownAcked(seq) => hub.down_acked = hub.down_acked.max(seq),
         _ => {}
@@ -240,7 +275,12 @@ fn take(hub: &mut Hub, commit: Commit) {
         Commit::Blocks { blocks, .. } => {
             for bytes in blocks {
                 let block = block::decode(&bytes).unwrap();
-                let received = hub.received.entry(block.header.stream).or_default();
+                let stream = block.header.stream;
+                assert!(
+                    hub.schemas.contains(&stream),
+                    "a block came before its schema"
+                );
+                let received = hub.received.entry(stream).or_default();
                 let polls = hub.polls.entry(block.header.stream).or_default();
                 for (seq, poll) in (block.header.first_seq..).zip(block.polls) {
                     polls.insert(seq, poll);
@@ -267,6 +307,8 @@ fn take(hub: &mut Hub, commit: Commit) {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig::with_cases(800))]
+
     #[test]
     fn each_fact_arrives_once_whatever_the_cuts(
         script in prop::collection::vec((0_u8..8, 1_usize..40), 1..40),
@@ -370,4 +412,277 @@ fn silence_ends_the_session() {
         link.edge.handle_timeout(deadline),
         Err(SessionError::Silent { .. })
     ));
+}
+
+/// A session that the hub has welcomed, with 5 events and 100 polls of stream 1, of which the
+/// hub holds 10.
+fn welcomed() -> EdgeSession {
+    let mut store = Box_ {
+        events: 5,
+        ..Box_::default()
+    };
+    store
+        .polls
+        .insert(StreamId(1), (1..=100).map(poll).collect());
+    let mut edge = connect(&store).edge;
+    let welcome = welcome(0, vec![(1, vec![(1, 10)])]);
+    give(&mut edge, Lane::Control, &welcome).unwrap();
+    edge
+}
+
+fn welcome(events_mark: u64, received: Vec<(u32, Vec<(u64, u64)>)>) -> Message {
+    Message::Welcome(WelcomeV1 {
+        protocol: PROTOCOL,
+        time_us: 0,
+        events_mark,
+        down_last: 0,
+        want_catalog: false,
+        want_schemas: vec![],
+        received,
+    })
+}
+
+fn give(edge: &mut EdgeSession, lane: Lane, message: &Message) -> Result<(), SessionError> {
+    let bytes = message.encode().unwrap();
+    let frame = deliver(&mut FrameReader::default(), &bytes);
+    edge.handle_frame(lane, &frame, Timestamp(0))
+}
+
+fn ack(lane: Lane, frames: u64) -> Message {
+    Message::Ack(AckV1 {
+        lane: lane.number(),
+        frames,
+        refused: vec![],
+    })
+}
+
+fn actions(edge: &mut EdgeSession) -> Vec<EdgeAction> {
+    std::iter::from_fn(|| edge.poll_action()).collect()
+}
+
+fn fetches(edge: &mut EdgeSession) -> Vec<Fetch> {
+    let only = |action| match action {
+        EdgeAction::Fetch(fetch) => Some(fetch),
+        _ => None,
+    };
+    actions(edge).into_iter().filter_map(only).collect()
+}
+
+fn bring(edge: &mut EdgeSession, lane: Lane, range: (u64, u64), held: (u64, u64)) {
+    let stream = StreamId(1);
+    let polls: Vec<Poll> = (held.0..=held.1).map(poll).collect();
+    let block = block::encode(stream, held.0, &polls).unwrap();
+    let range = FetchRange {
+        stream,
+        first: range.0,
+        last: range.1,
+    };
+    let fetched = Fetched::Polls(vec![(range, vec![block])]);
+    edge.handle_fetched(lane, fetched, Timestamp(0)).unwrap();
+}
+
+#[test]
+fn events_go_first_then_the_newest_polls_then_the_oldest() {
+    let fetches = fetches(&mut welcomed());
+    let [
+        Fetch::Events { after: 0 },
+        Fetch::Polls {
+            lane: Lane::Live,
+            ranges: live,
+            ..
+        },
+        Fetch::Polls {
+            lane: Lane::Backlog,
+            ranges: old,
+            ..
+        },
+    ] = fetches.as_slice()
+    else {
+        panic!("{fetches:?}")
+    };
+    assert_eq!((live[0].first, live[0].last), (97, 100));
+    assert_eq!((old[0].first, old[0].last), (11, 96));
+}
+
+#[test]
+fn an_acknowledgement_of_what_was_not_sent_ends_the_session() {
+    for (lane, frames) in [(Lane::Live, 1), (Lane::Events, 9), (Lane::Control, 1)] {
+        let error = give(&mut welcomed(), Lane::Control, &ack(lane, frames)).unwrap_err();
+        assert!(matches!(error, SessionError::Unexpected { .. }), "{error}");
+    }
+}
+
+#[test]
+fn an_acknowledgement_counts_once_and_an_older_one_changes_nothing() {
+    let mut edge = welcomed();
+    bring(&mut edge, Lane::Live, (97, 100), (97, 100));
+    actions(&mut edge);
+    give(&mut edge, Lane::Control, &ack(Lane::Live, 1)).unwrap();
+    let acked = EdgeAction::PollsAcked(StreamId(1), 97, 100);
+    assert_eq!(actions(&mut edge), [acked]);
+    for frames in [1, 0] {
+        give(&mut edge, Lane::Control, &ack(Lane::Live, frames)).unwrap();
+        assert_eq!(actions(&mut edge), []);
+    }
+}
+
+#[test]
+fn refused_polls_are_reported_and_never_count_as_acknowledged() {
+    let mut edge = welcomed();
+    bring(&mut edge, Lane::Live, (97, 100), (97, 100));
+    actions(&mut edge);
+    let message = Message::Ack(AckV1 {
+        lane: Lane::Live.number(),
+        frames: 1,
+        refused: vec![(1, 98, 99, "damaged".into())],
+    });
+    give(&mut edge, Lane::Control, &message).unwrap();
+    let stream = StreamId(1);
+    let expected = [
+        EdgeAction::PollsRefused(stream, 98, 99, "damaged".into()),
+        EdgeAction::PollsAcked(stream, 97, 97),
+        EdgeAction::PollsAcked(stream, 100, 100),
+    ];
+    assert_eq!(actions(&mut edge), expected);
+}
+
+#[test]
+fn a_full_window_stops_reading_and_an_acknowledgement_goes_on() {
+    let mut edge = welcomed();
+    actions(&mut edge);
+    let large = vec![0; LANE_IN_FLIGHT_BYTES_MAX];
+    let fetched = Fetched::Events(vec![(1, large)]);
+    edge.handle_fetched(Lane::Events, fetched, Timestamp(0))
+        .unwrap();
+    edge.handle_events_committed(6, Timestamp(0));
+    assert_eq!(fetches(&mut edge), []);
+    give(&mut edge, Lane::Control, &ack(Lane::Events, 1)).unwrap();
+    assert_eq!(fetches(&mut edge), [Fetch::Events { after: 1 }]);
+}
+
+#[test]
+fn one_read_of_the_store_at_a_time_per_lane() {
+    let mut edge = welcomed();
+    actions(&mut edge);
+    edge.handle_events_committed(9, Timestamp(0));
+    edge.handle_committed(StreamId(1), 101, Timestamp(0));
+    assert_eq!(fetches(&mut edge), []);
+}
+
+#[test]
+fn polls_that_the_store_no_longer_has_are_said_in_a_gap() {
+    let mut edge = welcomed();
+    actions(&mut edge);
+    bring(&mut edge, Lane::Backlog, (11, 96), (50, 96));
+    let mut sent = Vec::new();
+    for action in actions(&mut edge) {
+        if let EdgeAction::Send(Lane::Backlog, bytes) = action {
+            let frame = deliver(&mut FrameReader::default(), &bytes);
+            sent.push(Message::decode(&frame).unwrap());
+        }
+    }
+    let [Message::Gap(gap), Message::Blocks(_)] = sent.as_slice() else {
+        panic!("{sent:?}")
+    };
+    assert_eq!((gap.stream, gap.first_seq, gap.last_seq), (1, 11, 49));
+}
+
+fn down(first_seq: u64, count: u64) -> Message {
+    Message::Events(EventsV1 {
+        first_seq,
+        events: (first_seq..first_seq + count)
+            .map(|n| encode_event(&event(n)).unwrap())
+            .collect(),
+    })
+}
+
+#[test]
+fn a_hole_in_events_ends_the_session() {
+    let mut edge = welcomed();
+    let hole = Err(SessionError::Hole {
+        expected: 1,
+        got: 2,
+    });
+    assert_eq!(give(&mut edge, Lane::Events, &down(2, 1)), hole);
+    let skipped = Fetched::Events(vec![(2, vec![])]);
+    let error = edge.handle_fetched(Lane::Events, skipped, Timestamp(0));
+    assert_eq!(error, hole);
+}
+
+#[test]
+fn events_of_the_hub_that_are_held_already_are_passed_over() {
+    let mut edge = welcomed();
+    for message in [down(1, 2), down(1, 3), down(1, 3), down(3, 1)] {
+        give(&mut edge, Lane::Events, &message).unwrap();
+    }
+    let mut applied = Vec::new();
+    for action in actions(&mut edge) {
+        if let EdgeAction::ApplyDown(first, events) = action {
+            applied.push((first, events.len()));
+        }
+    }
+    assert_eq!(applied, [(1, 2), (3, 1)]);
+}
+
+#[test]
+fn messages_of_a_newer_build_are_skipped() {
+    let mut edge = welcomed();
+    actions(&mut edge);
+    let mut hub = HubSession::new(GatewayId(GATEWAY));
+    for (kind, version) in [(900, 1), (1, 2)] {
+        let frame = crate::wire::Frame {
+            kind,
+            version,
+            body: vec![1, 2, 3],
+        };
+        for lane in Lane::ALL {
+            edge.handle_frame(lane, &frame, Timestamp(0)).unwrap();
+            hub.handle_frame(lane, &frame).unwrap();
+        }
+    }
+    assert_eq!(actions(&mut edge), []);
+    assert_eq!(hub.poll_action(), None);
+}
+
+#[test]
+fn a_message_on_a_wrong_lane_or_too_early_ends_the_session() {
+    let error = give(&mut welcomed(), Lane::Live, &ack(Lane::Live, 0)).unwrap_err();
+    assert!(matches!(error, SessionError::Unexpected { lane: 3, .. }));
+    let mut hub = HubSession::new(GatewayId(GATEWAY));
+    let gap = Message::Gap(GapV1 {
+        incarnation: 1,
+        stream: 1,
+        first_seq: 1,
+        last_seq: 1,
+    });
+    let frame = deliver(&mut FrameReader::default(), &gap.encode().unwrap());
+    let error = hub.handle_frame(Lane::Live, &frame).unwrap_err();
+    assert!(matches!(error, SessionError::Unexpected { .. }));
+}
+
+#[test]
+fn a_missing_acknowledgement_ends_the_session_and_one_in_time_does_not() {
+    let mut edge = welcomed();
+    bring(&mut edge, Lane::Live, (97, 100), (97, 100));
+    let deadline = edge.poll_timeout().unwrap();
+    assert!(matches!(
+        edge.handle_timeout(deadline),
+        Err(SessionError::Silent {
+            what: "acknowledgement",
+            ..
+        })
+    ));
+    give(&mut edge, Lane::Control, &ack(Lane::Live, 1)).unwrap();
+    assert_eq!(edge.poll_timeout(), None);
+    assert_eq!(edge.handle_timeout(deadline), Ok(()));
+}
+
+#[test]
+fn a_hub_that_holds_more_than_the_box_is_told_apart() {
+    let mut edge = connect(&Box_::default()).edge;
+    let error = give(&mut edge, Lane::Control, &welcome(1, vec![])).unwrap_err();
+    let SessionError::Refused { refusal, .. } = error else {
+        panic!("{error}")
+    };
+    assert_eq!(refusal, Some(Refusal::StoreRewound));
 }

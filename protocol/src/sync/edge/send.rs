@@ -11,8 +11,8 @@ use crate::limits::{
 };
 use crate::ranges::RangeSet;
 use crate::time::Timestamp;
-use crate::wire::v1::{BlocksV1, EventsV1, GapV1, Message};
-use std::collections::VecDeque;
+use crate::wire::v1::{AckV1, BlocksV1, EventsV1, GapV1, Message};
+use std::collections::{BTreeMap, VecDeque};
 
 #[derive(Debug)]
 pub(super) struct InFlight {
@@ -211,17 +211,19 @@ impl EdgeSession {
         Ok(())
     }
 
-    /// Frames of a lane are committed, except for what was refused: that stays with the box.
-    pub(super) fn acked(
-        &mut self,
-        window: usize,
-        frames: u64,
-        refused: Vec<(u32, u64, u64, String)>,
-    ) -> Result<(), SessionError> {
+    /// Tells of what was committed, and of what was not: that never counts as acknowledged.
+    pub(super) fn acked(&mut self, window: usize, ack: AckV1) -> Result<(), SessionError> {
+        let mut refused: BTreeMap<StreamId, RangeSet> = BTreeMap::new();
+        for (stream, first, last, words) in ack.refused {
+            let stream = StreamId(stream);
+            refused.entry(stream).or_default().insert(first, last);
+            let action = EdgeAction::PollsRefused(stream, first, last, words);
+            self.actions.push_back(action);
+        }
         let Some(window) = self.windows.get_mut(window) else {
             return Ok(());
         };
-        while window.acked < frames {
+        while window.acked < ack.frames {
             let Some(frame) = window.frames.pop_front() else {
                 return Err(SessionError::Unexpected {
                     what: "an Ack of an unsent frame",
@@ -231,10 +233,11 @@ impl EdgeSession {
             window.acked += 1;
             window.bytes -= frame.bytes;
             for (stream, first, last) in frame.polls {
-                if !refused
-                    .iter()
-                    .any(|(s, f, _, _)| (*s, *f) == (stream.0, first))
-                {
+                let taken = match refused.get(&stream) {
+                    Some(refused) => refused.missing(first, last),
+                    None => vec![(first, last)],
+                };
+                for (first, last) in taken {
                     self.actions
                         .push_back(EdgeAction::PollsAcked(stream, first, last));
                 }
@@ -242,10 +245,6 @@ impl EdgeSession {
             if let Some(to) = frame.events_to {
                 self.actions.push_back(EdgeAction::EventsAcked(to));
             }
-        }
-        for (stream, first, last, words) in refused {
-            let action = EdgeAction::PollsRefused(StreamId(stream), first, last, words);
-            self.actions.push_back(action);
         }
         Ok(())
     }
