@@ -151,7 +151,7 @@ fn changes() -> impl Strategy<Value = Vec<(u8, Index, u8)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn random_bytes_are_bounded(bytes in prop::collection::vec(any::<u8>(), 0..600)) {

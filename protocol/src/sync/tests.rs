@@ -307,7 +307,7 @@ fn take(hub: &mut Hub, commit: Commit) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(800))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn each_fact_arrives_once_whatever_the_cuts(

@@ -112,7 +112,7 @@ fn line(order: &WorkOrder, event: &Event) -> HistoryEntry {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(1_000))]
+    #![proptest_config(ProptestConfig::with_cases(400))]
 
     #[test]
     fn any_order_and_any_number_of_copies_give_the_same_order(
