@@ -9,6 +9,8 @@ mod records;
 mod sensors;
 mod status;
 mod stream;
+#[cfg(test)]
+mod tests;
 
 use crate::config::Config;
 use crate::health::Health;
