@@ -17,8 +17,6 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::sync::watch;
 
-/// Gateways connected at the same time; a further one is told to come again later.
-const GATEWAYS_MAX: usize = 20_000;
 /// When a gateway that found no room should come again.
 const BUSY_RETRY_S: u32 = 30;
 
@@ -113,13 +111,14 @@ impl Listener {
             })
     }
 
-    /// Serves gateways until `stop` turns true, then says good-bye to all of them.
-    pub async fn serve(self, mut stop: watch::Receiver<bool>) {
+    /// Serves gateways until `stop` turns true, then says good-bye to all of them. At most
+    /// `gateways_max` at the same time; a further one is told to come again later.
+    pub async fn serve(self, gateways_max: usize, mut stop: watch::Receiver<bool>) {
         loop {
             tokio::select! {
                 incoming = self.endpoint.accept() => {
                     let Some(incoming) = incoming else { break };
-                    let full = self.endpoint.open_connections() >= GATEWAYS_MAX;
+                    let full = self.endpoint.open_connections() >= gateways_max;
                     tokio::spawn(connection::serve(self.shared.clone(), incoming, full, stop.clone()));
                 }
                 changed = stop.changed() => {

@@ -44,7 +44,7 @@ impl Listener for Limited {
         let permit = Arc::clone(&self.permits).acquire_owned().await.ok();
         // Qualified: the inherent method gives a Result, the trait's waits out errors.
         let (stream, address) = Listener::accept(&mut self.inner).await;
-        (Guarded::new(stream, permit), address)
+        (Guarded::new(stream, SILENCE_MAX, permit), address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {
@@ -61,15 +61,17 @@ impl Connected<IncomingStream<'_, Limited>> for Peer {
 /// A connection that ends when nothing moves on it, and gives its place back.
 pub(super) struct Guarded {
     stream: TcpStream,
+    silence_max: Duration,
     silence: Pin<Box<Sleep>>,
     _permit: Option<OwnedSemaphorePermit>,
 }
 
 impl Guarded {
-    fn new(stream: TcpStream, permit: Option<OwnedSemaphorePermit>) -> Self {
+    fn new(stream: TcpStream, silence_max: Duration, permit: Option<OwnedSemaphorePermit>) -> Self {
         Self {
             stream,
-            silence: Box::pin(tokio::time::sleep(SILENCE_MAX)),
+            silence_max,
+            silence: Box::pin(tokio::time::sleep(silence_max)),
             _permit: permit,
         }
     }
@@ -81,7 +83,8 @@ impl Guarded {
         context: &mut Context<'_>,
     ) -> Poll<io::Result<T>> {
         if moved.is_ready() {
-            self.silence.as_mut().reset(Instant::now() + SILENCE_MAX);
+            let end = Instant::now() + self.silence_max;
+            self.silence.as_mut().reset(end);
             return moved;
         }
         self.silence
@@ -131,5 +134,31 @@ impl AsyncWrite for Guarded {
 
     fn is_write_vectored(&self) -> bool {
         self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+
+    #[tokio::test]
+    async fn a_silent_connection_is_closed_and_a_busy_one_is_not() {
+        let silence_max = Duration::from_millis(300);
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut client = TcpStream::connect(address).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut guarded = Guarded::new(stream, silence_max, None);
+        let begin = Instant::now();
+        let mut ticks = tokio::time::interval(silence_max / 10);
+        while begin.elapsed() < 2 * silence_max {
+            ticks.tick().await;
+            client.write_all(b".").await.unwrap();
+            assert_eq!(guarded.read_u8().await.unwrap(), b'.');
+        }
+        let error = guarded.read_u8().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+        assert!(begin.elapsed() >= 3 * silence_max);
     }
 }

@@ -2,6 +2,7 @@
 //! people, and an orderly stop. Never holds a rule of its own.
 
 mod listener;
+mod lock;
 
 use crate::api::{self, Context, Peer, PublicAddress};
 use crate::auth::{self, Role, UserError};
@@ -13,6 +14,7 @@ use crate::store::{Page, Store, StoreError};
 use crate::web;
 use listener::Limited;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
@@ -46,6 +48,24 @@ pub enum Notice {
 /// Why the hub ended or did not start.
 #[derive(Debug, Error)]
 pub enum ServerError {
+    /// Another hub runs on the same folder.
+    #[error(
+        "another hub runs on {folder}; stop it first, or give this one its own data_dir: commands \
+         like claim and user work beside a running hub"
+    )]
+    AlreadyRuns {
+        /// The data folder.
+        folder: PathBuf,
+    },
+    /// The lock that keeps two hubs apart could not be taken.
+    #[error("the lock {path} could not be taken; check that this user may write there")]
+    Lock {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// The store could not be used.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -98,7 +118,10 @@ pub async fn run(config: &Config, tell: impl Fn(&Notice)) -> Result<(), ServerEr
 
 /// A hub whose listeners are bound.
 struct Bound {
+    /// Held as long as the hub runs.
+    _lock: std::fs::File,
     gateways: ingest::Listener,
+    gateways_max: usize,
     people: TcpListener,
     people_max: usize,
     context: Context,
@@ -111,6 +134,7 @@ impl Bound {
         tell: &impl Fn(&Notice),
         stopping: watch::Receiver<bool>,
     ) -> Result<Self, ServerError> {
+        let lock = lock::take(&config.data_dir)?;
         let store = Store::open(&config.data_dir)?;
         store.nobody_connected().await?;
         set_up(&store, tell).await?;
@@ -129,7 +153,9 @@ impl Bound {
         });
         let public = config.web.public_url.as_deref();
         Ok(Self {
+            _lock: lock,
             gateways,
+            gateways_max: config.quic.connections_max,
             people,
             people_max: config.web.connections_max,
             context: Context::new(
@@ -152,7 +178,10 @@ impl Bound {
         };
         let people = Limited::new(self.people, self.people_max);
         let people = axum::serve(people, service).with_graceful_shutdown(stop);
-        let (served, ()) = tokio::join!(people, self.gateways.serve(self.stopping));
+        let (served, ()) = tokio::join!(
+            people,
+            self.gateways.serve(self.gateways_max, self.stopping)
+        );
         if let Err(error) = served {
             tracing::error!(%error, "serving people ended");
         }
@@ -192,3 +221,6 @@ fn stop_signal() -> Result<impl Future<Output = ()>, ServerError> {
         }
     })
 }
+
+#[cfg(test)]
+mod tests;
