@@ -114,11 +114,21 @@ fn too_large(rejection: &BytesRejection) -> Problem {
 /// A problem that names the field where serde does: it writes names between back quotes.
 pub(super) fn not_understood(error: &serde_json::Error) -> Problem {
     let text = error.to_string();
-    let named = ["unknown field `", "missing field `", "duplicate field `"]
-        .into_iter()
-        .find_map(|start| text.strip_prefix(start)?.split_once('`'))
-        .map(|(field, _)| field.to_owned());
-    Problem::invalid(named.as_deref(), text)
+    let named = [
+        ("unknown field `", "is not known here"),
+        ("missing field `", "is missing"),
+        ("duplicate field `", "stands there twice"),
+    ];
+    for (start, words) in named {
+        let name = text
+            .strip_prefix(start)
+            .and_then(|rest| rest.split_once('`'));
+        if let Some((name, _)) = name {
+            let detail = format!("The field {name} {words}; docs/api.md has the fields.");
+            return Problem::invalid(Some(name), detail);
+        }
+    }
+    Problem::invalid(None, format!("The JSON cannot be taken: {text}"))
 }
 
 /// The parameters behind the question mark.

@@ -83,17 +83,21 @@ pub(super) async fn claim(command: Claim, config: &Config, output: Output) -> an
         gateway,
         code,
     } = command;
-    let store = Store::open(&config.data_dir)?;
-    let authority = Authority::open(&config.data_dir)?;
     let claim = NewClaim {
         site,
         gateway,
         code,
     };
+    let text = claim_text(claim, config).await?;
+    output.answer(&json!({"claim": text}), &text)
+}
+
+async fn claim_text(claim: NewClaim, config: &Config) -> anyhow::Result<String> {
+    let store = Store::open(&config.data_dir)?;
+    let authority = Authority::open(&config.data_dir)?;
     let scope = store.default_tenant();
     let token = auth::new_claim(&store, scope, claim, clock::now()).await?;
-    let text = authority.claim(token).to_string();
-    output.answer(&json!({"claim": text}), &text)
+    Ok(authority.claim(token).to_string())
 }
 
 /// `user …`
@@ -210,4 +214,93 @@ fn read_password(file: &Path) -> anyhow::Result<String> {
         bail!("{} holds no password in its first line", file.display());
     }
     Ok(password.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::id::GatewayId;
+
+    const QUIET: Output = Output { json: true };
+
+    fn config(folder: &tempfile::TempDir) -> Config {
+        Config {
+            data_dir: folder.path().to_owned(),
+            ..Config::default()
+        }
+    }
+
+    /// The store as a running hub has it open, with one connected gateway by claim.
+    async fn running(config: &Config) -> (Store, GatewayId) {
+        let store = Store::open(&config.data_dir).unwrap();
+        let claim = NewClaim {
+            site: "Plant".to_owned(),
+            gateway: "Hall 1".to_owned(),
+            code: "B2".to_owned(),
+        };
+        let text = claim_text(claim, config).await.unwrap();
+        let claim = protocol::claim::Claim::parse(&text).unwrap();
+        let id = GatewayId(clock::new_id().unwrap());
+        auth::redeem(&store, &claim.token, id, b"key", clock::now())
+            .await
+            .unwrap();
+        (store, id)
+    }
+
+    #[tokio::test]
+    async fn a_claim_made_beside_a_running_hub_is_honoured_by_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, id) = running(&config(&folder)).await;
+        let row = store.gateway(store.default_tenant(), id).await.unwrap();
+        assert_eq!(
+            (row.name.as_str(), row.site.name.as_str()),
+            ("Hall 1", "Plant")
+        );
+    }
+
+    #[tokio::test]
+    async fn a_person_added_beside_a_running_hub_may_sign_in() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(&folder);
+        let (store, _) = running(&config).await;
+        let file = folder.path().join("password");
+        std::fs::write(&file, "correct horse battery\nnot this\n").unwrap();
+        let add = || User::Add {
+            name: "Petra".to_owned(),
+            role: RoleWord::Planner,
+            password_file: Some(file.clone()),
+        };
+        user(add(), &config, QUIET).await.unwrap();
+        let credentials = ("petra", "correct horse battery");
+        let scope = store.default_tenant();
+        let signed_in = auth::sign_in(&store, scope, credentials, "10.0.0.7", clock::now()).await;
+        assert_eq!(signed_in.unwrap().session.actor.role, Role::Planner);
+        let twice = user(add(), &config, QUIET).await.unwrap_err();
+        assert!(twice.to_string().contains("taken"), "{twice:#}");
+        std::fs::write(&file, "\n").unwrap();
+        let empty = user(add(), &config, QUIET).await.unwrap_err();
+        assert!(empty.to_string().contains("holds no password"), "{empty:#}");
+    }
+
+    #[tokio::test]
+    async fn a_gateway_is_revoked_by_name_code_or_id_and_others_are_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = config(&folder);
+        let (store, id) = running(&config).await;
+        let rows = all_gateways(&store).await.unwrap();
+        for wanted in ["Hall 1", "B2", &id.to_string()] {
+            assert_eq!(find(&rows, wanted).unwrap().id, id);
+        }
+        let unknown = find(&rows, "Hall 2").unwrap_err().to_string();
+        assert!(unknown.contains("cloud-hub gateway list"), "{unknown}");
+        let twins = [rows[0].clone(), rows[0].clone()];
+        let many = find(&twins, "Hall 1").unwrap_err().to_string();
+        assert!(many.contains("give the id"), "{many}");
+        let revoke = Gateway::Revoke {
+            gateway: "B2".to_owned(),
+        };
+        gateway(revoke, &config, QUIET).await.unwrap();
+        let row = store.gateway(store.default_tenant(), id).await.unwrap();
+        assert_eq!(row.link, crate::store::LinkState::Revoked);
+    }
 }

@@ -19,8 +19,10 @@ struct Running {
 }
 
 fn config(folder: &tempfile::TempDir) -> Config {
-    let mut config = Config::default();
-    config.data_dir = folder.path().join("data");
+    let mut config = Config {
+        data_dir: folder.path().join("data"),
+        ..Config::default()
+    };
     config.quic.listen.set_port(0);
     config.web.listen.set_port(0);
     config
