@@ -32,6 +32,15 @@ impl Timestamp {
     }
 }
 
+/// RFC 3339 in UTC; the epoch for a time beyond what a calendar holds.
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        jiff::Timestamp::from_microsecond(self.0)
+            .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+            .fmt(f)
+    }
+}
+
 impl fmt::Debug for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}us", self.0)

@@ -10,11 +10,9 @@ use crate::unit::Unit;
 use crate::work_order::{WorkOrder, WorkOrderState};
 use serde::Serialize;
 
-/// RFC 3339 in UTC; the sign of the epoch for a time beyond what a calendar holds.
+/// RFC 3339 in UTC.
 pub fn rfc3339(at: Timestamp) -> String {
-    jiff::Timestamp::from_microsecond(at.0)
-        .unwrap_or(jiff::Timestamp::UNIX_EPOCH)
-        .to_string()
+    at.to_string()
 }
 
 /// From RFC 3339 with any offset.

@@ -264,7 +264,7 @@ pub fn field_text(field: &FieldValue) -> (&'static str, String) {
         FieldValue::Title(text) => ("title", text.clone()),
         FieldValue::Description(text) => ("description", text.clone()),
         FieldValue::Priority(priority) => ("priority", priority.to_string()),
-        FieldValue::Due(due) => ("due", due.map_or_else(String::new, |at| at.0.to_string())),
+        FieldValue::Due(due) => ("due", due.map_or_else(String::new, |at| at.to_string())),
         FieldValue::Asset(asset) => ("asset", asset.clone().unwrap_or_default()),
     }
 }

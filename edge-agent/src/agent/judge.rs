@@ -37,7 +37,7 @@ struct Saved {
     detectors: Vec<DetectorState>,
 }
 
-/// When an alert opens an order, and the prefix of the order's number.
+/// When an alert opens an order, and the prefix of its number until the hub gives one.
 #[derive(Debug)]
 struct OrderRules {
     policy: Policy,
@@ -88,16 +88,12 @@ impl Judge {
                 .collect(),
             events: state.events_last,
         };
-        let code = storage
-            .site()
-            .await?
-            .map_or_else(|| config.gateway.code.clone(), |site| site.gateway_code);
         let mut judge = Self {
             storage,
             health,
             rules: Arc::new(OrderRules {
                 policy: Policy::new(&config.rules),
-                code,
+                code: config.gateway.code.clone(),
             }),
             schemas: HashMap::new(),
             detectors,
@@ -238,15 +234,18 @@ impl Judge {
         if steps.is_empty() {
             return;
         }
+        // The hub may have given another prefix since the start.
+        let site = self.storage.site().await.ok().flatten();
+        let code = site.map_or_else(|| self.rules.code.clone(), |site| site.gateway_code);
         loop {
-            let (steps, around) = (steps.clone(), around.clone());
+            let (steps, around, code) = (steps.clone(), around.clone(), code.clone());
             let rules = Arc::clone(&self.rules);
             let written = self
                 .storage
                 .records(move |tx| {
                     let mut due = Vec::new();
                     for step in &steps {
-                        due.extend(take_step(tx, &rules, step, &around)?);
+                        due.extend(take_step(tx, (&rules.policy, &code), step, &around)?);
                     }
                     Ok::<_, StorageError>(due)
                 })
@@ -286,7 +285,7 @@ async fn open_alerts(storage: &Storage) -> Result<Vec<Alert>, StorageError> {
 /// Writes one step of an alert and what follows from it for work orders.
 fn take_step(
     tx: &mut RecordTx<'_>,
-    rules: &OrderRules,
+    (policy, code): (&Policy, &str),
     step: &AlertStep,
     around: &BTreeMap<AlertId, Vec<Snapshot>>,
 ) -> Result<Option<Due>, StorageError> {
@@ -308,7 +307,7 @@ fn take_step(
     match &step.event {
         AlertEvent::Raised(raised) if tx.order_of_alert(step.alert)?.is_none() => {
             let snapshots = around.get(&step.alert).cloned().unwrap_or_default();
-            open_or_join(tx, rules, step, raised, snapshots)
+            open_or_join(tx, (policy, code), step, raised, snapshots)
         }
         AlertEvent::Cleared { .. } => {
             if let Some(order) = tx.order_of_alert(step.alert)? {
@@ -323,12 +322,12 @@ fn take_step(
 
 fn open_or_join(
     tx: &mut RecordTx<'_>,
-    rules: &OrderRules,
+    (policy, code): (&Policy, &str),
     step: &AlertStep,
     raised: &AlertRaised,
     snapshots: Vec<Snapshot>,
 ) -> Result<Option<Due>, StorageError> {
-    let Some(key) = rules.policy.dedupe_key(raised) else {
+    let Some(key) = policy.dedupe_key(raised) else {
         return Ok(None);
     };
     let mut standing = Vec::new();
@@ -353,7 +352,7 @@ fn open_or_join(
         now: tx.now(),
     };
     let new = NewOrder { id, snapshots };
-    let (order, mut events, opened) = match rules.policy.decide(alarm, &standing, new) {
+    let (order, mut events, opened) = match policy.decide(alarm, &standing, new) {
         Decision::Nothing => return Ok(None),
         Decision::Opened(order, events) => (order, events, true),
         Decision::Joined(order, events) | Decision::CoolingDown(order, events) => {
@@ -362,11 +361,11 @@ fn open_or_join(
     };
     for event in &mut events {
         if let WorkOrderEvent::Created(created) = event {
-            created.number = tx.next_order_number(&rules.code)?;
+            created.number = tx.next_order_number(code)?;
         }
     }
     append_order(tx, step, order, events)?;
-    let window = rules.policy.window(&raised.rule).filter(|_| opened);
+    let window = policy.window(&raised.rule).filter(|_| opened);
     Ok(window.map(|window| Due {
         order,
         raised: raised.clone(),

@@ -235,7 +235,7 @@ fn set_field(order: &mut WorkOrder, event: &Event, value: &FieldValue) -> Option
             u8::to_string,
         ),
         FieldValue::Due(due) => set(&mut order.due, event, due, "due", |due| {
-            due.map_or_else(String::new, |at| at.0.to_string())
+            due.map_or_else(String::new, |at| at.to_string())
         }),
         FieldValue::Asset(asset) => set(&mut order.asset, event, asset, "asset", |asset| {
             asset.clone().unwrap_or_default()
