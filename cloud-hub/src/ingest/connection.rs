@@ -17,6 +17,9 @@ use quinn::{Connection, Incoming};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 
+/// What a box is told whose certificate no longer counts.
+const WITHDRAWN: &str = "this box was withdrawn at the hub, or enrolled anew with another key; \
+    if it is to come back, enrol it with a new claim";
 /// Frames committed in one transaction at the most.
 const BATCH_FRAMES_MAX: usize = 64;
 /// How often a standing connection's right to stand is looked up.
@@ -103,11 +106,7 @@ async fn synchronise(
             "this hub does not know the certificate of this box; enrol it again",
             None,
         )),
-        Some(row) if row.revoked.is_some() => Some((
-            Refusal::Revoked,
-            "this box was withdrawn at the hub; enrol it again with a new claim",
-            None,
-        )),
+        Some(row) if row.revoked.is_some() => Some((Refusal::Revoked, WITHDRAWN, None)),
         Some(_) if full => Some((
             Refusal::Busy,
             "the hub has too many connections",
@@ -134,6 +133,11 @@ async fn synchronise(
     gateway.store.disconnected(scope, owner.gateway).await?;
     match ended {
         Ok(()) => gateway.good_bye(connection).await,
+        Err(IngestError::Revoked) => {
+            gateway.session.refuse(Refusal::Revoked, WITHDRAWN, None)?;
+            gateway.act(None).await?;
+            gateway.good_bye(connection).await
+        }
         Err(error) => Err(error),
     }
 }

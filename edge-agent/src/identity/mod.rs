@@ -119,6 +119,13 @@ impl Identity {
     }
 }
 
+/// When the certificate was stored; `None` when the box is not enrolled.
+pub fn enrolled_at(folder: &Path) -> Option<std::time::SystemTime> {
+    fs::metadata(Files::new(folder).certificate)
+        .and_then(|data| data.modified())
+        .ok()
+}
+
 struct Files {
     key: PathBuf,
     certificate: PathBuf,

@@ -118,9 +118,19 @@ impl Uplink {
                 _ = stop.changed() => return,
             };
             tokio::select! {
-                () = tokio::time::sleep(wait) => {}
+                () = self.rest(wait) => {}
                 _ = stop.changed() => return,
             }
+        }
+    }
+
+    /// Waits, but no longer than until the box is enrolled anew.
+    async fn rest(&self, wait: Duration) {
+        let before = identity::enrolled_at(&self.identity);
+        let end = tokio::time::Instant::now() + wait;
+        while tokio::time::Instant::now() < end && identity::enrolled_at(&self.identity) == before {
+            let next = tokio::time::Instant::now() + ENROLLED_CHECK;
+            tokio::time::sleep_until(next.min(end)).await;
         }
     }
 
