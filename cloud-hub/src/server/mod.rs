@@ -92,6 +92,9 @@ pub enum ServerError {
         #[source]
         source: std::io::Error,
     },
+    /// A mistake in the program ended it.
+    #[error("the hub broke; start it again and report what its log says")]
+    Broke(#[source] tokio::task::JoinError),
     /// The system's signals cannot be heard.
     #[error("the system's stop signals cannot be heard")]
     Signals(#[source] std::io::Error),
@@ -104,8 +107,8 @@ pub async fn run(config: &Config, tell: impl Fn(&Notice)) -> Result<(), ServerEr
     let bound = Bound::new(config, &tell, stopping).await?;
     let mut serving = tokio::spawn(bound.serve());
     tokio::select! {
-        // Nothing but the stop ends it: a panic in there, which the log has.
-        _ = &mut serving => return Ok(()),
+        // Nothing but the stop ends it in order.
+        ended = &mut serving => return ended.map_err(ServerError::Broke),
         () = signal => {}
     }
     tracing::info!("asked to stop");

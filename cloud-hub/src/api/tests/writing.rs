@@ -368,3 +368,38 @@ async fn a_repeated_act_counts_once_and_a_key_is_for_one_act() {
         .await;
     assert_eq!(elsewhere.code(), "key_reused");
 }
+
+#[tokio::test]
+async fn a_repeated_change_does_not_undo_a_later_one() {
+    let hub = Hub::start().await;
+    let caller = hub.sign_in("Petra").await;
+    let path = format!("/work-orders/{}", order_id());
+    let set = async |priority: u8, key: &str| {
+        let body = json!({"priority": priority});
+        let mut request = request("PATCH", &path, Some(&caller), Some(&body));
+        let key = format!("{KEY}{key}").parse().unwrap();
+        request.headers_mut().insert("idempotency-key", key);
+        hub.answer(request).await.body["priority"].clone()
+    };
+    assert_eq!(set(1, "4").await, 1);
+    assert_eq!(set(5, "5").await, 5);
+    assert_eq!(
+        set(1, "4").await,
+        5,
+        "the repeat of a lost answer changes nothing"
+    );
+}
+
+#[tokio::test]
+async fn the_same_act_of_two_people_at_once_counts_once_or_is_refused() {
+    let hub = Hub::start().await;
+    let caller = hub.sign_in("Petra").await;
+    let (path, body) = (order_action("start"), json!({}));
+    let (left, right) = tokio::join!(
+        hub.post(&caller, &path, body.clone()),
+        hub.post(&caller, &path, body.clone())
+    );
+    let mut statuses = [left.status.as_u16(), right.status.as_u16()];
+    statuses.sort_unstable();
+    assert_eq!(statuses, [200, 409]);
+}
