@@ -87,13 +87,15 @@ impl RecordTx<'_> {
             None => EventId(random_id(self.now)?),
         };
         let (latest, based_on) = folds::latest(self.db, new.record)?;
+        let tick = self.heads.clock.tick(self.now);
+        set_meta(self.db, "clock", folds::hlc_key(tick))?;
         let event = Event {
             id,
             origin: Origin::Gateway(self.heads.gateway),
             incarnation: self.heads.incarnation,
             seq: self.heads.seq_last + 1,
             based_on,
-            hlc: self.heads.clock.tick(self.now).after(latest),
+            hlc: tick.after(latest),
             time,
             clock,
             actor: new.actor,
@@ -192,14 +194,8 @@ impl Core {
         // The node only has to differ between writers; the end of a UUIDv7 is random.
         let [.., a, b, c, d] = *gateway.0.as_bytes();
         let node = u32::from_be_bytes([a, b, c, d]);
-        let own: Option<[u8; 16]> = db
-            .query_row(
-                "SELECT hlc FROM event WHERE seq IS NOT NULL ORDER BY seq DESC LIMIT 1",
-                [],
-                |row| row.get(0),
-            )
-            .optional()
-            .doing(doing)?;
+        // Not from the last own event: its stamp may have been moved behind a far one of its record.
+        let own = meta::<[u8; 16]>(&db, "clock")?;
         let mut clock = HlcClock::new(own.map(folds::hlc_from_key).unwrap_or_default(), node);
         // What others wrote was followed when it came, so it must be followed again, within the
         // same bound: one stamp years ahead must not hide the honest ones below it.
