@@ -90,6 +90,17 @@ pub enum DeviceState {
     Error,
 }
 
+impl DeviceState {
+    /// The word of the JSON interface.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Silent => "silent",
+            Self::Error => "error",
+        }
+    }
+}
+
 /// Where a driver puts what it has. Bounded: when the queue is full the poll is dropped and
 /// counted, so that a slow disk never delays the bus; the agent records the hole as a gap.
 #[derive(Clone, Debug)]

@@ -2,7 +2,6 @@
 
 use super::{Page, guard};
 use crate::clock;
-use crate::drivers::DeviceState;
 use crate::health::LinkStatus;
 use crate::storage::Stats;
 use axum::Json;
@@ -89,12 +88,9 @@ pub(super) fn device(page: &Page, name: &str) -> Option<Value> {
         .iter()
         .find(|device| device.name == name)?;
     let report = page.health.device_now(name);
-    let state = match report.as_ref().map(|report| report.state) {
-        None => "starting",
-        Some(DeviceState::Ok) => "ok",
-        Some(DeviceState::Silent) => "silent",
-        Some(DeviceState::Error) => "error",
-    };
+    let state = report
+        .as_ref()
+        .map_or("starting", |report| report.state.word());
     let since = report
         .as_ref()
         .map_or(page.health.started_at, |report| report.time);

@@ -26,10 +26,9 @@ async fn integrity(fixture: &Fixture) -> String {
         .unwrap()
 }
 
-/// Not a test of its own: what the killed process runs. Says the number of each poll and event
-/// that the store has answered for.
+/// What the killed process of the test below runs; by itself it does nothing. Says the number of
+/// each poll and event that the store has answered for.
 #[tokio::test]
-#[ignore = "runs inside the_store_is_whole_after_every_kill"]
 async fn child() {
     let Ok(folder) = std::env::var(FOLDER) else {
         return;
@@ -64,12 +63,7 @@ async fn the_store_is_whole_after_every_kill() {
     let mut held_before = 0;
     for kill in 1..=KILLS {
         let mut child = Command::new(std::env::current_exe().unwrap())
-            .args([
-                "--ignored",
-                "--exact",
-                "store::tests::crash::child",
-                "--nocapture",
-            ])
+            .args(["--exact", "store::tests::crash::child", "--nocapture"])
             .env(FOLDER, fixture.folder.path())
             .stdout(Stdio::piped())
             .spawn()
