@@ -10,7 +10,7 @@ mod report;
 mod signal;
 mod wire;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, bail, ensure};
 use report::Report;
 
 type Bench = fn(&mut Report) -> Result<()>;
@@ -40,11 +40,20 @@ fn main() -> Result<()> {
     if cfg!(debug_assertions) {
         println!("This is a development build: its speeds say nothing. Use `make bench`.");
     }
+    let mut broken = Vec::new();
     for (name, run) in chosen {
         let mut report = Report::new(name);
         run(&mut report)?;
         println!("{report}");
         report.write_json()?;
+        if report.is_broken() {
+            broken.push(*name);
+        }
     }
+    ensure!(
+        broken.is_empty(),
+        "a promise is broken: {}",
+        broken.join(", ")
+    );
     Ok(())
 }

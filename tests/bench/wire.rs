@@ -64,7 +64,8 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
     let words = format!(
         "{live:.2} B per reading live, {catch_up:.2} catching up; MQTT with JSON {single:.0} (per poll {per_poll:.1})"
     );
-    report.promise(catch_up <= CATCH_UP_BYTES_MAX && live < per_poll, words)
+    report.promise(catch_up <= CATCH_UP_BYTES_MAX && live < per_poll, words);
+    Ok(())
 }
 
 /// Bytes through the relay, both ways, for each reading that the hub got meanwhile.
