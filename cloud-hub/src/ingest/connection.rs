@@ -230,7 +230,7 @@ impl Gateway {
                         let (lane, frame) = frame?;
                         self.session.handle_frame(lane, &frame)?;
                     }
-                    None if batch.frames.is_empty() => return Ok(false),
+                    None if batch.is_empty() => return Ok(false),
                     None => self.commit(&mut batch).await?,
                 }
                 continue;
@@ -355,6 +355,11 @@ impl Pending {
 }
 
 impl Batch {
+    /// Schemas and the catalog count too: they come in frames that nobody acknowledges.
+    fn is_empty(&self) -> bool {
+        self.frames.is_empty() && self.ingest.schemas.is_empty() && self.ingest.catalog.is_none()
+    }
+
     fn add(&mut self, lane: Lane, commit: Commit) {
         let mut pending = Pending {
             lane,
