@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod alerts;
 pub mod analysis;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod drivers;

@@ -10,6 +10,7 @@ use crate::pipeline::{GroupSpec, RawPoll};
 use protocol::time::Timestamp;
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 
 /// A port that is ready to run. Built from configuration by the protocol's own folder.
@@ -20,12 +21,33 @@ pub trait PortDriver: Send + 'static {
     /// The groups this port will deliver, in the order of `RawPoll::group`.
     fn groups(&self) -> Vec<GroupSpec>;
 
+    /// The requests of one round of every group, for whoever wants to see what a configuration
+    /// will do to a bus. Empty for a protocol that listens.
+    fn requests(&self) -> Vec<PlannedRequest> {
+        Vec::new()
+    }
+
     /// Runs until `stop` turns true. A device that fails never ends this: it is reported.
     fn run(
         self: Box<Self>,
         sink: Sink,
         stop: watch::Receiver<bool>,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+}
+
+/// One request that a port will make again and again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedRequest {
+    /// Device as configured.
+    pub device: String,
+    /// Time between two of them.
+    pub period: Duration,
+    /// What is asked for, in the words of the protocol.
+    pub words: String,
+    /// Names of the sensors that it brings.
+    pub sensors: Vec<String>,
+    /// Bytes of request and answer together.
+    pub bytes: usize,
 }
 
 /// The protocols of this build, as `protocol = "…"` names them.

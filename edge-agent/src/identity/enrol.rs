@@ -32,14 +32,17 @@ pub struct Enrolled {
 }
 
 /// Enrols `gateway` with the hub at `remote` and stores key, certificate and authority in
-/// `folder`. Nothing is changed when it fails.
+/// `folder`. When it fails, the box is what it was: only the key of the attempt is kept, for the
+/// hub takes a claim a second time from the box and key that it took it from (an answer that was
+/// lost on the way), and from no other.
 pub async fn enrol(
     folder: &Path,
     remote: SocketAddr,
     claim: &Claim,
     gateway: GatewayId,
 ) -> Result<Enrolled, IdentityError> {
-    let key = KeyPair::generate().map_err(crypto("making the box's key"))?;
+    let files = Files::new(folder);
+    let key = pending_key(folder, &files)?;
     let request = CertificateParams::default()
         .serialize_request(&key)
         .map_err(crypto("making the certificate request"))?;
@@ -55,21 +58,36 @@ pub async fn enrol(
             address: remote.to_string(),
         });
     }
-    fs::create_dir_all(folder).map_err(|source| IdentityError::File {
-        action: "making the folder",
-        path: folder.display().to_string(),
-        source,
-    })?;
-    let files = Files::new(folder);
     write(&files.key, &key.serialize_pem())?;
     write(&files.authority, &pem(&answer.authority))?;
     // The certificate last: it is what says "enrolled".
     write(&files.certificate, &pem(&answer.certificate))?;
+    // Until here a crash leaves an attempt that the same claim completes.
+    if let Err(error) = fs::remove_file(&files.pending) {
+        tracing::warn!(%error, path = %files.pending.display(), "a key that is no longer needed stays");
+    }
     let fingerprint = hex(&digest(&answer.certificate));
     Ok(Enrolled {
         reference: answer.reference,
         fingerprint,
     })
+}
+
+/// The key of the attempt before, if that one was not completed; else a new one.
+fn pending_key(folder: &Path, files: &Files) -> Result<KeyPair, IdentityError> {
+    if let Ok(text) = fs::read_to_string(&files.pending)
+        && let Ok(key) = KeyPair::from_pem(&text)
+    {
+        return Ok(key);
+    }
+    let key = KeyPair::generate().map_err(crypto("making the box's key"))?;
+    fs::create_dir_all(folder).map_err(|source| IdentityError::File {
+        action: "making the folder",
+        path: folder.display().to_string(),
+        source,
+    })?;
+    write(&files.pending, &key.serialize_pem())?;
+    Ok(key)
 }
 
 async fn ask_hub(

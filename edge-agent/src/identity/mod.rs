@@ -128,6 +128,8 @@ pub fn enrolled_at(folder: &Path) -> Option<std::time::SystemTime> {
 
 struct Files {
     key: PathBuf,
+    /// Key of an enrolment that was begun and not completed.
+    pending: PathBuf,
     certificate: PathBuf,
     authority: PathBuf,
 }
@@ -136,6 +138,7 @@ impl Files {
     fn new(folder: &Path) -> Self {
         Self {
             key: folder.join("gateway.key"),
+            pending: folder.join("pending.key"),
             certificate: folder.join("gateway.pem"),
             authority: folder.join("authority.pem"),
         }

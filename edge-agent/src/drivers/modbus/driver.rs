@@ -1,12 +1,14 @@
 //! The task of one Modbus TCP port: one connection, the groups of all its devices in turn.
 //! Never ends because a device fails, never lets a dead unit take its neighbours' time.
 
+use super::address::Address;
 use super::breaker::{Breaker, ProbeBudget};
-use super::config::PortConfig;
+use super::config::{DeviceConfig, GroupConfig, Point, PortConfig};
 use super::group::{Asking, Group, Outcome};
 use super::link::{Link, RequestError};
+use super::plan::{Block, Item, plan};
 use super::schedule::{Place, Schedule};
-use crate::drivers::{DeviceReport, DeviceState, PortDriver, Sink};
+use crate::drivers::{DeviceReport, DeviceState, PlannedRequest, PortDriver, Sink};
 use crate::pipeline::{GroupSpec, RawCell, RawPoll};
 use protocol::reading::Cause;
 use std::borrow::Cow;
@@ -37,6 +39,15 @@ impl PortDriver for ModbusPort {
         groups.map(|group| group.spec.clone()).collect()
     }
 
+    fn requests(&self) -> Vec<PlannedRequest> {
+        let devices = self.config.devices.iter();
+        let groups =
+            devices.flat_map(|device| device.groups.iter().map(move |group| (device, group)));
+        groups
+            .flat_map(|(device, group)| requests(device, group))
+            .collect()
+    }
+
     fn run(
         self: Box<Self>,
         sink: Sink,
@@ -51,6 +62,33 @@ impl PortDriver for ModbusPort {
             }
         })
     }
+}
+
+/// What one round of a group asks for.
+fn requests(device: &DeviceConfig, group: &GroupConfig) -> Vec<PlannedRequest> {
+    let items: Vec<Item> = group.points.iter().map(Point::item).collect();
+    let request = |block: Block| {
+        let name = |at: &usize| Some(group.spec.sensors.get(*at)?.name.clone());
+        let first = Address {
+            table: block.table,
+            offset: block.start,
+        };
+        let many = if block.count == 1 { "" } else { "s" };
+        PlannedRequest {
+            device: device.name.clone(),
+            period: group.spec.period,
+            words: format!(
+                "unit {}: {} {}{many} from {first}",
+                device.unit, block.count, block.table
+            ),
+            sensors: block.items.iter().filter_map(name).collect(),
+            bytes: block.wire_bytes(),
+        }
+    };
+    plan(&items, device.limits)
+        .into_iter()
+        .map(request)
+        .collect()
 }
 
 #[derive(Debug)]

@@ -38,6 +38,11 @@ pub const REGISTERS_MAX: u16 = 125;
 /// The most bits that one request may ask for (specification, function 1).
 pub const BITS_MAX: u16 = 2_000;
 
+/// Bytes of a request to read: the header of Modbus TCP (7), function, start, count.
+const REQUEST_BYTES: usize = 12;
+/// Bytes of an answer before its data: header, function, length.
+const ANSWER_BYTES: usize = 9;
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -69,6 +74,17 @@ impl Block {
         }
         let (low, high) = self.items.split_at(self.items.len() / 2);
         Some((Self::around(low, items)?, Self::around(high, items)?))
+    }
+
+    /// Bytes of request and answer over TCP, headers of the network not counted.
+    pub fn wire_bytes(&self) -> usize {
+        let count = usize::from(self.count);
+        let data = if self.table.is_bits() {
+            count.div_ceil(8)
+        } else {
+            count * 2
+        };
+        REQUEST_BYTES + ANSWER_BYTES + data
     }
 
     /// The smallest block that holds the values `members`, which are in one table.

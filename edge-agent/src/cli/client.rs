@@ -1,0 +1,171 @@
+//! A caller of the running agent's own interface (docs/api.md, "The box"), with the access code of
+//! the configuration where one is needed. Never reads the agent's store.
+
+use crate::config::Config;
+use anyhow::{Context as _, anyhow, bail};
+use serde_json::{Value, json};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Longest wait for an answer: the agent is on the same box.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// Largest answer that is read.
+const ANSWER_BYTES_MAX: u64 = 32 << 20;
+/// Records on one page of a list.
+const PAGE: usize = 200;
+
+/// The running agent of one configuration.
+pub(super) struct Client {
+    agent: ureq::Agent,
+    base: String,
+    access_code_file: Option<PathBuf>,
+    cookie: Option<String>,
+}
+
+impl Client {
+    /// Asks nothing yet.
+    pub(super) fn new(config: &Config) -> Self {
+        let settings = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(TIMEOUT))
+            .build();
+        Self {
+            agent: settings.new_agent(),
+            base: format!("http://{}", reachable(config.web.listen)),
+            access_code_file: config.web.access_code_file.clone(),
+            cookie: None,
+        }
+    }
+
+    /// `GET /api/v1{path}`.
+    pub(super) fn get(&mut self, path: &str) -> anyhow::Result<Value> {
+        self.call(path, None)
+    }
+
+    /// `POST /api/v1{path}`.
+    pub(super) fn post(&mut self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        self.call(path, Some(body))
+    }
+
+    /// Every item of a list, over all its pages.
+    pub(super) fn list(&mut self, path: &str) -> anyhow::Result<Vec<Value>> {
+        let joint = if path.contains('?') { '&' } else { '?' };
+        let path = format!("{path}{joint}limit={PAGE}");
+        let (mut items, mut next) = (Vec::new(), String::new());
+        loop {
+            let page = self.get(&format!("{path}{next}"))?;
+            let data = page.get("data").and_then(Value::as_array);
+            items.extend(data.context("the agent's answer is no list")?.clone());
+            match page.get("next_cursor").and_then(Value::as_str) {
+                Some(cursor) => next = format!("&cursor={cursor}"),
+                None => return Ok(items),
+            }
+        }
+    }
+
+    fn call(&mut self, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
+        let (mut status, mut answer) = self.try_call(path, body)?;
+        if status == 401 && self.cookie.is_none() && self.sign_in()? {
+            (status, answer) = self.try_call(path, body)?;
+        }
+        if (200..300).contains(&status) {
+            return Ok(answer);
+        }
+        Err(refusal(status, &answer))
+    }
+
+    fn try_call(&self, path: &str, body: Option<&Value>) -> anyhow::Result<(u16, Value)> {
+        let url = format!("{}/api/v1{path}", self.base);
+        let sent = match body {
+            None => self.signed(self.agent.get(url)).call(),
+            Some(body) => {
+                let request = self.signed(self.agent.post(url));
+                request.header("Origin", &self.base).send_json(body)
+            }
+        };
+        let mut response = sent.map_err(|error| self.no_answer(error))?;
+        let status = response.status().as_u16();
+        Ok((status, read(&mut response)?))
+    }
+
+    fn signed<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+        match &self.cookie {
+            Some(cookie) => request.header("Cookie", cookie),
+            None => request,
+        }
+    }
+
+    /// Enters the access code; `false` when the configuration has none.
+    fn sign_in(&mut self) -> anyhow::Result<bool> {
+        let Some(file) = &self.access_code_file else {
+            return Ok(false);
+        };
+        let text = std::fs::read_to_string(file)
+            .with_context(|| format!("reading the access code from {}", file.display()))?;
+        let url = format!("{}/api/v1/session", self.base);
+        let request = self.agent.post(url).header("Origin", &self.base);
+        let body = json!({"code": text.lines().next().unwrap_or_default().trim()});
+        let sent = request.send_json(&body);
+        let mut response = sent.map_err(|error| self.no_answer(error))?;
+        let status = response.status().as_u16();
+        let cookie = response
+            .headers()
+            .get("set-cookie")
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .map(str::to_owned);
+        let answer = read(&mut response)?;
+        if !(200..300).contains(&status) {
+            let words = format!("entering the access code of {}", file.display());
+            return Err(refusal(status, &answer).context(words));
+        }
+        self.cookie = cookie;
+        Ok(self.cookie.is_some())
+    }
+
+    fn no_answer(&self, error: ureq::Error) -> anyhow::Error {
+        let words = format!(
+            "the agent does not answer at {}: start it with `edge-agent run` (or `systemctl start \
+             edge-agent`), or name its configuration with --config",
+            self.base
+        );
+        anyhow::Error::new(error).context(words)
+    }
+}
+
+fn read(response: &mut ureq::http::Response<ureq::Body>) -> anyhow::Result<Value> {
+    let body = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
+    let text = body
+        .read_to_string()
+        .context("reading the agent's answer")?;
+    Ok(serde_json::from_str(&text).unwrap_or(Value::Null))
+}
+
+/// The agent's own words for why not.
+fn refusal(status: u16, answer: &Value) -> anyhow::Error {
+    let text = |key: &str| answer.get(key).and_then(Value::as_str);
+    match (text("title"), text("detail")) {
+        (Some(title), Some(detail)) if !detail.is_empty() => anyhow!("{title}: {detail}"),
+        (Some(title), _) => anyhow!("{title}"),
+        _ => anyhow!("status {status} without words; does another program answer there?"),
+    }
+}
+
+/// Where a listener of this box can be reached from this box.
+fn reachable(listen: SocketAddr) -> SocketAddr {
+    let ip = match listen.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, listen.port())
+}
+
+/// A text of an answer that must be there.
+pub(super) fn required<'a>(answer: &'a Value, pointer: &str) -> anyhow::Result<&'a str> {
+    match answer.pointer(pointer).and_then(Value::as_str) {
+        Some(text) => Ok(text),
+        None => bail!("the agent's answer has no {pointer}; is it of another version?"),
+    }
+}

@@ -1,0 +1,154 @@
+//! `enrol`: joins the box to its hub with a claim, whether the agent runs or not.
+//! Never shows or sends the key.
+
+use super::client::{Client, required};
+use super::{Output, block_on, load};
+use crate::agent::{identity_folder, open_storage};
+use crate::config::{Config, HubConfig};
+use crate::identity::{self, Enrolled, Identity, IdentityError};
+use crate::storage::{Committed, Storage, StorageError};
+use anyhow::{Context as _, bail};
+use clap::Args;
+use protocol::claim::Claim;
+use protocol::id::GatewayId;
+use serde_json::json;
+use std::net::SocketAddr;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use tokio::sync::mpsc;
+
+#[derive(Debug, Args)]
+pub(super) struct Enrol {
+    /// The line that `cloud-hub claim new` printed; blanks and line ends do not matter.
+    #[arg(value_name = "CLAIM", required = true)]
+    claim: Vec<String>,
+    /// Replace the certificate of a box that is enrolled already.
+    #[arg(long)]
+    again: bool,
+}
+
+impl Enrol {
+    pub(super) fn run(self, config: &Path, output: Output) -> anyhow::Result<()> {
+        let config = load(config)?;
+        let claim = Claim::parse(&self.claim.concat()).map_err(IdentityError::Claim)?;
+        let hub = config.hub.clone().context(
+            "the configuration names no hub; add [hub] address = \"hub.example.com:7443\"",
+        )?;
+        let folder = identity_folder(&config);
+        // A damaged identity is no reason to refuse: enrolling is how it is mended.
+        if !self.again && matches!(Identity::load(&folder), Ok(Some(_))) {
+            return Err(IdentityError::AlreadyEnrolled.into());
+        }
+        refuse_other_owner(&config.gateway.data_dir)?;
+        let (gateway, enrolled) = block_on(async {
+            let ours = ThisBox::find(&config)?;
+            let gateway = ours.gateway();
+            let asked = async {
+                let remote = resolve(&hub).await?;
+                identity::enrol(&folder, remote, &claim, gateway).await
+            };
+            let enrolled = asked.await;
+            ours.done(enrolled.as_ref().ok()).await?;
+            Ok((gateway, enrolled?))
+        })?;
+        tell(&hub, gateway, &enrolled, output)
+    }
+}
+
+fn tell(
+    hub: &HubConfig,
+    gateway: GatewayId,
+    enrolled: &Enrolled,
+    output: Output,
+) -> anyhow::Result<()> {
+    let reference = &enrolled.reference;
+    output.answer(
+        &json!({
+            "gateway": {"id": gateway, "name": reference.gateway_name, "code": reference.gateway_code},
+            "site": {"id": reference.site, "name": reference.site_name},
+            "hub": hub.to_string(),
+            "fingerprint": enrolled.fingerprint,
+        }),
+        &format!(
+            "This box is enrolled with the hub at {hub}.\n\
+             Site         {}\nBox          {} ({})\nId           {gateway}\nFingerprint  {}\n\
+             A running agent connects within seconds.",
+            reference.site_name, reference.gateway_name, reference.gateway_code, enrolled.fingerprint,
+        ),
+    )
+}
+
+/// How the box's own id was found.
+enum ThisBox {
+    /// No agent runs: the store is ours for the moment. The receiver keeps it at work.
+    Stopped(Storage, mpsc::Receiver<Committed>),
+    /// The agent runs and told.
+    Running(GatewayId),
+}
+
+impl ThisBox {
+    /// The store is asked first: what answers on the page's address may be another box.
+    fn find(config: &Config) -> anyhow::Result<Self> {
+        let (committed, kept) = mpsc::channel(1);
+        match open_storage(config, committed) {
+            Ok((storage, _)) => Ok(Self::Stopped(storage, kept)),
+            Err(StorageError::InUse { .. }) => {
+                let status = Client::new(config)
+                    .get("/status")
+                    .context("an agent runs on this box's data, and is asked for the box's id")?;
+                let id = required(&status, "/gateway/id")?;
+                let id = id.parse().context("reading the box's id")?;
+                Ok(Self::Running(id))
+            }
+            Err(other) => Err(anyhow::Error::new(other).context("opening the store of this box")),
+        }
+    }
+
+    fn gateway(&self) -> GatewayId {
+        match self {
+            Self::Stopped(storage, _) => storage.gateway_id(),
+            Self::Running(gateway) => *gateway,
+        }
+    }
+
+    /// Keeps the names that the hub gave and lets go of the store. A running agent hears the names
+    /// when it connects.
+    async fn done(self, enrolled: Option<&Enrolled>) -> Result<(), StorageError> {
+        let Self::Stopped(storage, _kept) = self else {
+            return Ok(());
+        };
+        if let Some(enrolled) = enrolled {
+            storage.set_site(enrolled.reference.clone()).await?;
+        }
+        storage.close().await
+    }
+}
+
+async fn resolve(hub: &HubConfig) -> Result<SocketAddr, IdentityError> {
+    let failed = |source| IdentityError::Resolve {
+        address: hub.to_string(),
+        source,
+    };
+    let mut found = tokio::net::lookup_host((hub.host.as_str(), hub.port))
+        .await
+        .map_err(failed)?;
+    let nothing = || std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
+    found.next().ok_or_else(|| failed(nothing()))
+}
+
+/// What the administrator (user 0) writes into the folder of the agent's own user, the agent could
+/// not read afterwards.
+fn refuse_other_owner(folder: &Path) -> anyhow::Result<()> {
+    let owner = |path: &Path| Some(std::fs::metadata(path).ok()?.uid());
+    let (Some(folder_owner), Some(own)) = (owner(folder), owner(Path::new("/proc/self"))) else {
+        return Ok(());
+    };
+    if own == 0 && folder_owner != 0 {
+        bail!(
+            "{} belongs to user {folder_owner}; enrol as that user: sudo -u '#{folder_owner}' \
+             edge-agent enrol …",
+            folder.display()
+        );
+    }
+    Ok(())
+}

@@ -1,0 +1,187 @@
+//! The commands of the box: reads the command line, calls the rooms, prints answers to standard
+//! output (plain words, or JSON with `--json`) and errors once, with their causes, to standard
+//! error. Never does the work itself. Exit codes: 0 done, 1 failed, 2 wrong usage.
+
+mod check;
+mod client;
+mod enrol;
+#[cfg(feature = "driver-modbus")]
+mod read;
+mod run;
+#[cfg(feature = "driver-modbus")]
+mod simulate;
+mod table;
+
+use crate::config::{Config, ConfigError};
+use anyhow::{Context as _, anyhow};
+use clap::{CommandFactory as _, Parser, Subcommand};
+use serde_json::Value;
+use std::future::Future;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Duration;
+
+/// Where the configuration is when nobody says otherwise.
+const CONFIG_FILE: &str = "/etc/edge-agent/edge.toml";
+/// Threads of the program besides that of the store: a box has few cores, and no task computes
+/// for long.
+const WORKERS: usize = 2;
+/// Threads for looking up names and reading the store beside the writer.
+const BLOCKING_THREADS_MAX: usize = 8;
+
+/// Polls the machines of a plant, keeps and judges what it reads, alerts people and opens work
+/// orders, with or without a link to its hub.
+#[derive(Debug, Parser)]
+#[command(name = "edge-agent", version, max_term_width = 100)]
+struct Cli {
+    /// The configuration file.
+    #[arg(long, global = true, value_name = "FILE", default_value = CONFIG_FILE)]
+    config: PathBuf,
+    /// Answer in JSON.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the agent until it is told to stop (SIGTERM or Ctrl-C).
+    Run(run::Run),
+    /// Look for mistakes in the configuration, and show what will go over the wire.
+    Check,
+    /// Read values of a device by hand, in all byte orders. Needs no configuration.
+    #[cfg(feature = "driver-modbus")]
+    Read(read::Read),
+    /// Join this box to its hub, once, with a claim that `cloud-hub claim new` made.
+    Enrol(enrol::Enrol),
+    /// Serve a demonstration plant over Modbus TCP, to try a box without machines.
+    #[cfg(feature = "driver-modbus")]
+    Simulate(simulate::Simulate),
+    /// Print the completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page (roff).
+    Man,
+}
+
+/// Runs the command of this process's command line.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version come as errors too; both print themselves to the right stream.
+            let printed = error.print();
+            let code = if printed.is_err() {
+                1
+            } else {
+                error.exit_code()
+            };
+            return ExitCode::from(u8::try_from(code).unwrap_or(2));
+        }
+    };
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let mut stderr = std::io::stderr().lock();
+            // The last words of a failing program: there is nobody left to tell when they fail.
+            drop(writeln!(stderr, "edge-agent: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> anyhow::Result<()> {
+    let output = Output { json: cli.json };
+    let config = cli.config;
+    match cli.command {
+        Command::Run(command) => command.run(&config, output),
+        Command::Check => check::check(&config, output),
+        #[cfg(feature = "driver-modbus")]
+        Command::Read(command) => command.run(output),
+        Command::Enrol(command) => command.run(&config, output),
+        #[cfg(feature = "driver-modbus")]
+        Command::Simulate(command) => command.run(output),
+        Command::Completions { shell } => {
+            let mut text = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "edge-agent", &mut text);
+            output.raw(&text)
+        }
+        Command::Man => {
+            let mut text = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut text)?;
+            output.raw(&text)
+        }
+    }
+}
+
+/// Runs an asynchronous command to its end.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(WORKERS)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .enable_all()
+        .build()
+        .context("starting the program's threads")?;
+    let result = runtime.block_on(Box::pin(work));
+    // A look-up of a name that hangs must not hold up the end.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    result
+}
+
+/// The configuration, for a command that needs all of it to be right.
+fn load(file: &Path) -> anyhow::Result<Config> {
+    Config::load(file).map_err(told)
+}
+
+/// A configuration's problems under a line that says what follows from them.
+fn told(error: ConfigError) -> anyhow::Error {
+    match error {
+        ConfigError::Invalid(problems) => {
+            let file = problems.first().map_or("", |problem| &problem.file);
+            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            anyhow!(
+                "{file} has {}, so the agent does not run with it:\n{}",
+                table::many(lines.len(), "problem"),
+                lines.join("\n")
+            )
+        }
+        other => other.into(),
+    }
+}
+
+/// How answers are printed.
+#[derive(Clone, Copy, Debug)]
+struct Output {
+    json: bool,
+}
+
+impl Output {
+    /// Prints one answer, flushed so that a program that waits for the line gets it.
+    fn answer(self, json: &Value, words: &str) -> anyhow::Result<()> {
+        let text = if self.json {
+            json.to_string()
+        } else {
+            words.trim_end().to_owned()
+        };
+        self.raw(format!("{text}\n").as_bytes())
+    }
+
+    #[expect(
+        clippy::unused_self,
+        reason = "whoever prints has been told in which form"
+    )]
+    fn raw(self, bytes: &[u8]) -> anyhow::Result<()> {
+        let mut stdout = std::io::stdout().lock();
+        stdout
+            .write_all(bytes)
+            .and_then(|()| stdout.flush())
+            .context("writing to standard output")
+    }
+}
+
+#[cfg(test)]
+mod tests;

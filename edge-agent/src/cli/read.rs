@@ -1,0 +1,113 @@
+//! `read`: a few values of a device by hand, to find out its addresses and byte order before
+//! anything is configured. Never writes to a device.
+
+use super::table::{many, table};
+use super::{Output, block_on};
+use crate::config::parse_duration;
+use crate::drivers::modbus::config::TIMEOUT_DEFAULT;
+use crate::drivers::modbus::data_type::Order;
+use crate::drivers::modbus::read::{ReadAnswer, ReadPoint, ReadValue, read_once};
+use anyhow::{Context as _, bail};
+use clap::Args;
+use std::time::Duration;
+
+#[derive(Debug, Args)]
+pub(super) struct Read {
+    /// Where the device is: tcp://HOST:PORT.
+    #[arg(value_name = "TARGET")]
+    target: String,
+    /// What to read: ADDRESS[:TYPE[:ORDER]], for example 40001:f32:CDAB, hr:0, 10001.
+    #[arg(value_name = "POINT", required = true)]
+    points: Vec<String>,
+    /// Number of the unit.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    unit: u8,
+    /// Longest wait for an answer, for example 500ms.
+    #[arg(long, value_name = "TIME", value_parser = duration)]
+    timeout: Option<Duration>,
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    parse_duration(text)
+        .filter(|duration| !duration.is_zero())
+        .ok_or_else(|| "write for example 500ms or 2s".to_owned())
+}
+
+impl Read {
+    pub(super) fn run(self, output: Output) -> anyhow::Result<()> {
+        let timeout = self.timeout.unwrap_or(TIMEOUT_DEFAULT);
+        let read = async { Ok(read_once(&self.target, self.unit, &self.points, timeout).await?) };
+        let answer = block_on(read)?;
+        let json = serde_json::to_value(&answer).context("writing the answer as JSON")?;
+        output.answer(&json, &words(&answer))?;
+        let refused: Vec<String> = answer
+            .points
+            .iter()
+            .filter_map(|point| Some(format!("\n{}: {}", point.point, point.error.as_ref()?)))
+            .collect();
+        if !refused.is_empty() {
+            bail!(
+                "unit {} refused {}:{}",
+                answer.unit,
+                many(refused.len(), "point"),
+                refused.concat()
+            );
+        }
+        Ok(())
+    }
+}
+
+fn words(answer: &ReadAnswer) -> String {
+    let mut head = vec!["POINT", "ADDRESS", "TYPE"];
+    head.extend(["ABCD", "CDAB", "BADC", "DCBA"]);
+    head.extend(["REGISTERS", "MS"]);
+    let rows: Vec<_> = answer.points.iter().map(row).collect();
+    format!(
+        "{} unit {}; * is the byte order asked for\n{}",
+        answer.endpoint,
+        answer.unit,
+        table(&head, &rows)
+    )
+}
+
+fn row(point: &ReadPoint) -> Vec<String> {
+    let mut cells = vec![
+        point.point.clone(),
+        point.address.clone(),
+        point.kind.clone(),
+    ];
+    for order in Order::ALL {
+        let found = point.orders.iter().find(|value| value.order == order);
+        let mark = if order == point.order { "*" } else { "" };
+        let value = found.map(|found| format!("{}{mark}", shown(found.value, &point.kind)));
+        cells.push(value.unwrap_or_else(|| "-".to_owned()));
+    }
+    let words: Vec<&str> = point.words.iter().map(|word| word.hex.as_str()).collect();
+    cells.push(words.join(" "));
+    cells.push(format!("{:.1}", point.milliseconds));
+    cells
+}
+
+/// An f32 with the digits that it has, not with those of the f64 that carries it.
+fn shown(value: ReadValue, kind: &str) -> ReadValue {
+    match value {
+        ReadValue::Float(float) if kind == "f32" => {
+            ReadValue::Float(format!("{float:.6e}").parse().unwrap_or(float))
+        }
+        other => other,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_f32_has_seven_digits_and_no_more() {
+        let show = |value, kind| shown(ReadValue::Float(value), kind).to_string();
+        assert_eq!(show(f64::from(60.62_f32), "f32"), "60.62");
+        assert_eq!(show(60.618_965_148_925_78, "f64"), "60.61896514892578");
+        assert_eq!(show(1.364_662_514_171_085_2e35, "f32"), "1.364663e35");
+        assert_eq!(show(f64::NAN, "f32"), "NaN");
+    }
+}

@@ -1,0 +1,92 @@
+//! `run`: the agent until a signal ends it. Never starts a task of its own.
+
+use super::{Output, block_on, told};
+use crate::agent::{Agent, AgentError};
+use crate::config::Config;
+use anyhow::{Context as _, bail};
+use clap::Args;
+use serde_json::json;
+use std::path::Path;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tracing_subscriber::EnvFilter;
+
+/// Says how much is logged, for example `debug` or `edge_agent::uplink=trace,info`.
+const LOG_VARIABLE: &str = "EDGE_LOG";
+
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// How much to log to standard error, for example debug; else `EDGE_LOG` says it, else info.
+    #[arg(long, value_name = "FILTER")]
+    log: Option<String>,
+}
+
+impl Run {
+    pub(super) fn run(self, config: &Path, output: Output) -> anyhow::Result<()> {
+        log_to_stderr(self.log)?;
+        block_on(run(config, output))
+    }
+}
+
+async fn run(config: &Path, output: Output) -> anyhow::Result<()> {
+    // Before anything starts: a signal that comes early is not lost, it ends the agent in order.
+    let mut signals = Signals::listen()?;
+    // The drivers add what they find wrong, so that all is told in one go.
+    let config = Config::draft(config).map_err(told)?;
+    let agent = Agent::start(config).await.map_err(|error| match error {
+        AgentError::Config(error) => told(error),
+        other => other.into(),
+    })?;
+    let (web, gateway) = (format!("http://{}", agent.web), agent.gateway);
+    let printed = output.answer(
+        &json!({"listening": {"web": web}, "gateway": gateway}),
+        &format!("The agent runs. Page: {web}  Gateway: {gateway}"),
+    );
+    if let Err(error) = printed {
+        tracing::warn!(%error, "standard output is closed; going on without it");
+    }
+    let name = signals.next().await;
+    tracing::info!("stopping, because of {name}");
+    tokio::select! {
+        stopped = agent.stop() => stopped.context("storing what was read last"),
+        name = signals.next() => bail!("ended at once by a second {name}; what was read last is not stored"),
+    }
+}
+
+/// The two signals that end the agent.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn listen() -> anyhow::Result<Self> {
+        let listen = |kind| signal(kind).context("listening to signals");
+        Ok(Self {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> &'static str {
+        tokio::select! {
+            _ = self.terminate.recv() => "SIGTERM",
+            _ = self.interrupt.recv() => "SIGINT",
+        }
+    }
+}
+
+fn log_to_stderr(filter: Option<String>) -> anyhow::Result<()> {
+    let filter = filter
+        .or_else(|| std::env::var(LOG_VARIABLE).ok())
+        .filter(|text| !text.trim().is_empty())
+        .unwrap_or_else(|| "info".to_owned());
+    let filter = EnvFilter::builder()
+        .parse(&filter)
+        .with_context(|| format!("understanding \"{filter}\" as what to log; try info or debug"))?;
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
+    Ok(())
+}
