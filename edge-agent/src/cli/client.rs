@@ -7,11 +7,14 @@ use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Longest wait for an answer: the agent is on the same box.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// Largest answer that is read.
 const ANSWER_BYTES_MAX: u64 = 32 << 20;
+/// Characters from which on the beginning of an id is taken for it.
+const PREFIX_MIN: usize = 4;
 /// Records on one page of a list.
 const PAGE: usize = 200;
 
@@ -66,8 +69,15 @@ impl Client {
 
     fn call(&mut self, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let (mut status, mut answer) = self.try_call(path, body)?;
-        if status == 401 && self.cookie.is_none() && self.sign_in()? {
+        // The status is answered to everybody, but whoever did not enter the code learns only that.
+        let hidden = answer.get("access_code_needed") == Some(&Value::Bool(true));
+        if (status == 401 || hidden) && self.cookie.is_none() && self.sign_in()? {
             (status, answer) = self.try_call(path, body)?;
+        }
+        if hidden && self.cookie.is_none() {
+            bail!(
+                "the agent asks for an access code, and the configuration names no access_code_file"
+            );
         }
         if (200..300).contains(&status) {
             return Ok(answer);
@@ -105,7 +115,7 @@ impl Client {
             .with_context(|| format!("reading the access code from {}", file.display()))?;
         let url = format!("{}/api/v1/session", self.base);
         let request = self.agent.post(url).header("Origin", &self.base);
-        let body = json!({"code": text.lines().next().unwrap_or_default().trim()});
+        let body = json!({"code": text.trim()});
         let sent = request.send_json(&body);
         let mut response = sent.map_err(|error| self.no_answer(error))?;
         let status = response.status().as_u16();
@@ -160,6 +170,47 @@ fn reachable(listen: SocketAddr) -> SocketAddr {
         ip => ip,
     };
     SocketAddr::new(ip, listen.port())
+}
+
+/// The records of a list: those that need somebody, or all.
+pub(super) fn list_of(client: &mut Client, path: &str, all: bool) -> anyhow::Result<Vec<Value>> {
+    let state = if all { "all" } else { "open" };
+    client.list(&format!("{path}?state={state}"))
+}
+
+/// The id of the one record that has this id or number, or whose id begins like this.
+pub(super) fn one_of(client: &mut Client, path: &str, wanted: &str) -> anyhow::Result<Uuid> {
+    if let Ok(id) = Uuid::parse_str(wanted) {
+        return Ok(id);
+    }
+    let records = list_of(client, path, true)?;
+    let text = |record: &Value, key| record.get(key).and_then(Value::as_str).map(str::to_owned);
+    let named = |record: &&Value| {
+        let number = text(record, "number");
+        let begins = |id: String| wanted.len() >= PREFIX_MIN && id.starts_with(wanted);
+        number.is_some_and(|number| number.eq_ignore_ascii_case(wanted))
+            || text(record, "id").is_some_and(begins)
+    };
+    let mut found = records.iter().filter(named);
+    let what = path.trim_start_matches('/').replace('-', " ");
+    match (found.next(), found.next()) {
+        (Some(record), None) => {
+            let id = text(record, "id").unwrap_or_default();
+            Uuid::parse_str(&id).context("reading the id of a record")
+        }
+        (Some(_), Some(_)) => bail!("several {what} begin with \"{wanted}\"; write more of the id"),
+        (None, _) => bail!(
+            "none of the {what} is \"{wanted}\"; `edge-agent {} list --all` shows them",
+            if path == "/alerts" { "alerts" } else { "wo" }
+        ),
+    }
+}
+
+/// Who does something: as told, else the user who is signed in.
+pub(super) fn person(by: Option<String>) -> anyhow::Result<String> {
+    let by = by.or_else(|| std::env::var("USER").ok());
+    by.filter(|name| !name.trim().is_empty())
+        .context("say who you are: --by NAME")
 }
 
 /// A text of an answer that must be there.

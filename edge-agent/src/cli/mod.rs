@@ -2,19 +2,24 @@
 //! output (plain words, or JSON with `--json`) and errors once, with their causes, to standard
 //! error. Never does the work itself. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
+mod alerts;
 mod check;
 mod client;
 mod enrol;
+mod orders;
 #[cfg(feature = "driver-modbus")]
 mod read;
 mod run;
 #[cfg(feature = "driver-modbus")]
 mod simulate;
+mod status;
 mod table;
+mod words;
 
 use crate::config::{Config, ConfigError};
 use anyhow::{Context as _, anyhow};
 use clap::{CommandFactory as _, Parser, Subcommand};
+use client::Client;
 use serde_json::Value;
 use std::future::Future;
 use std::io::Write as _;
@@ -51,6 +56,13 @@ enum Command {
     Run(run::Run),
     /// Look for mistakes in the configuration, and show what will go over the wire.
     Check,
+    /// Show how the running box, its link and its devices are.
+    Status,
+    /// Show, acknowledge and comment alerts of the running box.
+    Alerts(alerts::Alerts),
+    /// Show, write and work on work orders of the running box.
+    #[command(visible_alias = "work-orders")]
+    Wo(orders::Orders),
     /// Read values of a device by hand, in all byte orders. Needs no configuration.
     #[cfg(feature = "driver-modbus")]
     Read(read::Read),
@@ -100,6 +112,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Run(command) => command.run(&config, output),
         Command::Check => check::check(&config, output),
+        Command::Status => through_agent(&config, output, status::status),
+        Command::Alerts(command) => through_agent(&config, output, |client| command.run(client)),
+        Command::Wo(command) => through_agent(&config, output, |client| command.run(client)),
         #[cfg(feature = "driver-modbus")]
         Command::Read(command) => command.run(output),
         Command::Enrol(command) => command.run(&config, output),
@@ -130,6 +145,18 @@ fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<
     // A look-up of a name that hangs must not hold up the end.
     runtime.shutdown_timeout(Duration::from_secs(1));
     result
+}
+
+/// Asks the running agent. A mistake in a file that was edited since it started is no reason not to
+/// acknowledge an alert: the file is read as far as it can be.
+fn through_agent(
+    file: &Path,
+    output: Output,
+    ask: impl FnOnce(&mut Client) -> anyhow::Result<(Value, String)>,
+) -> anyhow::Result<()> {
+    let config = Config::draft(file).map_err(told)?;
+    let (json, words) = ask(&mut Client::new(&config))?;
+    output.answer(&json, &words)
 }
 
 /// The configuration, for a command that needs all of it to be right.

@@ -1,0 +1,283 @@
+//! `wo`: work orders, from the first report to the signature, through the running agent.
+//! Never decides what may be done: the agent does.
+
+use super::client::{Client, list_of, one_of, person};
+use super::table::table;
+use super::words::{facts, history, items, text, time, who, word};
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+#[derive(Debug, Args)]
+pub(super) struct Orders {
+    /// Who does it; else the name of the user who is signed in here.
+    #[arg(long, global = true, value_name = "NAME")]
+    by: Option<String>,
+    #[command(subcommand)]
+    action: Option<Action>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Action {
+    /// Show those that are open.
+    List {
+        /// Also the closed ones.
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show one with its history.
+    Show {
+        /// Its number or id.
+        order: String,
+    },
+    /// Write one.
+    New {
+        /// What is to be done.
+        title: String,
+        /// More words.
+        #[arg(long, value_name = "TEXT")]
+        description: Option<String>,
+        /// Tag of the machine.
+        #[arg(long, value_name = "TAG")]
+        asset: Option<String>,
+        /// 1 (most urgent) to 5.
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
+        priority: Option<u8>,
+    },
+    #[command(flatten)]
+    Work(Work),
+}
+
+#[derive(Debug, Subcommand)]
+enum Work {
+    /// Begin to work on it.
+    Start {
+        /// Its number or id.
+        order: String,
+    },
+    /// Stop for a reason that lies elsewhere.
+    Hold {
+        /// Its number or id.
+        order: String,
+        /// What it waits for.
+        #[arg(long, value_name = "REASON", value_parser = HOLD_REASONS)]
+        reason: String,
+        /// More words.
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+    },
+    /// Go on after a hold.
+    Resume {
+        /// Its number or id.
+        order: String,
+    },
+    /// Say that the work is done.
+    Complete {
+        /// Its number or id.
+        order: String,
+        /// What was done.
+        #[arg(long, value_name = "TEXT")]
+        remedy: Option<String>,
+        /// Time that it took.
+        #[arg(long, value_name = "N")]
+        minutes: Option<u32>,
+    },
+    /// Open it again.
+    Reopen {
+        /// Its number or id.
+        order: String,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Add a comment.
+    Note {
+        /// Its number or id.
+        order: String,
+        /// The comment.
+        text: String,
+    },
+    /// Add time that somebody worked.
+    Labour {
+        /// Its number or id.
+        order: String,
+        /// How long.
+        minutes: u32,
+        /// On what.
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+    },
+    /// Add a part that was used.
+    Part {
+        /// Its number or id.
+        order: String,
+        /// What it is, or its number.
+        part: String,
+        /// How many.
+        #[arg(default_value_t = 1.0)]
+        quantity: f64,
+    },
+}
+
+const HOLD_REASONS: [&str; 6] = ["material", "plant", "access", "permit", "vendor", "other"];
+
+impl Orders {
+    pub(super) fn run(self, client: &mut Client) -> anyhow::Result<(Value, String)> {
+        match self.action.unwrap_or(Action::List { all: false }) {
+            Action::List { all } => {
+                let orders = list_of(client, "/work-orders", all)?;
+                let words = list(&orders);
+                Ok((json!({"data": orders, "next_cursor": null}), words))
+            }
+            Action::Show { order } => {
+                let id = one_of(client, "/work-orders", &order)?;
+                Ok(shown(client.get(&format!("/work-orders/{id}"))?))
+            }
+            Action::New {
+                title,
+                description,
+                asset,
+                priority,
+            } => {
+                let body = json!({"by": person(self.by)?, "title": title,
+                    "description": description, "asset": asset, "priority": priority});
+                Ok(shown(client.post("/work-orders", &body)?))
+            }
+            Action::Work(work) => {
+                let (order, action, body) = request(work, &person(self.by)?);
+                let id = one_of(client, "/work-orders", &order)?;
+                let path = format!("/work-orders/{id}/actions/{action}");
+                Ok(shown(client.post(&path, &body)?))
+            }
+        }
+    }
+}
+
+/// Which order, which action of the interface, and what it carries.
+fn request(work: Work, by: &str) -> (String, &'static str, Value) {
+    match work {
+        Work::Start { order } => (order, "start", json!({"by": by})),
+        Work::Hold {
+            order,
+            reason,
+            note,
+        } => (
+            order,
+            "hold",
+            json!({"by": by, "reason": reason, "note": note}),
+        ),
+        Work::Resume { order } => (order, "resume", json!({"by": by})),
+        Work::Complete {
+            order,
+            remedy,
+            minutes,
+        } => (
+            order,
+            "complete",
+            json!({"by": by, "remedy": remedy, "minutes": minutes}),
+        ),
+        Work::Reopen { order, reason } => (order, "reopen", json!({"by": by, "reason": reason})),
+        Work::Note { order, text } => (order, "comment", json!({"by": by, "text": text})),
+        Work::Labour {
+            order,
+            minutes,
+            note,
+        } => (
+            order,
+            "labour",
+            json!({"by": by, "minutes": minutes, "note": note}),
+        ),
+        Work::Part {
+            order,
+            part,
+            quantity,
+        } => (
+            order,
+            "part",
+            json!({"by": by, "part": part, "quantity": quantity}),
+        ),
+    }
+}
+
+fn shown(order: Value) -> (Value, String) {
+    let words = show(&order);
+    (order, words)
+}
+
+fn list(orders: &[Value]) -> String {
+    if orders.is_empty() {
+        return "There is no work order.".to_owned();
+    }
+    let row = |order: &Value| {
+        vec![
+            text(order, "/number"),
+            word(order, "/state"),
+            text(order, "/priority"),
+            time(order, "/created_at"),
+            text(order, "/asset"),
+            text(order, "/assignee"),
+            text(order, "/title"),
+        ]
+    };
+    let rows: Vec<_> = orders.iter().map(row).collect();
+    let columns = [
+        "NUMBER",
+        "STATE",
+        "PRIORITY",
+        "CREATED",
+        "ASSET",
+        "ASSIGNED TO",
+        "TITLE",
+    ];
+    table(&columns, &rows)
+}
+
+fn show(order: &Value) -> String {
+    let mut state = word(order, "/state");
+    if let Some(reason) = order.pointer("/hold_reason").and_then(Value::as_str) {
+        state = format!("{state} ({reason})");
+    }
+    let actions: Vec<&str> = items(order, "/actions")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let head = facts(&[
+        (
+            "Work order",
+            format!("{}  {}", text(order, "/number"), text(order, "/title")),
+        ),
+        ("Id", text(order, "/id")),
+        ("State", state),
+        ("Priority", text(order, "/priority")),
+        ("Asset", text(order, "/asset")),
+        ("Description", text(order, "/description")),
+        ("Assigned to", text(order, "/assignee")),
+        ("Due", time(order, "/due")),
+        ("Created", who(order, "/created_at", "/created_by")),
+        ("Done", who(order, "/done_at", "/done_by")),
+        ("Remedy", text(order, "/remedy")),
+        ("Next", actions.join(", ")),
+    ]);
+    let lists = [
+        lines(order, "/labour", |it| {
+            format!("worked {} minutes", text(it, "/minutes"))
+        }),
+        lines(order, "/parts", |it| {
+            format!("used {} x {}", text(it, "/quantity"), text(it, "/part"))
+        }),
+        lines(order, "/comments", |it| text(it, "/text")),
+        lines(order, "/conflicts", |it| text(it, "/words")),
+    ];
+    head + &lists.concat() + &history(order)
+}
+
+fn lines(order: &Value, pointer: &str, what: impl Fn(&Value) -> String) -> String {
+    let line = |it: &Value| {
+        let when = format!("{}  {}", time(it, "/at"), text(it, "/by"));
+        format!("{when}  {}\n", what(it))
+    };
+    items(order, pointer)
+        .iter()
+        .map(line)
+        .collect::<Vec<_>>()
+        .concat()
+}

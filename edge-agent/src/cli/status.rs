@@ -1,0 +1,91 @@
+//! `status`: how the running box, its link and its devices are, in one screen.
+//! Never looks into the store itself: what the agent does not tell is not known.
+
+use super::client::Client;
+use super::table::table;
+use super::words::{facts, items, text, time, word};
+use crate::config::show_bytes;
+use serde_json::Value;
+
+pub(super) fn status(client: &mut Client) -> anyhow::Result<(Value, String)> {
+    let status = client.get("/status")?;
+    let words = words(&status);
+    Ok((status, words))
+}
+
+fn words(status: &Value) -> String {
+    let row = |device: &Value| {
+        vec![
+            text(device, "/name"),
+            text(device, "/asset"),
+            text(device, "/port"),
+            word(device, "/state"),
+            time(device, "/since"),
+            text(device, "/words"),
+        ]
+    };
+    let rows: Vec<_> = items(status, "/devices").iter().map(row).collect();
+    let columns = ["DEVICE", "ASSET", "PORT", "STATE", "SINCE", "WHAT IT SAYS"];
+    format!("{}\n{}", head(status), table(&columns, &rows))
+}
+
+fn head(status: &Value) -> String {
+    let t = |pointer: &str| text(status, pointer);
+    let bytes = |pointer: &str| {
+        let bytes = status.pointer(pointer).and_then(Value::as_u64);
+        bytes.map_or_else(|| "-".to_owned(), rounded)
+    };
+    let link = format!(
+        "{} since {}: {}",
+        word(status, "/link/state"),
+        time(status, "/link/since"),
+        t("/link/words")
+    );
+    let mut waiting = format!(
+        "{} events, {} readings for the hub",
+        t("/link/waiting_events"),
+        t("/link/waiting_readings")
+    );
+    if let Some(days) = status.pointer("/link/room_days").and_then(Value::as_u64) {
+        waiting = format!("{waiting}; room for {days} more days");
+    }
+    let store = format!(
+        "{} of {}; {} commits failed",
+        bytes("/store/buffer_bytes"),
+        bytes("/store/buffer_bytes_max"),
+        t("/store/failures")
+    );
+    let queue = format!(
+        "{} of {} polls; {} dropped since the start",
+        t("/queue/depth"),
+        t("/queue/max"),
+        t("/queue/dropped_polls")
+    );
+    let agent = format!("{}, since {}", t("/version"), time(status, "/started_at"));
+    facts(&[
+        (
+            "Box",
+            format!("{} ({})", t("/gateway/name"), t("/gateway/code")),
+        ),
+        ("Id", t("/gateway/id")),
+        ("Site", t("/site/name")),
+        ("Agent", agent),
+        ("Clock", word(status, "/clock")),
+        ("Hub", t("/link/hub")),
+        ("Link", link),
+        ("Waiting", waiting),
+        ("Store", store),
+        ("Queue", queue),
+        ("Alerts", format!("{} active", t("/alerts_active"))),
+        ("Work orders", format!("{} open", t("/orders_open"))),
+    ])
+}
+
+/// Three figures or less before the unit: nobody counts bytes here.
+fn rounded(bytes: u64) -> String {
+    let mut step = 1;
+    while bytes / step >= 1_000 {
+        step *= 1_000;
+    }
+    show_bytes(bytes / step * step)
+}
