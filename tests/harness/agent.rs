@@ -48,17 +48,26 @@ impl Agent {
 
     /// The same with more arguments, for instance `--log debug`.
     pub fn start_as(&mut self, arguments: &[&str]) -> Result<()> {
+        self.launch_as(arguments)?;
+        let api = self.api();
+        self.program()?
+            .wait_until("the agent to answer", DEADLINE, || {
+                Ok((api.try_get("/status")?.status == 200).then_some(()))
+            })
+    }
+
+    /// Starts it without waiting for anything.
+    pub fn launch(&mut self) -> Result<()> {
+        self.launch_as(&[])
+    }
+
+    fn launch_as(&mut self, arguments: &[&str]) -> Result<()> {
         let mut command = Command::new(places::program("edge-agent")?);
         command
             .args(["run", "--config"])
             .arg(self.config())
             .args(arguments);
-        let mut program = Program::start(&self.name, command, &self.folder)?;
-        let api = self.api();
-        program.wait_until("the agent to answer", DEADLINE, || {
-            Ok((api.try_get("/status")?.status == 200).then_some(()))
-        })?;
-        self.program = Some(program);
+        self.program = Some(Program::start(&self.name, command, &self.folder)?);
         Ok(())
     }
 

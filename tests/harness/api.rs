@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 use std::io::BufRead as _;
 use std::net::SocketAddr;
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Longest wait for an answer.
 const TIMEOUT: Duration = Duration::from_secs(20);
@@ -107,6 +108,26 @@ impl Api {
     /// `POST /api/v1{path}`, whatever the status.
     pub fn try_post(&self, path: &str, body: &Value) -> Result<Answer> {
         self.send(self.agent.post(self.url(path)), path, body)
+    }
+
+    /// `POST` under an `Idempotency-Key`, whatever the status.
+    pub fn try_post_once(&self, path: &str, key: Uuid, body: &Value) -> Result<Answer> {
+        let request = self.agent.post(self.url(path));
+        self.send(
+            request.header("Idempotency-Key", key.to_string()),
+            path,
+            body,
+        )
+    }
+
+    /// `PATCH` under an `Idempotency-Key`, whatever the status.
+    pub fn try_patch_once(&self, path: &str, key: Uuid, body: &Value) -> Result<Answer> {
+        let request = self.agent.patch(self.url(path));
+        self.send(
+            request.header("Idempotency-Key", key.to_string()),
+            path,
+            body,
+        )
     }
 
     /// `PATCH /api/v1{path}`, whatever the status.

@@ -46,19 +46,25 @@ impl Hub {
 
     /// Starts the same hub again, after `kill9` or `stop`.
     pub fn start_again(&mut self) -> Result<()> {
+        self.launch()?;
+        let api = self.api();
+        self.program()?
+            .wait_until("the hub to answer", DEADLINE, || {
+                Ok(matches!(api.try_get("/session")?.status, 200 | 401).then_some(()))
+            })?;
+        if self.administrator.is_none() {
+            self.administrator = administrator_in(&self.program()?.output()?);
+        }
+        Ok(())
+    }
+
+    /// Starts it without waiting for anything.
+    pub fn launch(&mut self) -> Result<()> {
         let mut command = Command::new(places::program("cloud-hub")?);
         command
             .args(["run", "--json", "--config"])
             .arg(self.config());
-        let mut program = Program::start("hub", command, &self.folder)?;
-        let api = self.api();
-        program.wait_until("the hub to answer", DEADLINE, || {
-            Ok(matches!(api.try_get("/session")?.status, 200 | 401).then_some(()))
-        })?;
-        if self.administrator.is_none() {
-            self.administrator = administrator_in(&program.output()?);
-        }
-        self.program = Some(program);
+        self.program = Some(Program::start("hub", command, &self.folder)?);
         Ok(())
     }
 

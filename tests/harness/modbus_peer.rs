@@ -19,6 +19,8 @@ pub struct PeerOptions {
     pub samples_per_s: f64,
     /// Row that is served first.
     pub first_row: usize,
+    /// Row at which it waits for [`ModbusPeer::go_on`].
+    pub hold_row: Option<usize>,
     /// Starts again at the end; else the last row stays.
     pub start_again: bool,
     /// Units that answer.
@@ -35,6 +37,7 @@ impl Default for PeerOptions {
             column: "value".into(),
             samples_per_s: 10.0,
             first_row: 0,
+            hold_row: None,
             start_again: false,
             units: vec![1],
             silent_units: Vec::new(),
@@ -102,6 +105,11 @@ impl ModbusPeer {
         Ok(())
     }
 
+    /// Lets the replay go on from the row at which it waits.
+    pub fn go_on(&self) -> Result<()> {
+        self.program.signal(rustix::process::Signal::USR1)
+    }
+
     /// All that it has served so far, oldest first.
     pub fn served(&self) -> Result<Vec<Served>> {
         let text = std::fs::read_to_string(&self.record)
@@ -140,6 +148,9 @@ fn run(options: &PeerOptions, address: SocketAddr, folder: &std::path::Path) -> 
         .args(["--silent-units", &list(&options.silent_units)])
         .arg("--log")
         .arg(folder.join("served.csv"));
+    if let Some(row) = options.hold_row {
+        command.args(["--hold-row", &row.to_string()]);
+    }
     if options.start_again {
         command.arg("--loop");
     }
@@ -229,10 +240,42 @@ mod tests {
             "no such register"
         );
         assert_eq!(ask(peer.address(), 5, 0, 2), [0x83, 11], "no such unit");
+        peer.go_on().unwrap();
+        assert_eq!(
+            ask(peer.address(), 1, 3, 2),
+            [3, 4, 0, 0, 0x11, 0x70],
+            "nothing held it"
+        );
         peer.kill9().unwrap();
         assert!(TcpStream::connect(peer.address()).is_err());
         peer.start_again().unwrap();
         assert_eq!(ask(peer.address(), 1, 3, 2), [3, 4, 0, 0, 0x11, 0x70]);
+        scratch.passed();
+    }
+
+    #[test]
+    fn waits_at_its_row_until_it_may_go_on() {
+        let scratch = Scratch::new("modbus-hold").unwrap();
+        let options = PeerOptions {
+            samples_per_s: 1_000.0,
+            first_row: 10,
+            hold_row: Some(12),
+            ..PeerOptions::default()
+        };
+        let peer = ModbusPeer::start(&scratch, options).unwrap();
+        let row = || {
+            let answer = ask(peer.address(), 1, 4, 1);
+            u16::from_be_bytes([answer[2], answer[3]])
+        };
+        let deadline = Duration::from_secs(30);
+        crate::wait_for("the row to wait at", deadline, || {
+            Ok((row() == 12).then_some(()))
+        })
+        .unwrap();
+        crate::wait::pause(Duration::from_millis(50));
+        assert_eq!(row(), 12);
+        peer.go_on().unwrap();
+        crate::wait_for("a later row", deadline, || Ok((row() > 12).then_some(()))).unwrap();
         scratch.passed();
     }
 }

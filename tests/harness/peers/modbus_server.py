@@ -9,6 +9,7 @@ Any other address is answered with exception 2. Units of --silent-units never an
 that are not named answer exception 11 (gateway target device failed to respond).
 
 Every read is logged as one CSV line: unix microseconds, unit, first register, count, row, value.
+With --hold-row the replay waits at that row until the signal SIGUSR1.
 Standard output says "ready" once the port is open. Used by modbus_peer.rs.
 """
 
@@ -16,6 +17,7 @@ import argparse
 import asyncio
 import csv
 import functools
+import signal
 import struct
 import sys
 import time
@@ -36,14 +38,21 @@ def registers_of(row: int, value: float) -> list[int]:
 class Replay:
     """Which row of the file is due, from the time that has passed."""
 
-    def __init__(self, values: list[float], per_second: float, first: int, loop: bool) -> None:
-        self.values, self.per_second, self.first, self.loop = values, per_second, first, loop
+    def __init__(self, values: list[float], options: argparse.Namespace) -> None:
+        self.values, self.per_second = values, options.samples_per_second
+        self.first, self.loop, self.hold = options.first_row, options.loop, options.hold_row
         self.started = time.monotonic()
 
     def now(self) -> tuple[int, float]:
         row = self.first + int((time.monotonic() - self.started) * self.per_second)
+        if self.hold is not None:
+            row = min(row, self.hold)
         row = row % len(self.values) if self.loop else min(row, len(self.values) - 1)
         return row, self.values[row]
+
+    def go_on(self) -> None:
+        if self.hold is not None:
+            self.first, self.hold, self.started = self.now()[0], None, time.monotonic()
 
 
 async def serve_row(replay, log, unit, _function, first, address, count, registers, _written):
@@ -81,6 +90,7 @@ async def main() -> None:
     parser.add_argument("--column", default="value")
     parser.add_argument("--samples-per-second", type=float, default=10.0)
     parser.add_argument("--first-row", type=int, default=0)
+    parser.add_argument("--hold-row", type=int, help="wait there for SIGUSR1")
     parser.add_argument("--loop", action="store_true", help="start again at the end of the file")
     parser.add_argument("--units", type=units, default=[1])
     parser.add_argument("--silent-units", type=units, default=[])
@@ -88,7 +98,8 @@ async def main() -> None:
     options = parser.parse_args()
 
     values = column(options.csv, options.column)
-    replay = Replay(values, options.samples_per_second, options.first_row, options.loop)
+    replay = Replay(values, options)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, replay.go_on)
     with open(options.log, "a", encoding="utf-8") as log:
         devices = [device(0, no_such_unit, 65535)]  # unit 0 stands for all that are not named
         devices += [device(u, functools.partial(serve_row, replay, log, u)) for u in options.units]

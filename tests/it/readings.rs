@@ -1,0 +1,283 @@
+//! What both stores hold of readings, read from their files while no program runs, and compared
+//! poll by poll: with each other, and with what pymodbus says it served. Never asks a program.
+
+use crate::plant::{Plant, UNITS};
+use anyhow::{Context as _, Result, bail, ensure};
+use harness::modbus_peer::Served;
+use protocol::block;
+use protocol::id::{GatewayId, SensorId};
+use protocol::ranges::RangeSet;
+use protocol::reading::{Cell, GroupSchema, Poll, Quality, Raw};
+use protocol::time::Timestamp;
+use protocol::wire;
+use rusqlite::Connection;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Longest time between an answer of pymodbus and the time stamp that the box gave it.
+const ANSWER_US_MAX: i64 = 10_000_000;
+
+/// One poll group with all its polls, by sequence number.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Group {
+    pub(crate) schema: GroupSchema,
+    pub(crate) polls: BTreeMap<u64, Poll>,
+}
+
+/// Groups by incarnation and stream.
+pub(crate) type Groups = BTreeMap<(u32, u32), Group>;
+
+/// One poll of a machine, whose columns are known by name.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Measured {
+    pub(crate) time: Timestamp,
+    pub(crate) temperature: f64,
+    pub(crate) tenths: i64,
+    pub(crate) row: i64,
+    pub(crate) swapped: f64,
+}
+
+/// What was found alike.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Compared {
+    pub(crate) groups: usize,
+    pub(crate) polls: usize,
+    pub(crate) readings: usize,
+}
+
+/// Every committed poll of the box is at the hub once and only once, the same to the bit, and is
+/// an answer that pymodbus gave. Gives the box's groups too.
+pub(crate) fn compare(plant: &Plant, values: &[f64]) -> Result<(Compared, Groups)> {
+    let here = of_box(&plant.box_store())?;
+    let there = of_hub(&plant.hub_store(), plant.gateway)?;
+    same(&here, &there)?;
+    for unit in UNITS {
+        let measured = measured(plant.gateway, unit, &here)?;
+        served(unit, &measured, &plant.peer.served()?, values)?;
+    }
+    let polls = || here.values().flat_map(|group| group.polls.values());
+    let compared = Compared {
+        groups: here.len(),
+        polls: polls().count(),
+        readings: polls().map(|poll| poll.cells.len()).sum(),
+    };
+    ensure!(compared.polls > 0, "the box stored nothing");
+    Ok((compared, here))
+}
+
+fn same(here: &Groups, there: &Groups) -> Result<()> {
+    let names = |groups: &Groups| groups.keys().copied().collect::<Vec<_>>();
+    ensure!(
+        names(here) == names(there),
+        "the box has the groups (incarnation, stream) {:?}, the hub {:?}",
+        names(here),
+        names(there)
+    );
+    for ((name, here), there) in here.iter().zip(there.values()) {
+        ensure!(
+            here.schema == there.schema,
+            "group {name:?} means other sensors at the hub"
+        );
+        let (ours, theirs) = (numbers(here), numbers(there));
+        let last = ours.last().unwrap_or(0);
+        ensure!(
+            ours.pairs() == [(1, last)],
+            "group {name:?} of the box has holes: {ours:?}"
+        );
+        ensure!(
+            ours == theirs,
+            "group {name:?}: the box has the polls {ours:?}, the hub {theirs:?}"
+        );
+        for (seq, poll) in &here.polls {
+            let other = there.polls.get(seq);
+            ensure!(
+                other == Some(poll),
+                "poll {seq} of group {name:?} is {poll:?} on the box and {other:?} at the hub"
+            );
+        }
+    }
+    Ok(())
+}
+
+fn numbers(group: &Group) -> RangeSet {
+    RangeSet::from_pairs(group.polls.keys().map(|seq| (*seq, *seq)))
+}
+
+/// All polls in the box's buffer: sealed blocks and journal.
+fn of_box(folder: &Path) -> Result<Groups> {
+    let db = Connection::open(folder.join("buffer.db")).context("opening the box's buffer")?;
+    let incarnation: u32 = db
+        .query_row(
+            "SELECT value FROM meta WHERE key = 'incarnation'",
+            [],
+            |row| row.get(0),
+        )
+        .context("reading the buffer's incarnation")?;
+    let mut groups = Groups::new();
+    let mut sealed = BTreeMap::new();
+    let mut query = db.prepare("SELECT id, schema, sealed_seq FROM stream")?;
+    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    for row in rows {
+        let (stream, schema, sealed_seq): (u32, Vec<u8>, u64) = row?;
+        let schema = wire::decode_schema(&schema)?;
+        let polls = BTreeMap::new();
+        groups.insert((incarnation, stream), Group { schema, polls });
+        sealed.insert(stream, sealed_seq);
+    }
+    for body in blobs(&db, "SELECT body FROM block ORDER BY id")? {
+        add(&mut groups, incarnation, &body)?;
+    }
+    for row in blobs(&db, "SELECT body FROM journal ORDER BY id")? {
+        let mut rest = row.as_slice();
+        while let Some((length, after)) = rest.split_first_chunk::<4>() {
+            let length = usize::try_from(u32::from_le_bytes(*length))?;
+            let (piece, after) = after
+                .split_at_checked(length)
+                .context("a cut journal row")?;
+            rest = after;
+            let header = block::header(piece)?;
+            // A journal row stays until all its streams are sealed; what is sealed counts once.
+            if header.last_seq() > sealed.get(&header.stream.0).copied().unwrap_or(0) {
+                add(&mut groups, incarnation, piece)?;
+            }
+        }
+    }
+    groups.retain(|_, group| !group.polls.is_empty());
+    Ok(groups)
+}
+
+/// All polls of a gateway at the hub. What the hub says it received must be what it holds.
+fn of_hub(file: &Path, gateway: GatewayId) -> Result<Groups> {
+    let db = Connection::open(file).context("opening the hub's store")?;
+    let mut groups = Groups::new();
+    let mut query = db.prepare(
+        "SELECT stream_key, incarnation, stream, schema FROM stream WHERE gateway_id = ?1",
+    )?;
+    let rows = query.query_map([gateway.0.into_bytes()], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+    })?;
+    for row in rows {
+        let (key, incarnation, stream, schema): (i64, u32, u32, Vec<u8>) = row?;
+        let schema = wire::decode_schema(&schema)?;
+        let polls = BTreeMap::new();
+        groups.insert((incarnation, stream), Group { schema, polls });
+        for body in blobs(
+            &db,
+            &format!("SELECT body FROM block WHERE stream_key = {key}"),
+        )? {
+            add(&mut groups, incarnation, &body)?;
+        }
+        let mut query =
+            db.prepare("SELECT first_seq, last_seq FROM received WHERE stream_key = ?1")?;
+        let ranges = query.query_map([key], |row| Ok((row.get(0)?, row.get(1)?)))?;
+        let received = RangeSet::from_pairs(ranges.collect::<Result<Vec<(u64, u64)>, _>>()?);
+        let held = groups.get(&(incarnation, stream)).map(numbers);
+        ensure!(
+            held.as_ref() == Some(&received),
+            "stream {stream}: the hub says it received {received:?} and holds {held:?}"
+        );
+    }
+    groups.retain(|_, group| !group.polls.is_empty());
+    Ok(groups)
+}
+
+fn blobs(db: &Connection, query: &str) -> Result<Vec<Vec<u8>>> {
+    let mut query = db.prepare(query)?;
+    let rows = query.query_map([], |row| row.get(0))?;
+    Ok(rows.collect::<Result<_, _>>()?)
+}
+
+/// Adds the polls of a block; a poll that is there already is an error.
+fn add(groups: &mut Groups, incarnation: u32, body: &[u8]) -> Result<()> {
+    let block = block::decode(body)?;
+    let stream = block.header.stream.0;
+    let group = groups.get_mut(&(incarnation, stream));
+    let group = group.with_context(|| format!("a block of an unknown stream {stream}"))?;
+    for (seq, poll) in (block.header.first_seq..).zip(block.polls) {
+        if group.polls.insert(seq, poll).is_some() {
+            bail!("poll {seq} of stream {stream} stands twice");
+        }
+    }
+    Ok(())
+}
+
+/// The polls of a machine in the order in which they were made.
+pub(crate) fn measured(gateway: GatewayId, unit: u8, groups: &Groups) -> Result<Vec<Measured>> {
+    let sensor = |name: &str| SensorId::derive(gateway, &format!("machine-{unit}/{name}"));
+    let names = ["temperature", "tenths", "row", "swapped"].map(sensor);
+    let mut found = Vec::new();
+    for group in groups.values() {
+        let columns: Vec<SensorId> = group.schema.columns.iter().map(|c| c.sensor).collect();
+        let places = names.map(|name| columns.iter().position(|column| *column == name));
+        let [Some(temperature), Some(tenths), Some(row), Some(swapped)] = places else {
+            continue;
+        };
+        for poll in group.polls.values() {
+            found.push(Measured {
+                time: poll.time,
+                temperature: float(poll, temperature)?,
+                tenths: integer(poll, tenths)?,
+                row: integer(poll, row)?,
+                swapped: float(poll, swapped)?,
+            });
+        }
+    }
+    found.sort_by_key(|measured| measured.time);
+    Ok(found)
+}
+
+fn float(poll: &Poll, column: usize) -> Result<f64> {
+    match poll.cells.get(column) {
+        Some(Cell::Value(Raw::Float(value), Quality::Good)) => Ok(*value),
+        other => bail!("no good float in column {column}, but {other:?}"),
+    }
+}
+
+fn integer(poll: &Poll, column: usize) -> Result<i64> {
+    match poll.cells.get(column) {
+        Some(Cell::Value(Raw::Int(value), Quality::Good)) => Ok(*value),
+        other => bail!("no good integer in column {column}, but {other:?}"),
+    }
+}
+
+/// Each poll is an answer of its own that pymodbus gave just before, with the recorded value.
+fn served(unit: u8, measured: &[Measured], served: &[Served], values: &[f64]) -> Result<()> {
+    let mut answers = served.iter().filter(|answer| answer.unit == unit);
+    for poll in measured {
+        let answer = answers.find(|answer| {
+            let age_us = poll.time.0 - answer.time_us;
+            i64::try_from(answer.row) == Ok(poll.row) && (0..ANSWER_US_MAX).contains(&age_us)
+        });
+        let answer =
+            answer.with_context(|| format!("pymodbus did not serve {poll:?} to unit {unit}"))?;
+        ensure!(
+            values.get(answer.row) == Some(&answer.value),
+            "pymodbus served something else than row {}",
+            answer.row
+        );
+        let single = f64::from(single(answer.value));
+        let alike = poll.temperature.to_bits() == single.to_bits()
+            && poll.swapped.to_bits() == single.to_bits()
+            && poll.tenths == tenths(answer.value);
+        ensure!(alike, "pymodbus served {answer:?}, the box stored {poll:?}");
+    }
+    Ok(())
+}
+
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "the register holds the value with single precision"
+)]
+fn single(value: f64) -> f32 {
+    value as f32
+}
+
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    reason = "a temperature is far from the ends of i64"
+)]
+fn tenths(value: f64) -> i64 {
+    (value * 10.0).round_ties_even() as i64
+}
