@@ -29,13 +29,7 @@ fn kills() -> Result<()> {
         Ok(seed) => seed.parse().with_context(|| format!("{SEED}={seed}"))?,
         Err(_) => SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
     };
-    #[expect(
-        clippy::print_stdout,
-        reason = "who wants to repeat a run needs its seed"
-    )]
-    {
-        println!("{SEED}={seed}");
-    }
+    println!("{SEED}={seed}");
     in_scratch("kills", |scratch| run(scratch, seed))
 }
 

@@ -111,7 +111,17 @@ impl Plant {
         let text = std::fs::read_to_string(&file).context("reading the box's configuration")?;
         let rare = text.replace(&format!("poll = \"{POLL}\""), "poll = \"1d\"");
         std::fs::write(&file, rare).context("writing the box's configuration")?;
+        let stopped = now()?;
         self.agent.start()?;
+        wait_for("the last poll of each unit", DEADLINE, || {
+            let sensors = self.here.list("/sensors")?;
+            for sensor in &sensors {
+                if time(sensor, "/time")? < stopped {
+                    bail!("nothing new of {sensor}");
+                }
+            }
+            Ok((!sensors.is_empty()).then_some(()))
+        })?;
         self.wait_until_in_sync()?;
         self.agent.stop()?;
         self.hub.stop()
@@ -132,7 +142,7 @@ impl Plant {
 pub(crate) fn recorded() -> Result<Vec<f64>> {
     let text = std::fs::read_to_string(places::data("machine_temperature.csv"))
         .context("reading the recorded temperature")?;
-    let value = |line: &str| Some(line.split_once(',')?.1.trim().parse().ok()?);
+    let value = |line: &str| line.split_once(',')?.1.trim().parse().ok();
     text.lines()
         .skip(1)
         .map(|line| value(line).with_context(|| format!("no value in {line}")))

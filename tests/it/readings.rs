@@ -125,25 +125,40 @@ fn of_box(folder: &Path) -> Result<Groups> {
         sealed.insert(stream, sealed_seq);
     }
     for body in blobs(&db, "SELECT body FROM block ORDER BY id")? {
-        add(&mut groups, incarnation, &body)?;
+        add(&mut groups, incarnation, &body).context("reading a block of the box")?;
     }
     for row in blobs(&db, "SELECT body FROM journal ORDER BY id")? {
-        let mut rest = row.as_slice();
-        while let Some((length, after)) = rest.split_first_chunk::<4>() {
-            let length = usize::try_from(u32::from_le_bytes(*length))?;
-            let (piece, after) = after
-                .split_at_checked(length)
-                .context("a cut journal row")?;
-            rest = after;
-            let header = block::header(piece)?;
-            // A journal row stays until all its streams are sealed; what is sealed counts once.
+        for piece in pieces(&row)? {
+            let header = block::header(piece).context("reading the box's journal")?;
+            // A row is written again when all in it is sealed; what is sealed counts once.
             if header.last_seq() > sealed.get(&header.stream.0).copied().unwrap_or(0) {
-                add(&mut groups, incarnation, piece)?;
+                add(&mut groups, incarnation, piece).context("reading the box's journal")?;
             }
         }
     }
     groups.retain(|_, group| !group.polls.is_empty());
     Ok(groups)
+}
+
+/// The blocks in a row of the journal: behind an order number of eight bytes each stands behind
+/// its length, up to a length of 0 or the end of the row.
+fn pieces(row: &[u8]) -> Result<Vec<&[u8]>> {
+    let (_, mut rest) = row
+        .split_first_chunk::<8>()
+        .context("a short journal row")?;
+    let mut pieces = Vec::new();
+    while let Some((length, after)) = rest.split_first_chunk::<4>() {
+        let length = usize::try_from(u32::from_be_bytes(*length))?;
+        if length == 0 {
+            break;
+        }
+        let (piece, after) = after
+            .split_at_checked(length)
+            .context("a cut journal row")?;
+        pieces.push(piece);
+        rest = after;
+    }
+    Ok(pieces)
 }
 
 /// All polls of a gateway at the hub. What the hub says it received must be what it holds.
@@ -165,7 +180,7 @@ fn of_hub(file: &Path, gateway: GatewayId) -> Result<Groups> {
             &db,
             &format!("SELECT body FROM block WHERE stream_key = {key}"),
         )? {
-            add(&mut groups, incarnation, &body)?;
+            add(&mut groups, incarnation, &body).context("reading a block of the hub")?;
         }
         let mut query =
             db.prepare("SELECT first_seq, last_seq FROM received WHERE stream_key = ?1")?;
