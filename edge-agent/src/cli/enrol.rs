@@ -152,3 +152,52 @@ fn refuse_other_owner(folder: &Path) -> anyhow::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::agent::Agent;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn the_box_is_the_same_whether_the_agent_runs_or_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "[gateway]\ndata_dir = \"data\"\n[web]\nlisten = \"127.0.0.1:0\"\n";
+        let mut config = Config::parse(&folder.path().join("edge.toml"), text).unwrap();
+        let stopped = ThisBox::find(&config).unwrap();
+        let gateway = stopped.gateway();
+        assert!(matches!(stopped, ThisBox::Stopped(..)));
+        stopped.done(None).await.unwrap();
+        let agent = Agent::start(config.clone()).await.unwrap();
+        assert_eq!(agent.gateway, gateway);
+        config.web.listen = agent.web;
+        let running = ThisBox::find(&config).unwrap();
+        assert!(matches!(running, ThisBox::Running(id) if id == gateway));
+        running.done(None).await.unwrap();
+        agent.stop().await.unwrap();
+    }
+
+    #[test]
+    fn what_is_missing_is_told_before_anything_is_opened() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("edge.toml");
+        std::fs::write(&file, "[gateway]\ndata_dir = \"data\"\n").unwrap();
+        let claim = Claim {
+            token: [7; 16],
+            authority: [9; 32],
+        };
+        let enrol = |claim: String| {
+            let claim = vec![claim];
+            let done = Enrol {
+                claim,
+                again: false,
+            };
+            let error = done.run(&file, Output { json: false }).unwrap_err();
+            format!("{error:#}")
+        };
+        let error = enrol(claim.to_string());
+        assert!(error.contains("add [hub] address ="), "{error}");
+        let error = enrol("cfe1-hello".to_owned());
+        assert!(error.starts_with("reading the claim: "), "{error}");
+        assert!(!folder.path().join("data").exists());
+    }
+}

@@ -120,6 +120,9 @@ enum Work {
 
 const HOLD_REASONS: [&str; 6] = ["material", "plant", "access", "permit", "vendor", "other"];
 
+/// Steps that the box takes; the hub knows more.
+const DONE_HERE: [&str; 5] = ["start", "hold", "resume", "complete", "reopen"];
+
 impl Orders {
     pub(super) fn run(self, client: &mut Client) -> anyhow::Result<(Value, String)> {
         match self.action.unwrap_or(Action::List { all: false }) {
@@ -239,6 +242,7 @@ fn show(order: &Value) -> String {
     let actions: Vec<&str> = items(order, "/actions")
         .iter()
         .filter_map(Value::as_str)
+        .filter(|action| DONE_HERE.contains(action))
         .collect();
     let head = facts(&[
         (

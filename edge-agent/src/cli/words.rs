@@ -55,7 +55,10 @@ pub(super) fn facts(facts: &[(&str, String)]) -> String {
 /// What happened to a record, oldest first.
 pub(super) fn history(record: &Value) -> String {
     let row = |line: &Value| {
-        let mut what = text(line, "/text");
+        let mut what = match (word(line, "/what"), text(line, "/text")) {
+            (what, none) if none == "-" => what,
+            (what, text) => format!("{what}: {text}"),
+        };
         if line.pointer("/applied") == Some(&Value::Bool(false)) {
             what = format!("{what} (not applied: {})", text(line, "/note"));
         }
@@ -81,7 +84,7 @@ mod tests {
     #[test]
     fn what_is_not_there_is_a_dash_and_times_are_short() {
         let answer = json!({"a": null, "b": "", "n": 3, "t": "2026-11-21T14:03:22.120000Z",
-            "s": "on_hold", "history": [{"at": "x", "text": "closed", "applied": false, "note": "late"}]});
+            "s": "on_hold", "history": [{"at": "x", "what": "closed", "applied": false, "note": "late"}]});
         assert_eq!(text(&answer, "/a"), "-");
         assert_eq!(text(&answer, "/b"), "-");
         assert_eq!(text(&answer, "/n"), "3");

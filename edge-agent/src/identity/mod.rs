@@ -165,3 +165,6 @@ fn write(path: &Path, content: &str) -> Result<(), IdentityError> {
             source,
         })
 }
+
+#[cfg(test)]
+mod tests;
