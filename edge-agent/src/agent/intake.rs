@@ -23,7 +23,6 @@ pub(super) struct Intake {
     storage: Storage,
     health: Arc<Health>,
     gateway: GatewayId,
-    refused: u64,
     loss: Loss,
 }
 
@@ -56,7 +55,6 @@ impl Intake {
             storage: storage.clone(),
             health: Arc::clone(health),
             gateway,
-            refused: 0,
             loss: Loss::default(),
         };
         Ok((intake, counts))
@@ -97,13 +95,13 @@ impl Intake {
         };
         match self.storage.push(*stream, poll) {
             Ok(()) => {}
-            Err(PushError::Full | PushError::Stopped) => self.refused += 1,
+            Err(PushError::Full | PushError::Stopped) => self.health.poll_dropped(),
             Err(error) => tracing::error!(%error, group = raw.group, "a poll could not be stored"),
         }
     }
 
     async fn look_for_losses(&mut self, since: Timestamp) {
-        let total = self.refused + self.health.dropped_polls();
+        let total = self.health.dropped_polls();
         let new = total - self.loss.seen;
         self.loss.seen = total;
         if new > 0 {

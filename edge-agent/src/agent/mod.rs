@@ -99,6 +99,13 @@ impl Agent {
         config.problems.check()?;
         let (committed, batches) = mpsc::channel(COMMITTED_MAX);
         let (storage, opened) = open_storage(&config, committed)?;
+        if let Some(aside) = &opened.damaged {
+            tracing::error!(
+                aside = %aside.display(),
+                "the stored readings were damaged and are set aside; collection goes on in a new \
+                 store. What the hub had not received yet is only in the file set aside"
+            );
+        }
         let gateway = opened.gateway;
         let health = Arc::new(Health::new(clock::now()));
         let groups: Vec<_> = built.iter().map(|driver| driver.groups()).collect();
@@ -144,6 +151,12 @@ impl Agent {
             judge,
             rest,
         })
+    }
+
+    /// Returns when the store has stopped by itself: nothing can be kept any more, and only a new
+    /// start helps. The log has the cause.
+    pub async fn store_stopped(&self) {
+        self.storage.stopped().await;
     }
 
     /// Stops in the order in which data flows, so that what was read is stored and judged.

@@ -44,7 +44,13 @@ async fn run(config: &Path, output: Output) -> anyhow::Result<()> {
     if let Err(error) = printed {
         tracing::warn!(%error, "standard output is closed; going on without it");
     }
-    let name = signals.next().await;
+    let name = tokio::select! {
+        name = signals.next() => name,
+        () = agent.store_stopped() => bail!(
+            "the store has stopped, the log says why; start the agent again (systemd does): damaged \
+             readings are then set aside and collection goes on"
+        ),
+    };
     tracing::info!("stopping, because of {name}");
     tokio::select! {
         stopped = agent.stop() => stopped.context("storing what was read last"),

@@ -172,6 +172,11 @@ impl Health {
         }
     }
 
+    /// A poll found the queue to the store full.
+    pub fn poll_dropped(&self) {
+        self.dropped_polls.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counter of polls that found the queue to the store full.
     pub fn dropped_counter(&self) -> Arc<AtomicU64> {
         Arc::clone(&self.dropped_polls)

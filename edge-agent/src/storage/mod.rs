@@ -179,6 +179,11 @@ impl Storage {
         wait.await.map_err(|_| StorageError::Stopped)?
     }
 
+    /// Returns when the store has stopped: closed, or damaged.
+    pub async fn stopped(&self) {
+        self.jobs.closed().await;
+    }
+
     /// Runs `work` as one transaction on the records. Its events are on disk when this returns
     /// `Ok`; when it returns an error, nothing was written.
     pub async fn records<T, E>(
