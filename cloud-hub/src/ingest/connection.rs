@@ -253,7 +253,10 @@ impl Gateway {
                 HubAction::DownAcked(seq) => {
                     self.store.mark_down_acked(self.scope, self.id, seq).await?;
                 }
-                HubAction::Close => return Ok(true),
+                HubAction::Close(words) => {
+                    tracing::warn!(gateway = %self.id, words, "a gateway was refused");
+                    return Ok(true);
+                }
             }
         }
     }

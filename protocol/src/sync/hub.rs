@@ -90,8 +90,8 @@ pub enum HubAction {
     },
     /// The gateway holds the hub's events up to this number.
     DownAcked(u64),
-    /// Close the connection: everything to say has been said.
-    Close,
+    /// Close the connection: the gateway was refused and has been told why, in these words.
+    Close(String),
 }
 
 /// The hub's end of one connection.
@@ -238,7 +238,7 @@ impl HubSession {
         let bytes = Message::Refuse(message).encode()?;
         self.actions
             .push_back(HubAction::Send(Lane::Control, bytes));
-        self.actions.push_back(HubAction::Close);
+        self.actions.push_back(HubAction::Close(words.to_owned()));
         Ok(())
     }
 
