@@ -7,6 +7,8 @@
 )]
 
 mod alarms;
+mod browser;
+mod errors;
 mod kills;
 mod live;
 mod outage;

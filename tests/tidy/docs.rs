@@ -122,6 +122,12 @@ fn unknown_command(tree: &Tree, command: &str) -> Option<String> {
             .any(|file| file.path.starts_with(folder) && file.text.contains(text))
     };
     match words.as_slice() {
+        // All tests of a module.
+        ["cargo", "test", .., "--nocapture", module] if module.ends_with("::") => {
+            let folder = format!("tests/it/{}/", module.trim_end_matches("::"));
+            let there = holds(&folder, "#[test]");
+            (!there).then(|| format!("there is no test in {folder}"))
+        }
         ["cargo", "test", ..] => {
             let name = last.rsplit("::").next().unwrap_or(last);
             let there = ["tests/", "protocol/", "edge-agent/", "cloud-hub/"]
@@ -197,12 +203,14 @@ mod tests {
             Tree(vec![
                 File::new("docs/promises.md", &format!("{head}{row}\n")),
                 File::new("tests/it/outage.rs", "#[test]\nfn a_reading_arrives() {}"),
+                File::new("tests/it/errors/a.rs", "#[test]\nfn a_fault_is_told() {}"),
                 File::new("tests/bench/main.rs", "[(\"rss\", rss::run)]"),
                 File::new("Makefile", "bench: ## x\n"),
             ])
         };
         for right in [
             "cargo test -p tests --test it -- --exact --nocapture outage::a_reading_arrives",
+            "cargo test -p tests --test it -- --nocapture errors::",
             "make bench ONLY=rss",
             "make bench",
         ] {

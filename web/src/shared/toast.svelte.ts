@@ -16,11 +16,12 @@ export function toasts(): Toast[] {
   return state.list;
 }
 
-/** Bad news stays until it is closed. */
+/** Bad news stays until it is closed; good news makes way for the next, a phone has no room for a pile. */
 export function toast(title: string, text = "", tone: Toast["tone"] = "calm"): void {
   last += 1;
   const id = last;
-  state.list = [...state.list.slice(-(TOASTS_MAX - 1)), { id, tone, title, text }];
+  const bad = state.list.filter((entry) => entry.tone === "bad");
+  state.list = [...bad.slice(-(TOASTS_MAX - 1)), { id, tone, title, text }];
   if (tone === "calm") setTimeout(() => closeToast(id), CALM_MS);
 }
 

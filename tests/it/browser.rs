@@ -1,0 +1,186 @@
+//! The slice in a real browser: starts a hub, a box and a plant that runs hot, and hands their
+//! addresses to `tests/e2e/slice.mjs`, which drives Chromium and says what is to be stopped.
+//! Never looks at a page itself.
+
+use anyhow::{Context as _, Result, bail, ensure};
+use harness::{Agent, Hub, ModbusPeer, PeerOptions, Scratch, in_scratch, places, ports, wait_for};
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::time::Duration;
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+#[test]
+fn browser() -> Result<()> {
+    in_scratch("browser", |scratch| {
+        let peer = ModbusPeer::start(
+            scratch,
+            PeerOptions {
+                // The bearing warms up, and is beyond 70 °C some eight seconds later.
+                first_row: 2_290,
+                samples_per_s: 4.0,
+                ..PeerOptions::default()
+            },
+        )?;
+        let mut hub = Hub::start(scratch)?;
+        let mut agent = box_of(scratch, &peer, &hub)?;
+        agent.enrol(&hub.claim("Demo plant", "Hall B, box 2", "B2")?)?;
+        agent.start()?;
+        let api = hub.sign_in()?;
+        wait_for("the alert and its order at the hub", DEADLINE, || {
+            let there = api.list("/alerts")?.len() + api.list("/work-orders")?.len();
+            Ok((there == 2).then_some(()))
+        })?;
+        let mut script = Script::start(&hub, &agent)?;
+        while let Some(line) = script.line()? {
+            match line.as_str() {
+                "ask: stop-hub" => hub.stop()?,
+                "ask: start-hub" => hub.start_again()?,
+                other => {
+                    println!("{other}");
+                    continue;
+                }
+            }
+            script.answer()?;
+        }
+        script.end()?;
+        agent.stop()?;
+        hub.stop()
+    })
+}
+
+/// A bearing that is beyond its limit in the recorded series, and a neighbour that is not.
+fn box_of(scratch: &Scratch, peer: &ModbusPeer, hub: &Hub) -> Result<Agent> {
+    let (plant, hub, web) = (peer.address(), hub.quic(), ports::free()?);
+    Agent::prepare(scratch, "box", web, |_| {
+        format!(
+            r#"
+[gateway]
+data_dir = "data"
+name = "Hall B, box 2"
+
+[storage]
+commit_tick = "200ms"
+
+[hub]
+address = "{hub}"
+keep_alive = "2s"
+reconnect_max = "2s"
+
+[web]
+listen = "{web}"
+
+[[port]]
+name = "line-a"
+protocol = "modbus"
+address = "{plant}"
+
+[[device]]
+name = "pump-7"
+port = "line-a"
+asset = "P-247"
+unit = 1
+poll = "500ms"
+
+[[device.sensor]]
+name = "bearing_temp"
+address = "hr:0"
+type = "f32"
+unit_name = "degC"
+range = [0.0, 150.0]
+
+[[device.sensor]]
+name = "motor_temp"
+address = "hr:2"
+type = "i16"
+scale = 0.1
+unit_name = "degC"
+range = [0.0, 150.0]
+
+[[rule]]
+name = "P-247 bearing"
+sensor = "pump-7/bearing_temp"
+high = 70.0
+severity = "high"
+title = "Bearing of pump 7 runs hot"
+
+[rule.work_order]
+title = "Check bearing and seal of pump 7"
+"#
+        )
+    })
+}
+
+/// The running script.
+struct Script {
+    process: Child,
+    questions: BufReader<ChildStdout>,
+    answers: ChildStdin,
+}
+
+impl Script {
+    fn start(hub: &Hub, agent: &Agent) -> Result<Self> {
+        let (name, password) = hub.administrator()?;
+        let pictures = places::repository().join("build/e2e");
+        std::fs::create_dir_all(&pictures).context("making the folder of the pictures")?;
+        let mut process = Command::new(node())
+            .arg(places::repository().join("tests/e2e/slice.mjs"))
+            .env("CHATTERFIX_HUB", hub.api().base())
+            .env("CHATTERFIX_BOX", agent.api().base())
+            .env("CHATTERFIX_NAME", name)
+            .env("CHATTERFIX_PASSWORD", password)
+            .env("CHATTERFIX_PICTURES", pictures)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .context("starting node; `make setup` brings it")?;
+        let (stdin, stdout) = (process.stdin.take(), process.stdout.take());
+        let (Some(answers), Some(stdout)) = (stdin, stdout) else {
+            bail!("the script has no pipes");
+        };
+        Ok(Self {
+            process,
+            questions: BufReader::new(stdout),
+            answers,
+        })
+    }
+
+    /// The next line that it prints; `None` when it has ended.
+    fn line(&mut self) -> Result<Option<String>> {
+        let mut line = String::new();
+        let length = self.questions.read_line(&mut line);
+        if length.context("reading what the script says")? == 0 {
+            return Ok(None);
+        }
+        Ok(Some(line.trim_end().to_owned()))
+    }
+
+    fn answer(&mut self) -> Result<()> {
+        writeln!(self.answers, "done").context("answering the script")
+    }
+
+    fn end(&mut self) -> Result<()> {
+        let status = self.process.wait().context("waiting for the script")?;
+        ensure!(status.success(), "the script found problems: see above");
+        Ok(())
+    }
+}
+
+impl Drop for Script {
+    fn drop(&mut self) {
+        // A script that has ended already is what we want.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// The Node of `make setup` when it brought one, else that of the machine.
+fn node() -> PathBuf {
+    let brought = places::repository().join("build/node/bin/node");
+    if brought.is_file() {
+        brought
+    } else {
+        "node".into()
+    }
+}
