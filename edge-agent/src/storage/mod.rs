@@ -17,6 +17,7 @@ mod database;
 mod error;
 mod evict;
 mod folds;
+mod gaps;
 mod journal;
 mod open;
 mod readers;
@@ -32,6 +33,7 @@ mod tests;
 
 pub use error::{PushError, StorageError};
 pub use folds::{Counts, Page};
+pub use gaps::Gap;
 pub use records::{NewEvent, RecordChange, RecordTx};
 pub use source::{Stats, StreamSync, SyncState};
 pub use writer::{Batch, Committed};

@@ -60,6 +60,13 @@ pub(super) async fn readings(
     }
     let points = range.points.unwrap_or(POINTS_DEFAULT).clamp(1, POINTS_MAX);
     let series = page.storage.readings(sensor.id, from, to, points).await?;
+    let gaps: Vec<Value> = (page.storage.gaps(from, to).await?.iter())
+        .map(|gap| {
+            json!({
+                "from": rfc3339(gap.from), "to": rfc3339(gap.to), "cause": gap.cause.words(),
+            })
+        })
+        .collect();
     let points: Vec<Value> = series
         .points
         .iter()
@@ -80,7 +87,7 @@ pub(super) async fn readings(
         "unit": UnitView::from(&sensor.unit),
         "raw": series.raw,
         "points": points,
-        "gaps": [],
+        "gaps": gaps,
     })))
 }
 

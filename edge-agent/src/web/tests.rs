@@ -176,6 +176,38 @@ async fn status_and_sensors_tell_how_the_box_is() {
 }
 
 #[tokio::test]
+async fn a_gap_is_told_with_its_cause() {
+    let bench = bench("");
+    let (from, to) = (clock::now().plus_micros(-60_000_000), clock::now());
+    let cause = protocol::event::GapCause::AgentOff;
+    let new = NewEvent {
+        id: None,
+        actor: Actor::System("edge-agent".into()),
+        record: protocol::event::RecordRef {
+            kind: protocol::event::RecordKind::Gateway,
+            id: bench.storage.gateway_id().0,
+        },
+        body: EventBody::Gateway(protocol::event::GatewayEvent::Gap {
+            from,
+            to,
+            polls: 0,
+            cause,
+        }),
+    };
+    bench
+        .storage
+        .records(move |tx| tx.append(new))
+        .await
+        .unwrap();
+    let path = format!("/api/v1/sensors/{}/readings", bench.sensor);
+    let (_, body) = get_json(&bench, &path).await;
+    assert_eq!(body["gaps"][0]["cause"], "the agent was off");
+    let earlier = protocol::view::rfc3339(from.plus_micros(-1));
+    let (_, body) = get_json(&bench, &format!("{path}?to={earlier}")).await;
+    assert_eq!(body["gaps"], json!([]));
+}
+
+#[tokio::test]
 async fn an_alert_is_acknowledged_once() {
     let bench = bench("");
     let id = alert(&bench).await;
