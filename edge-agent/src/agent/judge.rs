@@ -3,7 +3,7 @@
 //! that judging the same readings again after a crash writes nothing twice.
 
 use super::snapshots::{Due, Snapshots};
-use crate::alerts::{AlertBook, AlertStep};
+use crate::alerts::{AlertBook, AlertStep, SavedAlert};
 use crate::analysis::{DetectorState, Detectors, Finding};
 use crate::clock;
 use crate::config::Config;
@@ -35,6 +35,7 @@ struct Saved {
     marks: BTreeMap<StreamId, u64>,
     last_time: i64,
     detectors: Vec<DetectorState>,
+    alerts: Vec<SavedAlert>,
 }
 
 /// When an alert opens an order, and the prefix of its number until the hub gives one.
@@ -61,7 +62,7 @@ pub(super) struct Judge {
 }
 
 impl Judge {
-    /// Takes up what was saved and the alerts that are open.
+    /// Takes up what was saved. The readings since then are to be judged again, then `settle`.
     pub(super) async fn new(
         config: &Config,
         storage: Storage,
@@ -69,16 +70,13 @@ impl Judge {
     ) -> Result<Self, StorageError> {
         let gateway = storage.gateway_id();
         let bytes = storage.load_state(STATE_KEY.to_owned()).await?;
-        let saved: Saved = bytes
-            .and_then(|bytes| postcard::from_bytes(&bytes).ok())
-            .unwrap_or_default();
+        let saved: Option<Saved> = bytes.and_then(|bytes| postcard::from_bytes(&bytes).ok());
+        let knows_nothing = saved.is_none();
+        let saved = saved.unwrap_or_default();
         let mut detectors = Detectors::new(&config.rules, gateway);
         detectors.restore(&saved.detectors);
         let mut book = AlertBook::new(&config.rules);
-        for alert in open_alerts(&storage).await? {
-            book.take_up(&alert);
-            detectors.stand_behind(&alert);
-        }
+        book.restore(&saved.alerts);
         let state = storage.sync_state().await?;
         let durable = Durable {
             streams: state
@@ -104,9 +102,28 @@ impl Judge {
             saved_at: Timestamp::default(),
             durable: watch::Sender::new(durable),
         };
-        let retired = judge.book.retire(clock::now(), clock::state());
-        judge.write(retired, BTreeMap::new()).await;
+        if knows_nothing {
+            judge.take_up_open_alerts().await?;
+        }
         Ok(judge)
+    }
+
+    /// Holds what is remembered against the record, once the readings since the last save are
+    /// judged. Not earlier: an alert that was raised after the save is not known while the calm
+    /// readings before it are judged again, and must not be cleared by them.
+    pub(super) async fn settle(&mut self) -> Result<(), StorageError> {
+        self.take_up_open_alerts().await?;
+        let retired = self.book.retire(clock::now(), clock::state());
+        self.write(retired, BTreeMap::new()).await;
+        Ok(())
+    }
+
+    async fn take_up_open_alerts(&mut self) -> Result<(), StorageError> {
+        for alert in open_alerts(&self.storage).await? {
+            self.book.take_up(&alert);
+            self.detectors.stand_behind(&alert);
+        }
+        Ok(())
     }
 
     /// What the columns of a stream mean.
@@ -189,6 +206,7 @@ impl Judge {
             marks: self.marks.clone(),
             last_time: self.last_time.map_or(0, |time| time.0),
             detectors: self.detectors.save(),
+            alerts: self.book.save(),
         };
         self.saved_at = now;
         let Ok(bytes) = postcard::to_allocvec(&saved) else {

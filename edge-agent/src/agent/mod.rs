@@ -114,6 +114,7 @@ impl Agent {
         let (intake, counts) =
             Intake::register(&groups, gateway, &storage, &health, &mut judge).await?;
         replay::run(&storage, &mut judge).await?;
+        judge.settle().await?;
         started(&storage, &opened, judge.last_time()).await?;
         let durable = judge.durable();
         let (stop, stopped) = watch::channel(false);

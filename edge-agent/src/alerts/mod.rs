@@ -14,6 +14,7 @@ use protocol::alert::Alert;
 use protocol::event::{AlertEvent, AlertRaised, Direction};
 use protocol::id::AlertId;
 use protocol::time::{ClockState, Timestamp};
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// A new peak is told at most this often per alert, in the time of the readings; the last one is
@@ -29,12 +30,19 @@ pub struct AlertBook {
     orphans: Vec<(String, AlertId)>,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 struct Open {
     alert: AlertId,
     direction: Direction,
     told_peak: f64,
     told_at: Timestamp,
+}
+
+/// An alert that was open when the book was saved.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SavedAlert {
+    rule: String,
+    open: Open,
 }
 
 /// One event to be written.
@@ -63,10 +71,34 @@ impl AlertBook {
         }
     }
 
-    /// Takes up an alert of this box as its events tell it; a cleared one is passed over. To be
-    /// called for all of them when the agent starts, then `retire`.
+    /// What is open, to be saved together with what the detectors remember.
+    pub fn save(&self) -> Vec<SavedAlert> {
+        let saved = |(rule, open): (&String, &Open)| SavedAlert {
+            rule: rule.clone(),
+            open: *open,
+        };
+        self.open.iter().map(saved).collect()
+    }
+
+    /// Takes up what was saved, so that the readings since then, judged again, mean the same
+    /// alerts as the first time. A rule that is gone is passed over.
+    pub fn restore(&mut self, saved: &[SavedAlert]) {
+        for SavedAlert { rule, open } in saved {
+            if self.rules.contains_key(rule) {
+                self.open.insert(rule.clone(), *open);
+            }
+        }
+    }
+
+    /// Takes up an alert of this box as its events tell it; a cleared one is passed over, and one
+    /// that the book has stays as it is. To be called for all of them when the agent starts, once
+    /// the readings since the last save are judged, then `retire`.
     pub fn take_up(&mut self, alert: &Alert) {
         if alert.cleared.is_some() {
+            return;
+        }
+        let known = self.open.get(&alert.raised.rule);
+        if known.is_some_and(|open| open.alert == alert.id) {
             return;
         }
         let name = alert.raised.rule.clone();

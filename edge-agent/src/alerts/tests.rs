@@ -232,4 +232,78 @@ proptest! {
             prop_assert!(alerts.iter().flat_map(|alert| &alert.history).all(|line| line.applied));
         }
     }
+
+    /// Killed at any moment, and with what was saved as old as it may be: the readings judged
+    /// again tell the same alerts at the same times, no more, no less, none cleared too early.
+    #[test]
+    fn a_kill_at_any_moment_changes_no_alert(
+        values in proptest::collection::vec(60.0_f64..100.0, 1..60), save in 0_usize..60, kill in 0_usize..60
+    ) {
+        let kill = kill.min(values.len());
+        let save = save.min(kill);
+        let mut straight = Judged::default();
+        straight.judge(&values, 0..values.len());
+        let mut judged = Judged::default();
+        judged.judge(&values, 0..save);
+        let saved = (judged.detectors.save(), judged.book.save());
+        judged.judge(&values, save..kill);
+        let mut next = Judged { told: judged.told, ..Judged::default() };
+        next.detectors.restore(&saved.0);
+        next.book.restore(&saved.1);
+        let record = next.told.values().cloned().collect::<Vec<_>>();
+        next.judge(&values, save..kill);
+        let mut ids: Vec<AlertId> = record.iter().map(|step| step.alert).collect();
+        ids.dedup();
+        for id in ids {
+            let alert = alert::fold(id, &written(&record)).unwrap();
+            next.book.take_up(&alert);
+            next.detectors.stand_behind(&alert);
+        }
+        prop_assert_eq!(next.book.retire(second(0), ClockState::Holdover), []);
+        next.judge(&values, kill..values.len());
+        prop_assert_eq!(next.told, straight.told);
+    }
+}
+
+/// Detectors and book at work on one reading a second. What is told stands behind the name of its
+/// event, as in the store: told twice is told once.
+struct Judged {
+    detectors: crate::analysis::Detectors,
+    book: AlertBook,
+    told: BTreeMap<(i64, String), AlertStep>,
+}
+
+impl Default for Judged {
+    fn default() -> Self {
+        Self {
+            detectors: crate::analysis::Detectors::new(&rules(), GATEWAY),
+            book: AlertBook::new(&rules()),
+            told: BTreeMap::new(),
+        }
+    }
+}
+
+impl Judged {
+    fn judge(&mut self, values: &[f64], range: std::ops::Range<usize>) {
+        for at in range {
+            let time = second(i64::try_from(at).unwrap() * 40);
+            let reading = protocol::reading::Reading {
+                sensor: SensorId::derive(GATEWAY, "d/t"),
+                time,
+                value: Some(values[at]),
+                quality: protocol::reading::Quality::Good,
+                clock: ClockState::Synchronised,
+            };
+            for finding in self.detectors.step(&reading) {
+                for step in self
+                    .book
+                    .apply(&finding, id(u128::try_from(at).unwrap() + 1))
+                {
+                    let kind = format!("{:?}", std::mem::discriminant(&step.event));
+                    let name = format!("{:?} {kind}", step.alert);
+                    self.told.entry((step.time.0, name)).or_insert(step);
+                }
+            }
+        }
+    }
 }
