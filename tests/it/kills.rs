@@ -51,9 +51,7 @@ fn run(scratch: &Scratch, seed: u64) -> Result<()> {
     plant.relay.restore();
     plant.wait_until_in_sync()?;
     let disturbed = begun.elapsed();
-    let alerts = records::alerts(&plant.there)?;
-    let orders = records::orders(&plant.there)?;
-    plant.come_to_rest()?;
+    let (alerts, orders) = plant.come_to_rest()?;
 
     let (compared, groups) = readings::compare(&plant, &values)?;
     let events = records::compare_events(&plant)?;

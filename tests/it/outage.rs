@@ -48,9 +48,7 @@ fn run(mut plant: Plant) -> Result<()> {
     let restored = (now()?, Instant::now());
     plant.wait_until_in_sync()?;
     let caught_up = restored.1.elapsed();
-    let alerts = records::alerts(&plant.there)?;
-    let orders = records::orders(&plant.there)?;
-    plant.come_to_rest()?;
+    let (alerts, orders) = plant.come_to_rest()?;
 
     let (compared, groups) = readings::compare(&plant, &recorded()?)?;
     let events = records::compare_events(&plant)?;

@@ -1,6 +1,7 @@
 //! The scene of every test: a machine whose recorded temperature pymodbus serves, the box that
 //! polls it, the hub, and the relay between them. Never asserts anything.
 
+use crate::records::{self, Shown};
 use anyhow::{Context as _, Result, bail};
 use harness::{Agent, Api, Hub, ModbusPeer, PeerOptions, Relay, Scratch, places, ports, wait_for};
 use protocol::id::GatewayId;
@@ -98,14 +99,15 @@ impl Plant {
             if hub.pointer("/completeness/missing") != Some(&json!(0)) {
                 bail!("the hub still misses something: {}", hub["completeness"]);
             }
-            crate::records::same_shown(&self.here, &self.there)?;
+            records::same_shown(&self.here, &self.there)?;
             Ok(Some(()))
         })
     }
 
     /// Ends the stream of readings, so that all of them can be at the hub: the box is started
-    /// again with a poll period of a day, catches up, and then both programs stop.
-    pub(crate) fn come_to_rest(&mut self) -> Result<()> {
+    /// again with a poll period of a day, catches up, and then both programs stop. Gives the alerts
+    /// and the work orders that both sides showed last.
+    pub(crate) fn come_to_rest(&mut self) -> Result<(Shown, Shown)> {
         self.agent.stop()?;
         let file = self.agent.config();
         let text = std::fs::read_to_string(&file).context("reading the box's configuration")?;
@@ -123,8 +125,10 @@ impl Plant {
             Ok((!sensors.is_empty()).then_some(()))
         })?;
         self.wait_until_in_sync()?;
+        let shown = (records::alerts(&self.there)?, records::orders(&self.there)?);
         self.agent.stop()?;
-        self.hub.stop()
+        self.hub.stop()?;
+        Ok(shown)
     }
 
     /// Folder of the box's store.
