@@ -84,7 +84,7 @@ const DAY_MS = 86_400_000;
 
 /** Times under the chart: seconds when close, the date where a day begins. */
 export function timeLabels(splits: number[], step_ms: number): string[] {
-  let lastDay = "";
+  let [lastDay, lastClock] = ["", ""];
   return splits.map((split) => {
     const date = new Date(split);
     const day = date.toLocaleDateString("en-GB", { day: "numeric", month: "short" });
@@ -94,8 +94,10 @@ export function timeLabels(splits: number[], step_ms: number): string[] {
       minute: "2-digit",
       ...(step_ms < 60_000 ? { second: "2-digit" } : {}),
     });
+    // Lines less than a second apart would say the same.
+    if (clock === lastClock && day === lastDay) return "";
     const first = lastDay !== "" && day !== lastDay;
-    lastDay = day;
+    [lastDay, lastClock] = [day, clock];
     return first || clock === "00:00" ? `${clock}\n${day}` : clock;
   });
 }

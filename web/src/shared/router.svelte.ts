@@ -25,9 +25,9 @@ export function go(to: string): void {
   const samePage = location.pathname === state.path;
   read();
   if (!samePage) {
+    // A screen reader and the keyboard go on at the new page, not at the pressed link; the header stays in sight.
+    document.querySelector<HTMLElement>("main")?.focus({ preventScroll: true });
     window.scrollTo(0, 0);
-    // A screen reader and the keyboard go on at the new page, not at the pressed link.
-    document.querySelector<HTMLElement>("main")?.focus();
   }
 }
 
