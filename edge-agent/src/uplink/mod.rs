@@ -113,20 +113,21 @@ impl Uplink {
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut backoff = Backoff::new(self.hub.reconnect_max);
         while !*stop.borrow() {
+            // Before the attempt: who enrols the box anew meanwhile must not wait either.
+            let enrolled = identity::enrolled_at(&self.identity);
             let wait = tokio::select! {
                 wait = self.attempt(&mut backoff) => wait,
                 _ = stop.changed() => return,
             };
             tokio::select! {
-                () = self.rest(wait) => {}
+                () = self.rest(wait, enrolled) => {}
                 _ = stop.changed() => return,
             }
         }
     }
 
-    /// Waits, but no longer than until the box is enrolled anew.
-    async fn rest(&self, wait: Duration) {
-        let before = identity::enrolled_at(&self.identity);
+    /// Waits, but no longer than until the box is enrolled at another time than `before`.
+    async fn rest(&self, wait: Duration, before: Option<std::time::SystemTime>) {
         let end = tokio::time::Instant::now() + wait;
         while tokio::time::Instant::now() < end && identity::enrolled_at(&self.identity) == before {
             let next = tokio::time::Instant::now() + ENROLLED_CHECK;
