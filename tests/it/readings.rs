@@ -296,3 +296,100 @@ fn single(value: f64) -> f32 {
 fn tenths(value: f64) -> i64 {
     (value * 10.0).round_ties_even() as i64
 }
+
+/// The oracle itself must be able to fail.
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use protocol::id::StreamId;
+    use protocol::reading::{Column, RawKind};
+    use protocol::time::ClockState;
+    use uuid::Uuid;
+
+    fn poll(value: i64) -> Poll {
+        Poll {
+            time: Timestamp(value * 1_000),
+            clock: ClockState::Synchronised,
+            cells: vec![Cell::Value(Raw::Int(value), Quality::Good)],
+        }
+    }
+
+    fn groups(blocks: &[(u64, &[i64])]) -> Result<Groups> {
+        let column = Column {
+            sensor: SensorId(Uuid::from_u128(1)),
+            raw: RawKind::Int,
+            scale: 1.0,
+            offset: 0.0,
+        };
+        let schema = GroupSchema {
+            name: "machine @ 1 s".into(),
+            period_us: 1_000_000,
+            columns: vec![column],
+        };
+        let polls = BTreeMap::new();
+        let mut groups = Groups::from([((1, 1), Group { schema, polls })]);
+        for (first_seq, values) in blocks {
+            let polls: Vec<Poll> = values.iter().map(|value| poll(*value)).collect();
+            add(
+                &mut groups,
+                1,
+                &block::encode(StreamId(1), *first_seq, &polls)?,
+            )?;
+        }
+        Ok(groups)
+    }
+
+    #[test]
+    fn the_comparison_sees_a_lost_a_changed_and_a_doubled_poll() {
+        let here = groups(&[(1, &[1, 2]), (3, &[3])]).unwrap();
+        assert!(same(&here, &groups(&[(1, &[1, 2, 3])]).unwrap()).is_ok());
+        for other in [&[(1, [1, 2].as_slice())], &[(1, [1, 2, 4].as_slice())]] {
+            assert!(same(&here, &groups(other).unwrap()).is_err(), "{other:?}");
+        }
+        let hole = groups(&[(1, &[1]), (3, &[3])]).unwrap();
+        assert!(
+            same(&hole, &hole).is_err(),
+            "a hole on both sides is a hole"
+        );
+        assert!(same(&here, &Groups::new()).is_err());
+        let twice = groups(&[(1, &[1, 2]), (2, &[2])]).unwrap_err();
+        assert!(twice.to_string().contains("twice"), "{twice}");
+    }
+
+    #[test]
+    fn a_poll_that_was_not_served_or_not_so_is_seen() {
+        let answer = |time_us, row, value| Served {
+            time_us,
+            unit: 1,
+            address: 0,
+            count: 7,
+            row,
+            value,
+        };
+        let poll = Measured {
+            time: Timestamp(1_000),
+            temperature: 20.5,
+            tenths: 205,
+            row: 1,
+            swapped: 20.5,
+        };
+        let values = [0.0, 20.5];
+        let was =
+            |answers: &[Served], polls: &[Measured]| served(1, polls, answers, &values).is_ok();
+        assert!(was(&[answer(900, 1, 20.5)], &[poll]));
+        assert!(
+            !was(&[answer(900, 1, 20.5)], &[poll, poll]),
+            "one answer is one poll"
+        );
+        assert!(
+            !was(&[answer(1_100, 1, 20.5)], &[poll]),
+            "served after it was read"
+        );
+        assert!(!was(&[answer(900, 0, 0.0)], &[poll]));
+        let mixed = Measured {
+            tenths: 206,
+            ..poll
+        };
+        assert!(!was(&[answer(900, 1, 20.5)], &[mixed]));
+    }
+}
