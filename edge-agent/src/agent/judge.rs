@@ -115,7 +115,8 @@ impl Judge {
         self.take_up_open_alerts().await?;
         let retired = self.book.retire(clock::now(), clock::state());
         self.write(retired, BTreeMap::new()).await;
-        Ok(())
+        let policy = &self.rules.policy;
+        self.snapshots.take_up(&self.storage, policy).await
     }
 
     async fn take_up_open_alerts(&mut self) -> Result<(), StorageError> {

@@ -1,8 +1,8 @@
 //! The readings after an alarm, added to its order when their time has come.
 //! Never holds readings: they are read from the store.
 
-use crate::storage::{NewEvent, Storage, StorageError};
-use crate::work_orders::snapshot;
+use crate::storage::{NewEvent, PAGE_MAX, Page, Storage, StorageError};
+use crate::work_orders::{Policy, snapshot};
 use protocol::event::{Actor, AlertRaised, Body, Snapshot, WorkOrderEvent};
 use protocol::id::{EventId, WorkOrderId};
 use protocol::limits::SNAPSHOT_POINTS_MAX;
@@ -40,6 +40,44 @@ impl Snapshots {
         self.due.drain(..excess);
     }
 
+    /// After a start: takes up the newest orders that were to get the readings after their alarm
+    /// and did not, because the agent ended before their time had come.
+    pub(super) async fn take_up(
+        &mut self,
+        storage: &Storage,
+        policy: &Policy,
+    ) -> Result<(), StorageError> {
+        let newest = Page {
+            open_only: false,
+            limit: PAGE_MAX,
+            after: None,
+        };
+        let mut due = Vec::new();
+        for order in storage.work_orders(newest).await? {
+            let Some(opened_by) = order.alerts.first() else {
+                continue;
+            };
+            let Some(alert) = storage.alert(*opened_by).await? else {
+                continue;
+            };
+            let Some(window) = policy.window(&alert.raised.rule) else {
+                continue;
+            };
+            let missing = Due {
+                order: order.id,
+                raised: alert.raised,
+                time: alert.raised_at,
+                window,
+            };
+            let event = event_id(&missing);
+            if order.history.iter().all(|line| line.id != event) {
+                due.push(missing);
+            }
+        }
+        self.add(due);
+        Ok(())
+    }
+
     /// Adds what is due by now.
     pub(super) async fn take_due(&mut self, storage: &Storage, now: Timestamp) {
         let (ready, waiting): (Vec<_>, Vec<_>) = self
@@ -61,6 +99,12 @@ impl Snapshots {
 
 fn end(due: &Due) -> Timestamp {
     due.time.plus_micros(micros(due.window.1))
+}
+
+/// Follows from what it is about, so that it is written once.
+fn event_id(due: &Due) -> EventId {
+    let name = format!("after:{}", due.time.0);
+    EventId(Uuid::new_v5(&due.order.0, name.as_bytes()))
 }
 
 fn micros(duration: Duration) -> i64 {
@@ -91,10 +135,7 @@ pub(super) async fn read(
 
 async fn write(storage: &Storage, due: &Due, snapshot: Snapshot) -> Result<(), StorageError> {
     let order = due.order;
-    let id = EventId(Uuid::new_v5(
-        &order.0,
-        format!("after:{}", due.time.0).as_bytes(),
-    ));
+    let id = event_id(due);
     let actor = Actor::System(due.raised.rule.clone());
     storage
         .records(move |tx| {
