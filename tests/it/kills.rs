@@ -3,7 +3,7 @@
 //! killed process keeps what the operating system has of it, so what is committed is what stands
 //! in the box's file at the end.
 
-use crate::plant::{ANNA, DEADLINE, Plant, recorded, text};
+use crate::plant::{ANNA, DEADLINE, Plant, recorded, text, time};
 use crate::{alarms, readings, records};
 use anyhow::{Context as _, Result, bail, ensure};
 use harness::wait::pause;
@@ -338,6 +338,24 @@ fn one_order_for_all_alarms(orders: &records::Shown, alerts: &records::Shown) ->
     ensure!(
         ids == raised && of_order.len() == raised.len(),
         "the order joins {ids:?}, raised {raised:?}"
+    );
+    // It outlives a kill that the readings after the alarm are still to be added.
+    let first = of_order
+        .first()
+        .and_then(Value::as_str)
+        .and_then(|id| alerts.get(id));
+    let raised_ms = time(first.context("no first alarm")?, "/raised_at")?.millis();
+    let snapshots = order["snapshot"].as_array().context("no snapshot")?.iter();
+    let points = snapshots
+        .flat_map(|snapshot| snapshot["points"].as_array())
+        .flatten();
+    let after = points
+        .filter(|point| point[0].as_i64() > Some(raised_ms))
+        .count();
+    ensure!(
+        after > 0,
+        "no readings after the alarm: {}",
+        order["snapshot"]
     );
     Ok(())
 }
