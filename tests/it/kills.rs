@@ -347,7 +347,7 @@ fn one_order_for_all_alarms(orders: &records::Shown, alerts: &records::Shown) ->
     let raised_ms = time(first.context("no first alarm")?, "/raised_at")?.millis();
     let snapshots = order["snapshot"].as_array().context("no snapshot")?.iter();
     let points = snapshots
-        .flat_map(|snapshot| snapshot["points"].as_array())
+        .filter_map(|snapshot| snapshot["points"].as_array())
         .flatten();
     let after = points
         .filter(|point| point[0].as_i64() > Some(raised_ms))
