@@ -14,13 +14,13 @@ use crate::work_orders::{Alarm, Decision, NewOrder, Policy, Standing, cleared};
 use protocol::alert::Alert;
 use protocol::event::{Actor, AlertEvent, AlertRaised, Body, Snapshot, WorkOrderEvent};
 use protocol::id::{AlertId, EventId, StreamId, WorkOrderId};
-use protocol::reading::{GroupSchema, Poll, readings};
+use protocol::reading::{GroupSchema, Poll, Reading, readings};
 use protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use uuid::Uuid;
 
 /// The judge's memory is saved at least this often while readings come.
@@ -147,16 +147,28 @@ impl Judge {
         self.last_time
     }
 
-    /// Runs until the store is closed.
-    pub(super) async fn run(mut self, mut batches: mpsc::Receiver<Committed>) {
+    /// Runs until the store is closed. Who asks on `asked` is answered when all that was
+    /// committed before is judged.
+    pub(super) async fn run(
+        mut self,
+        mut batches: mpsc::Receiver<Committed>,
+        mut asked: mpsc::Receiver<oneshot::Sender<()>>,
+    ) {
         let mut changes = self.storage.changes();
         let mut tick = tokio::time::interval(Duration::from_secs(1));
         loop {
             tokio::select! {
+                // What is committed comes first, so that an answer to `asked` is true.
+                biased;
                 committed = batches.recv() => {
                     let Some(committed) = committed else { return };
                     for batch in committed.batches {
                         self.judge(batch.stream, batch.first_seq, &batch.polls).await;
+                    }
+                }
+                Some(answer) = asked.recv() => {
+                    if answer.send(()).is_err() {
+                        tracing::debug!("nobody waits any more for what was committed");
                     }
                 }
                 change = changes.recv() => {
@@ -178,24 +190,30 @@ impl Judge {
         let Some(schema) = self.schemas.get(&stream).cloned() else {
             return;
         };
-        let mut findings = Vec::new();
-        for poll in polls {
-            for reading in readings(&schema, poll) {
-                self.health.reading(reading);
-                findings.extend(self.detectors.step(&reading));
-            }
-            self.last_time = self.last_time.max(Some(poll.time));
-        }
+        let batch: Vec<Reading> = polls
+            .iter()
+            .flat_map(|poll| readings(&schema, poll))
+            .collect();
+        let findings: Vec<Finding> = batch
+            .iter()
+            .flat_map(|reading| self.detectors.step(reading))
+            .collect();
+        let newest = polls.iter().map(|poll| poll.time).max();
+        self.last_time = self.last_time.max(newest);
         let count = u64::try_from(polls.len()).unwrap_or(0);
         let last = first_seq.saturating_add(count).saturating_sub(1);
         self.marks.insert(stream, last);
-        self.durable.send_modify(|durable| {
-            durable.streams.insert(stream, last);
-        });
         let found = !findings.is_empty();
         for finding in findings {
             self.follow(&finding).await;
         }
+        // Shown after it was judged: who sees a value also sees the alert that it raised.
+        for reading in batch {
+            self.health.reading(reading);
+        }
+        self.durable.send_modify(|durable| {
+            durable.streams.insert(stream, last);
+        });
         let now = clock::now();
         if found || now.micros_since(self.saved_at).abs() >= SAVE_PERIOD_US {
             self.save(now).await;

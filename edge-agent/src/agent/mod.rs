@@ -25,7 +25,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use thiserror::Error;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 /// Committed batches that wait for the judge; the store waits when it is slow.
@@ -61,6 +61,8 @@ pub struct Agent {
     drivers: Vec<JoinHandle<()>>,
     intake: JoinHandle<()>,
     judge: JoinHandle<()>,
+    /// Answered when the judge is through with what was committed.
+    judged: mpsc::Sender<oneshot::Sender<()>>,
     rest: Vec<JoinHandle<()>>,
 }
 
@@ -132,7 +134,8 @@ impl Agent {
         if let Some(uplink) = uplink(&config, &storage, &health, &catalog, durable)? {
             rest.push(tokio::spawn(uplink.run(stopped.clone())));
         }
-        let judge = tokio::spawn(judge.run(batches));
+        let (judged, asked) = mpsc::channel(1);
+        let judge = tokio::spawn(judge.run(batches, asked));
         let (queue, from_drivers) = mpsc::channel(config.queue.polls_max);
         let intake = tokio::spawn(intake.run(from_drivers));
         let sinks = ports::Sinks {
@@ -150,6 +153,7 @@ impl Agent {
             drivers,
             intake,
             judge,
+            judged,
             rest,
         })
     }
@@ -169,6 +173,11 @@ impl Agent {
         // Without drivers the queue ends, and with it the intake.
         done(self.intake).await;
         self.storage.flush().await?;
+        let (answer, through) = oneshot::channel();
+        // An error says that the judge has ended: then there is nothing to wait for.
+        if self.judged.send(answer).await.is_ok() {
+            drop(through.await);
+        }
         self.stop.send_replace(true);
         for task in self.rest {
             done(task).await;

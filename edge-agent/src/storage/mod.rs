@@ -55,8 +55,8 @@ use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot};
 use writer::{Job, Writer};
 
-/// Longest saved state of one detector.
-pub const STATE_BYTES_MAX: usize = 64 << 10;
+/// Longest saved state: room for what `config::RULES_MAX` rules remember.
+pub const STATE_BYTES_MAX: usize = 2 << 20;
 /// Most states that are kept.
 pub const STATES_MAX: usize = 10_000;
 /// Longest document of the hub.
