@@ -116,7 +116,10 @@ impl Judge {
         let retired = self.book.retire(clock::now(), clock::state());
         self.write(retired, BTreeMap::new()).await;
         let policy = &self.rules.policy;
-        self.snapshots.take_up(&self.storage, policy).await
+        self.snapshots.take_up(&self.storage, policy).await?;
+        // Committed with the first polls at the latest: whoever starts after a kill has both.
+        self.save(clock::now()).await;
+        Ok(())
     }
 
     async fn take_up_open_alerts(&mut self) -> Result<(), StorageError> {
