@@ -1,6 +1,7 @@
 //! One gateway's connection from handshake to good-bye.
 
-use super::enrol::{self, sha256};
+use super::accept::Peer;
+use super::enrol::sha256;
 use super::lanes::{Inbound, Lanes};
 use super::{BUSY_RETRY_S, IngestError, Shared};
 use crate::ca::{CertificateOwner, owner_of};
@@ -9,11 +10,8 @@ use crate::store::{Changed, Connected, Ingest, LostPolls, Page, Store};
 use crate::tenants::TenantScope;
 use protocol::id::{GatewayId, StreamId};
 use protocol::limits::{LANE_IN_FLIGHT_BYTES_MAX, PEOPLE_MAX};
-use protocol::sync::{
-    ALPN_ENROL, Commit, HelloAnswer, HelloInfo, HubAction, HubSession, Lane, Refusal,
-};
+use protocol::sync::{Commit, HelloAnswer, HelloInfo, HubAction, HubSession, Lane, Refusal};
 use protocol::wire::v1::ReferenceV1;
-use quinn::{Connection, Incoming};
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 
@@ -24,81 +22,20 @@ const WITHDRAWN: &str = "this box was withdrawn at the hub, or enrolled anew wit
 const BATCH_FRAMES_MAX: usize = 64;
 /// How often a standing connection's right to stand is looked up.
 const REVOKED_CHECK: Duration = Duration::from_secs(60);
-/// A handshake that takes longer is given up.
-const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
 
-/// Serves one incoming connection to its end.
-pub(super) async fn serve(
-    shared: Shared,
-    incoming: Incoming,
-    full: bool,
-    stop: watch::Receiver<bool>,
-) {
-    let from = incoming.remote_address();
-    let handshake = async { incoming.accept()?.await };
-    let connection = match tokio::time::timeout(HANDSHAKE_WAIT, handshake).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) => {
-            tracing::warn!(%from, %error, "a connection was not accepted");
-            return;
-        }
-        Err(_) => return,
-    };
-    let ended = if protocol_name(&connection) == ALPN_ENROL {
-        enrol::serve(&shared, &connection).await
-    } else {
-        synchronise(&shared, &connection, full, stop).await
-    };
-    if let Err(error) = ended {
-        let chain = chain(&error);
-        match error {
-            IngestError::Connection(_) | IngestError::Lane { .. } => {
-                tracing::info!(%from, error = chain, "a gateway left");
-            }
-            _ => tracing::warn!(%from, error = chain, "a gateway's connection was ended"),
-        }
-    }
-    connection.close(0_u32.into(), b"");
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        source = error.source();
-    }
-    text
-}
-
-fn protocol_name(connection: &Connection) -> Vec<u8> {
-    connection
-        .handshake_data()
-        .and_then(|data| data.downcast::<quinn::crypto::rustls::HandshakeData>().ok())
-        .and_then(|data| data.protocol)
-        .unwrap_or_default()
-}
-
-fn certificate(connection: &Connection) -> Option<Vec<u8>> {
-    let chain = connection.peer_identity()?;
-    let chain = chain
-        .downcast::<Vec<rustls_pki_types::CertificateDer<'static>>>()
-        .ok()?;
-    chain.first().map(|certificate| certificate.to_vec())
-}
-
-async fn synchronise(
+/// Runs the session of one gateway to its end.
+pub(super) async fn synchronise(
     shared: &Shared,
-    connection: &Connection,
+    peer: &Peer,
+    (lanes, inbound): (Lanes, mpsc::Receiver<Inbound>),
     full: bool,
     stop: watch::Receiver<bool>,
 ) -> Result<(), IngestError> {
-    let Some(certificate) = certificate(connection) else {
+    let Some(certificate) = &peer.certificate else {
         return Err(IngestError::Authority(crate::ca::CaError::NoGateway));
     };
-    let owner: CertificateOwner = owner_of(&certificate)?;
-    let fingerprint = sha256(&certificate);
+    let owner: CertificateOwner = owner_of(certificate)?;
+    let fingerprint = sha256(certificate);
     let known = shared.store.certificate(fingerprint).await?;
     let refusal = match &known {
         None => Some((
@@ -115,7 +52,6 @@ async fn synchronise(
         Some(_) => None,
     };
     let scope = known.map_or_else(|| shared.store.default_tenant(), |row| row.scope);
-    let (lanes, inbound) = Lanes::accept(connection.clone());
     let mut gateway = Gateway {
         store: shared.store.clone(),
         scope,
@@ -127,16 +63,16 @@ async fn synchronise(
     if let Some((refusal, words, retry_after_s)) = refusal {
         gateway.session.refuse(refusal, words, retry_after_s)?;
         gateway.act(None).await?;
-        return gateway.good_bye(connection).await;
+        return gateway.good_bye().await;
     }
     let ended = gateway.run(inbound, stop).await;
     gateway.store.disconnected(scope, owner.gateway).await?;
     match ended {
-        Ok(()) => gateway.good_bye(connection).await,
+        Ok(()) => gateway.good_bye().await,
         Err(IngestError::Revoked) => {
             gateway.session.refuse(Refusal::Revoked, WITHDRAWN, None)?;
             gateway.act(None).await?;
-            gateway.good_bye(connection).await
+            gateway.good_bye().await
         }
         Err(error) => Err(error),
     }
@@ -323,12 +259,11 @@ impl Gateway {
         Ok(())
     }
 
-    async fn good_bye(self, connection: &Connection) -> Result<(), IngestError> {
-        // Without their queues the writers finish their streams.
-        drop(self.lanes);
+    async fn good_bye(mut self) -> Result<(), IngestError> {
+        self.lanes.finish();
         // Time for the last words to arrive; the gateway closes when it has read them.
         let wait = Duration::from_secs(2);
-        if tokio::time::timeout(wait, connection.closed())
+        if tokio::time::timeout(wait, self.lanes.closed())
             .await
             .is_err()
         {

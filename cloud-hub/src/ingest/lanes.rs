@@ -1,5 +1,5 @@
-//! The lanes of one connection: a reader for each that cuts frames, a writer for each with its
-//! own queue. Never looks into a frame.
+//! The lanes of one connection, the same whatever carries them: a queue for each towards the
+//! gateway, one channel of frames from it. Never looks into a frame.
 
 use super::IngestError;
 use protocol::sync::Lane;
@@ -24,6 +24,7 @@ pub(super) type Inbound = Result<(Lane, Frame), IngestError>;
 /// The writing ends of a connection's lanes.
 #[derive(Debug)]
 pub(super) struct Lanes {
+    connection: Connection,
     opened: mpsc::Receiver<(Lane, SendStream)>,
     writers: BTreeMap<Lane, mpsc::Sender<Vec<u8>>>,
 }
@@ -33,9 +34,10 @@ impl Lanes {
     pub(super) fn accept(connection: Connection) -> (Self, mpsc::Receiver<Inbound>) {
         let (inbox, inbound) = mpsc::channel(INBOX_FRAMES_MAX);
         let (opened_sender, opened) = mpsc::channel(Lane::ALL.len());
+        let accepting = connection.clone();
         tokio::spawn(async move {
             loop {
-                match connection.accept_bi().await {
+                match accepting.accept_bi().await {
                     Ok((send, receive)) => {
                         tokio::spawn(open(send, receive, inbox.clone(), opened_sender.clone()));
                     }
@@ -49,6 +51,7 @@ impl Lanes {
         });
         (
             Self {
+                connection,
                 opened,
                 writers: BTreeMap::new(),
             },
@@ -67,6 +70,17 @@ impl Lanes {
         }
         let writer = self.writers.get(&lane).ok_or_else(|| gone(lane))?;
         writer.send(bytes).await.map_err(|_| gone(lane))
+    }
+
+    /// Nothing more is sent; what was handed over is still delivered.
+    pub(super) fn finish(&mut self) {
+        // Without their queues the writers finish their streams.
+        self.writers.clear();
+    }
+
+    /// Waits for the end of the connection and says why it ended.
+    pub(super) async fn closed(&self) -> IngestError {
+        self.connection.closed().await.into()
     }
 }
 

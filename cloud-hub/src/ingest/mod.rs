@@ -2,6 +2,7 @@
 //! gateway and carries its frames into the store. Never acknowledges before the store has
 //! committed; never believes a name that the certificate does not carry.
 
+mod accept;
 mod connection;
 mod enrol;
 mod lanes;
@@ -119,7 +120,7 @@ impl Listener {
                 incoming = self.endpoint.accept() => {
                     let Some(incoming) = incoming else { break };
                     let full = self.endpoint.open_connections() >= gateways_max;
-                    tokio::spawn(connection::serve(self.shared.clone(), incoming, full, stop.clone()));
+                    tokio::spawn(accept::serve(self.shared.clone(), incoming, full, stop.clone()));
                 }
                 changed = stop.changed() => {
                     if changed.is_err() || *stop.borrow() {

@@ -10,7 +10,6 @@ use protocol::sync::{
 };
 use protocol::wire::clock_code;
 use protocol::wire::v1::HelloV1;
-use quinn::Connection;
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -27,12 +26,12 @@ type Answer = Result<(Lane, Fetched), UplinkError>;
 /// Runs the session until the connection ends.
 pub(super) async fn run(
     uplink: &Uplink,
-    connection: &Connection,
+    lanes: Lanes,
+    inbound: mpsc::Receiver<Inbound>,
     backoff: &mut Backoff,
 ) -> Result<Infallible, UplinkError> {
     let mut durable = uplink.durable.clone();
     let session = EdgeSession::new(start(uplink).await?, clock::monotonic())?;
-    let (lanes, inbound) = Lanes::open(connection).await?;
     let (answers, answered) = mpsc::channel(ANSWERS_MAX);
     // Whatever became durable since the start was read is told once more; that is harmless.
     durable.mark_changed();
@@ -43,7 +42,7 @@ pub(super) async fn run(
         answers,
         backoff,
     };
-    link.serve(connection, inbound, answered, durable).await
+    link.serve(inbound, answered, durable).await
 }
 
 /// What the box holds now.
@@ -89,7 +88,6 @@ struct Link<'a> {
 impl Link<'_> {
     async fn serve(
         &mut self,
-        connection: &Connection,
         mut inbound: mpsc::Receiver<Inbound>,
         mut answered: mpsc::Receiver<Answer>,
         mut durable: tokio::sync::watch::Receiver<super::Durable>,
@@ -119,7 +117,7 @@ impl Link<'_> {
                     }
                     self.session.handle_events_committed(durable.events, now);
                 }
-                error = connection.closed() => return Err(error.into()),
+                error = self.lanes.closed() => return Err(error),
                 () = tokio::time::sleep(wait) => self.session.handle_timeout(clock::monotonic())?,
             }
         }

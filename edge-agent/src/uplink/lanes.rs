@@ -1,11 +1,13 @@
-//! The lanes of one connection: the box opens one stream for each, with its priority; a reader
-//! cuts frames, a writer has its own queue. Never looks into a frame.
+//! The lanes of one connection, the same whatever carries them: a queue for each towards the hub,
+//! one channel of frames from it. Never looks into a frame.
 
 use super::UplinkError;
 use protocol::sync::Lane;
 use protocol::wire::{Frame, FrameReader};
 use quinn::{Connection, RecvStream, SendStream};
 use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::time::Duration;
 use tokio::sync::mpsc;
 
 /// Frames of the hub that were read and are not yet handled.
@@ -17,16 +19,17 @@ const READ_BYTES: usize = 16 << 10;
 /// What a reader brings.
 pub(super) type Inbound = Result<(Lane, Frame), UplinkError>;
 
-/// The writing ends of a connection's lanes.
+/// The writing ends of a connection's lanes; the connection is closed when it is dropped.
 #[derive(Debug)]
 pub(super) struct Lanes {
+    connection: Connection,
     writers: BTreeMap<Lane, mpsc::Sender<Vec<u8>>>,
 }
 
 impl Lanes {
-    /// Opens all lanes; the first byte on each is its number.
+    /// Opens all lanes, each a stream with its priority; the first byte on each is its number.
     pub(super) async fn open(
-        connection: &Connection,
+        connection: Connection,
     ) -> Result<(Self, mpsc::Receiver<Inbound>), UplinkError> {
         let (inbox, inbound) = mpsc::channel(INBOX_FRAMES_MAX);
         let mut writers = BTreeMap::new();
@@ -45,7 +48,13 @@ impl Lanes {
             writers.insert(lane, writer(send, lane));
             tokio::spawn(reader(lane, receive, inbox.clone()));
         }
-        Ok((Self { writers }, inbound))
+        Ok((
+            Self {
+                connection,
+                writers,
+            },
+            inbound,
+        ))
     }
 
     /// Hands bytes to a lane's writer; waits while its queue is full.
@@ -57,6 +66,27 @@ impl Lanes {
         };
         let writer = self.writers.get(&lane).ok_or_else(gone)?;
         writer.send(bytes).await.map_err(|_| gone())
+    }
+
+    /// Waits for the end of the connection and says why it ended.
+    pub(super) async fn closed(&self) -> UplinkError {
+        self.connection.closed().await.into()
+    }
+
+    /// How long a packet and its answer take at present, queues on the way included.
+    pub(super) fn round_trip(&self) -> Duration {
+        self.connection.rtt()
+    }
+
+    /// Address of the hub.
+    pub(super) fn remote(&self) -> SocketAddr {
+        self.connection.remote_address()
+    }
+}
+
+impl Drop for Lanes {
+    fn drop(&mut self) {
+        self.connection.close(0_u32.into(), b"");
     }
 }
 

@@ -193,9 +193,9 @@ impl Uplink {
         let connection = tokio::time::timeout(CONNECT_WAIT, connecting)
             .await
             .map_err(|_| UplinkError::NoAnswer { address })??;
-        let ended = connection::run(self, &connection, backoff).await;
-        connection.close(0_u32.into(), b"");
-        ended
+        let (lanes, inbound) = lanes::Lanes::open(connection).await?;
+        tracing::debug!(hub = %lanes.remote(), round_trip = ?lanes.round_trip(), "connected");
+        connection::run(self, lanes, inbound, backoff).await
     }
 
     async fn resolve(&self) -> Result<SocketAddr, UplinkError> {
