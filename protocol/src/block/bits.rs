@@ -12,6 +12,7 @@ const RICE_MODE: u8 = 65;
 const RICE_MAX: u8 = 62;
 /// Longest unary part; this many one bits mean that the residual follows whole, in 64 bits.
 const ESCAPE: u64 = 20;
+const ESCAPE_BITS: usize = 20;
 
 /// How one mini-block is written.
 #[derive(Clone, Copy, Debug)]
@@ -40,25 +41,40 @@ pub(super) fn put(out: &mut Vec<u8>, residuals: &[i64]) {
     writer.finish();
 }
 
-pub(super) fn get(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>, BlockError> {
+/// Replaces `residuals` by the next `count`.
+pub(super) fn get(
+    reader: &mut Reader<'_>,
+    count: usize,
+    residuals: &mut Vec<i64>,
+) -> Result<(), BlockError> {
+    residuals.clear();
+    residuals.reserve(count);
     let mut bits = BitReader {
-        reader,
-        held: 0,
-        bits: 0,
+        bytes: reader.rest(),
+        at: 0,
     };
-    let mut residuals = Vec::with_capacity(count);
     while residuals.len() < count {
-        let byte = u8::try_from(bits.get(8)?).unwrap_or(u8::MAX);
+        let byte = u8::try_from(bits.get(8)).unwrap_or(u8::MAX);
         let mode = mode(byte).ok_or_else(|| malformed("unknown bit-pack mode"))?;
-        for _ in 0..MINI.min(count - residuals.len()) {
-            let code = match mode {
-                Mode::Packed(width) => bits.get(width)?,
-                Mode::Rice(low_bits) => get_rice(&mut bits, low_bits)?,
-            };
-            residuals.push(unzigzag(code));
+        let mini = 0..MINI.min(count - residuals.len());
+        match mode {
+            Mode::Packed(0) => residuals.resize(residuals.len() + mini.len(), 0),
+            Mode::Packed(width) => {
+                residuals.extend(mini.map(|_| unzigzag(bits.get(u32::from(width)))));
+            }
+            Mode::Rice(low_bits) => {
+                for _ in mini {
+                    residuals.push(unzigzag(get_rice(&mut bits, u32::from(low_bits))?));
+                }
+            }
+        }
+        // Past the end everything reads as 0: noticed here, after 64 numbers at most.
+        if bits.bytes_used() > bits.bytes.len() {
+            return Err(BlockError::Truncated);
         }
     }
-    Ok(residuals)
+    reader.section(bits.bytes_used())?;
+    Ok(())
 }
 
 const fn mode_byte(mode: Mode) -> u8 {
@@ -119,20 +135,19 @@ fn put_rice(writer: &mut Writer<'_>, code: u64, low_bits: u8) {
     }
 }
 
-fn get_rice(bits: &mut BitReader<'_, '_>, low_bits: u8) -> Result<u64, BlockError> {
-    let mut high = 0;
-    while high < ESCAPE && bits.get(1)? == 1 {
-        high += 1;
+fn get_rice(bits: &mut BitReader<'_>, low_bits: u32) -> Result<u64, BlockError> {
+    let high = u64::from(bits.window().trailing_ones());
+    if high >= ESCAPE {
+        bits.at += ESCAPE_BITS;
+        return Ok(bits.get(64));
     }
-    if high == ESCAPE {
-        return bits.get(64);
-    }
-    let low = bits.get(low_bits)?;
-    let high = high << low_bits;
-    if high >> low_bits >= ESCAPE {
+    bits.at += usize::try_from(high).unwrap_or(0) + 1;
+    let low = bits.get(low_bits);
+    let shifted = high << low_bits;
+    if shifted >> low_bits != high {
         return Err(malformed("Rice code beyond 64 bits"));
     }
-    Ok(high | low)
+    Ok(shifted | low)
 }
 
 /// Bits into bytes, lowest bit first.
@@ -150,7 +165,7 @@ impl Writer<'_> {
             self.put(value >> 32, width - 32);
             return;
         }
-        self.held |= (value & low_mask(width)) << self.bits;
+        self.held |= (value & low_mask(u32::from(width))) << self.bits;
         self.bits += u32::from(width);
         while self.bits >= 8 {
             let [low, ..] = self.held.to_le_bytes();
@@ -168,33 +183,47 @@ impl Writer<'_> {
     }
 }
 
-/// Bits out of bytes; takes a byte only when it is needed, so that what follows starts at the
-/// next whole byte.
-struct BitReader<'r, 'a> {
-    reader: &'r mut Reader<'a>,
-    held: u64,
-    bits: u32,
+/// Bits out of bytes, lowest bit first. Past the end there are zeros: the caller checks where it
+/// is from time to time.
+struct BitReader<'a> {
+    bytes: &'a [u8],
+    /// The next bit.
+    at: usize,
 }
 
-impl BitReader<'_, '_> {
-    fn get(&mut self, width: u8) -> Result<u64, BlockError> {
+impl BitReader<'_> {
+    /// The next 57 bits or more.
+    fn window(&self) -> u64 {
+        let rest = self.bytes.get(self.at / 8..).unwrap_or_default();
+        let word = match rest.first_chunk() {
+            Some(word) => u64::from_le_bytes(*word),
+            None => rest
+                .iter()
+                .rev()
+                .fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        };
+        word >> (self.at % 8)
+    }
+
+    /// The next `width` bits; up to 64.
+    fn get(&mut self, width: u32) -> u64 {
         if width > 32 {
-            let low = self.get(32)?;
-            return Ok(low | self.get(width - 32)? << 32);
+            let low = self.get(32);
+            return low | self.get(width - 32) << 32;
         }
-        while self.bits < u32::from(width) {
-            self.held |= u64::from(self.reader.byte()?) << self.bits;
-            self.bits += 8;
-        }
-        let value = self.held & low_mask(width);
-        self.held >>= width;
-        self.bits -= u32::from(width);
-        Ok(value)
+        let value = self.window() & low_mask(width);
+        self.at += usize::try_from(width).unwrap_or(0);
+        value
+    }
+
+    /// Whole bytes up to the next bit.
+    const fn bytes_used(&self) -> usize {
+        self.at.div_ceil(8)
     }
 }
 
 /// `width` one bits; `width` is at most 32.
-const fn low_mask(width: u8) -> u64 {
+const fn low_mask(width: u32) -> u64 {
     (1 << width) - 1
 }
 
@@ -213,7 +242,9 @@ mod tests {
             let mut bytes = Vec::new();
             put(&mut bytes, &residuals);
             let mut reader = Reader::new(&bytes);
-            prop_assert_eq!(get(&mut reader, residuals.len()).unwrap(), residuals);
+            let mut back = Vec::new();
+            get(&mut reader, residuals.len(), &mut back).unwrap();
+            prop_assert_eq!(back, residuals);
             prop_assert!(reader.end().is_ok());
         }
     }

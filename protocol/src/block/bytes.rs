@@ -21,6 +21,11 @@ impl<'a> Reader<'a> {
         Ok(*first)
     }
 
+    /// What is left.
+    pub(super) const fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// LEB128, at most ten bytes.
     pub(super) fn varint(&mut self) -> Result<u64, BlockError> {
         let mut value = 0_u64;
@@ -68,8 +73,9 @@ impl<'a> Reader<'a> {
     }
 
     /// `total` codes out of runs; see [`put_runs`].
-    pub(super) fn runs(&mut self, total: usize) -> Result<Vec<u8>, BlockError> {
-        let mut codes = Vec::with_capacity(total);
+    pub(super) fn runs(&mut self, total: usize, codes: &mut Vec<u8>) -> Result<(), BlockError> {
+        codes.clear();
+        codes.reserve(total);
         while codes.len() < total {
             let code = self.byte()?;
             let left = total - codes.len();
@@ -80,7 +86,7 @@ impl<'a> Reader<'a> {
             };
             codes.resize(codes.len() + len, code);
         }
-        Ok(codes)
+        Ok(())
     }
 }
 

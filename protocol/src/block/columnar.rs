@@ -3,6 +3,7 @@
 
 use super::bytes::{Reader, put_runs, put_varint};
 use super::cells::{self, CellKind};
+use super::column::{ColumnReader, Work};
 use super::small::column;
 use super::statistics::{self, ColumnStatistics};
 use super::{BlockError, BlockHeader, floats, integers, malformed, no_such_column, size};
@@ -31,35 +32,34 @@ pub(super) fn encode(header: &BlockHeader, polls: &[Poll]) -> Vec<u8> {
 
 pub(super) fn decode(header: &BlockHeader, reader: Reader<'_>) -> Result<Vec<Poll>, BlockError> {
     let sections = Sections::read(header, reader)?;
-    let mut polls = Vec::with_capacity(size(header.count));
-    for (time, clock) in decode_times(header, sections.time)? {
-        polls.push(Poll {
-            time,
-            clock,
-            cells: Vec::with_capacity(size(header.columns)),
-        });
-    }
-    for section in sections.columns {
-        for (cell, poll) in decode_cells(header, section)?.into_iter().zip(&mut polls) {
-            poll.cells.push(cell);
+    let (mut times, mut cells, mut work) = (Vec::new(), Vec::new(), Work::default());
+    get_times(header, sections.time, &mut times, &mut work)?;
+    let polls = times.into_iter().map(|(time, clock)| Poll {
+        time,
+        clock,
+        cells: Vec::with_capacity(size(header.columns)),
+    });
+    let mut polls: Vec<Poll> = polls.collect();
+    for section in sections.columns() {
+        get_cells(header, section?, &mut cells, &mut work)?;
+        for (cell, poll) in cells.iter().zip(&mut polls) {
+            poll.cells.push(*cell);
         }
     }
     Ok(polls)
 }
 
-pub(super) fn decode_column(
+/// Fills `into` with the times and the cells of one column.
+pub(super) fn read(
     header: &BlockHeader,
     reader: Reader<'_>,
     column: usize,
-) -> Result<Vec<(Timestamp, ClockState, Cell)>, BlockError> {
+    into: &mut ColumnReader,
+) -> Result<(), BlockError> {
+    let ColumnReader { polls, cells, work } = into;
     let sections = Sections::read(header, reader)?;
-    let cells = decode_cells(header, sections.column(header, column)?)?;
-    let times = decode_times(header, sections.time)?;
-    Ok(times
-        .into_iter()
-        .zip(cells)
-        .map(|((time, clock), cell)| (time, clock, cell))
-        .collect())
+    get_times(header, sections.time, polls, work)?;
+    get_cells(header, sections.column(header, column)?, cells, work)
 }
 
 pub(super) fn statistics(
@@ -74,32 +74,52 @@ pub(super) fn statistics(
 /// Where the sections are.
 struct Sections<'a> {
     time: Reader<'a>,
-    columns: Vec<Reader<'a>>,
+    /// Lengths of the sections of the columns, and the sections.
+    lengths: Reader<'a>,
+    columns: Reader<'a>,
+    count: u32,
 }
 
 impl<'a> Sections<'a> {
+    /// Sees to it that the sections fill the body.
     fn read(header: &BlockHeader, mut reader: Reader<'a>) -> Result<Self, BlockError> {
-        let lengths = (0..=header.columns)
-            .map(|_| reader.number())
-            .collect::<Result<Vec<_>, _>>()?;
-        let mut sections = lengths.into_iter().map(|length| {
-            if size(length) < SECTION_BYTES_MIN {
-                return Err(malformed("section too short"));
-            }
-            reader.section(size(length))
-        });
-        let time = sections.next().ok_or(BlockError::Truncated)??;
-        let columns = sections.collect::<Result<Vec<_>, _>>()?;
+        let mut lengths = reader;
+        for _ in 0..=header.columns {
+            reader.varint()?;
+        }
+        let time = section(&mut lengths, &mut reader)?;
+        let sections = Self {
+            time,
+            lengths,
+            columns: reader,
+            count: header.columns,
+        };
+        for _ in 0..header.columns {
+            section(&mut lengths, &mut reader)?;
+        }
         reader.end()?;
-        Ok(Self { time, columns })
+        Ok(sections)
+    }
+
+    fn columns(&self) -> impl Iterator<Item = Result<Reader<'a>, BlockError>> {
+        let (mut lengths, mut rest) = (self.lengths, self.columns);
+        (0..self.count).map(move |_| section(&mut lengths, &mut rest))
     }
 
     fn column(&self, header: &BlockHeader, column: usize) -> Result<Reader<'a>, BlockError> {
-        self.columns
-            .get(column)
-            .copied()
-            .ok_or_else(|| no_such_column(header, column))
+        self.columns()
+            .nth(column)
+            .ok_or_else(|| no_such_column(header, column))?
     }
+}
+
+/// The next length, and the section of that length.
+fn section<'a>(lengths: &mut Reader<'a>, rest: &mut Reader<'a>) -> Result<Reader<'a>, BlockError> {
+    let length = size(lengths.number()?);
+    if length < SECTION_BYTES_MIN {
+        return Err(malformed("section too short"));
+    }
+    rest.section(length)
 }
 
 /// Runs of clock states, then the times as integers.
@@ -115,20 +135,25 @@ fn time_section(polls: &[Poll]) -> Vec<u8> {
     out
 }
 
-fn decode_times(
+fn get_times(
     header: &BlockHeader,
     mut reader: Reader<'_>,
-) -> Result<Vec<(Timestamp, ClockState)>, BlockError> {
-    let clocks = reader.runs(size(header.count))?;
-    let times = integers::get(&mut reader, size(header.count))?;
+    polls: &mut Vec<(Timestamp, ClockState)>,
+    work: &mut Work,
+) -> Result<(), BlockError> {
+    reader.runs(size(header.count), &mut work.codes)?;
+    integers::get(&mut reader, size(header.count), &mut work.ints)?;
     reader.end()?;
+    let times = &work.ints;
     if times.first() != Some(&header.first_time.0) || times.last() != Some(&header.last_time.0) {
         return Err(malformed("times differ from the header"));
     }
-    let pairs = times.into_iter().zip(clocks);
-    pairs
-        .map(|(time, clock)| Ok((Timestamp(time), cells::clock(clock)?)))
-        .collect()
+    polls.clear();
+    polls.reserve(times.len());
+    for (time, code) in times.iter().zip(&work.codes) {
+        polls.push((Timestamp(*time), cells::clock(*code)?));
+    }
+    Ok(())
 }
 
 /// Statistics, runs of cell codes, the integer values, the float values.
@@ -150,34 +175,43 @@ fn column_section(cells: &[Cell]) -> Vec<u8> {
     out
 }
 
-fn decode_cells(header: &BlockHeader, mut reader: Reader<'_>) -> Result<Vec<Cell>, BlockError> {
+fn get_cells(
+    header: &BlockHeader,
+    mut reader: Reader<'_>,
+    out: &mut Vec<Cell>,
+    work: &mut Work,
+) -> Result<(), BlockError> {
     let stored = statistics::get(&mut reader)?;
-    let codes = reader.runs(size(header.count))?;
-    let kinds = codes
-        .into_iter()
-        .map(cells::kind)
-        .collect::<Result<Vec<_>, _>>()?;
-    let int_count = kinds
-        .iter()
-        .filter(|kind| matches!(kind, CellKind::Int(_)))
-        .count();
-    let float_count = kinds
-        .iter()
-        .filter(|kind| matches!(kind, CellKind::Float(_)))
-        .count();
-    let mut ints = integers::get(&mut reader, int_count)?.into_iter();
-    let mut floats = floats::get(&mut reader, float_count)?.into_iter();
+    reader.runs(size(header.count), &mut work.codes)?;
+    let (mut int_count, mut float_count) = (0, 0);
+    for run in work.codes.chunk_by(|a, b| a == b) {
+        match cells::kind(run.first().copied().unwrap_or_default())? {
+            CellKind::Empty(_) => {}
+            CellKind::Int(_) => int_count += run.len(),
+            CellKind::Float(_) => float_count += run.len(),
+        }
+    }
+    integers::get(&mut reader, int_count, &mut work.ints)?;
+    floats::get(&mut reader, float_count, &mut work.wholes, &mut work.floats)?;
     reader.end()?;
-    let cells = kinds.into_iter().map(|kind| match kind {
-        CellKind::Empty(cell) => Some(cell),
-        CellKind::Int(quality) => Some(Cell::Value(Raw::Int(ints.next()?), quality)),
-        CellKind::Float(quality) => Some(Cell::Value(Raw::Float(floats.next()?), quality)),
-    });
-    let cells = cells
-        .collect::<Option<Vec<_>>>()
-        .ok_or(BlockError::Truncated)?;
-    if ColumnStatistics::of(cells.iter().copied()) != stored {
+    out.clear();
+    out.reserve(work.codes.len());
+    let (mut ints, mut floats) = (work.ints.iter(), work.floats.iter());
+    for run in work.codes.chunk_by(|a, b| a == b) {
+        match cells::kind(run.first().copied().unwrap_or_default())? {
+            CellKind::Empty(cell) => out.extend(run.iter().map(|_| cell)),
+            CellKind::Int(quality) => {
+                let values = ints.by_ref().take(run.len());
+                out.extend(values.map(|value| Cell::Value(Raw::Int(*value), quality)));
+            }
+            CellKind::Float(quality) => {
+                let values = floats.by_ref().take(run.len());
+                out.extend(values.map(|value| Cell::Value(Raw::Float(*value), quality)));
+            }
+        }
+    }
+    if ColumnStatistics::of(out.iter().copied()) != stored {
         return Err(malformed("statistics differ from the values"));
     }
-    Ok(cells)
+    Ok(())
 }

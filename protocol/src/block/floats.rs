@@ -43,24 +43,34 @@ pub(super) fn put(out: &mut Vec<u8>, values: &[f64]) {
     );
 }
 
-/// Reads `count` values.
-pub(super) fn get(reader: &mut Reader<'_>, count: usize) -> Result<Vec<f64>, BlockError> {
+/// Replaces `values` by the next `count`; `wholes` is work space.
+pub(super) fn get(
+    reader: &mut Reader<'_>,
+    count: usize,
+    wholes: &mut Vec<i64>,
+    values: &mut Vec<f64>,
+) -> Result<(), BlockError> {
+    values.clear();
     if count == 0 {
-        return Ok(Vec::new());
+        return Ok(());
     }
     let codec = reader.byte()?;
     let parameter = reader.byte()?;
-    let whole = integers::get(reader, count)?.into_iter();
+    integers::get(reader, count, wholes)?;
+    let wholes = wholes.iter();
     match codec {
-        BITS if parameter < 64 => Ok(whole.map(|value| from_ordered(value, parameter)).collect()),
+        BITS if parameter < 64 => {
+            values.extend(wholes.map(|value| from_ordered(*value, parameter)));
+        }
         DECIMAL | DECIMAL_32 => {
             let power = *POWERS
                 .get(usize::from(parameter))
                 .ok_or_else(|| malformed("power of ten outside the limits"))?;
-            Ok(whole.map(|value| from_whole(value, codec, power)).collect())
+            values.extend(wholes.map(|value| from_whole(*value, codec, power)));
         }
-        _ => Err(malformed("unknown codec of floats")),
+        _ => return Err(malformed("unknown codec of floats")),
     }
+    Ok(())
 }
 
 fn ordered_bits(values: &[f64]) -> Vec<u8> {
@@ -137,7 +147,8 @@ mod tests {
     fn same(values: &[f64]) {
         let bytes = encoded(values);
         let mut reader = Reader::new(&bytes);
-        let back = get(&mut reader, values.len()).unwrap();
+        let mut back = Vec::new();
+        get(&mut reader, values.len(), &mut Vec::new(), &mut back).unwrap();
         let bits = |values: &[f64]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(&back), bits(values));
         assert!(reader.end().is_ok());

@@ -33,17 +33,26 @@ pub(super) fn put(out: &mut Vec<u8>, values: &[i64]) {
     );
 }
 
-/// Reads `count` values.
-pub(super) fn get(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>, BlockError> {
+/// Replaces `values` by the next `count`.
+pub(super) fn get(
+    reader: &mut Reader<'_>,
+    count: usize,
+    values: &mut Vec<i64>,
+) -> Result<(), BlockError> {
+    values.clear();
     if count == 0 {
-        return Ok(Vec::new());
+        return Ok(());
     }
     match reader.byte()? {
-        CONSTANT => Ok(vec![reader.zigzag()?; count]),
-        RUNS => get_runs(reader, count),
-        LINE => get_line(reader, count),
+        CONSTANT => {
+            let value = reader.zigzag()?;
+            values.resize(count, value);
+            Ok(())
+        }
+        RUNS => get_runs(reader, count, values),
+        LINE => get_line(reader, count, values),
         codec => match codec.checked_sub(DISTANCE) {
-            Some(order) if order < ORDERS => get_differences(reader, count, order),
+            Some(order) if order < ORDERS => get_differences(reader, count, order, values),
             _ => Err(malformed("unknown codec of integers")),
         },
     }
@@ -71,8 +80,11 @@ fn runs(values: &[i64]) -> Vec<u8> {
     out
 }
 
-fn get_runs(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>, BlockError> {
-    let mut values = Vec::with_capacity(count);
+fn get_runs(
+    reader: &mut Reader<'_>,
+    count: usize,
+    values: &mut Vec<i64>,
+) -> Result<(), BlockError> {
     let mut value = 0_i64;
     while values.len() < count {
         value = value.wrapping_add(reader.zigzag()?);
@@ -84,7 +96,7 @@ fn get_runs(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>, BlockErro
         };
         values.resize(values.len() + len, value);
     }
-    Ok(values)
+    Ok(())
 }
 
 /// The heads of `order` rounds of differences, then the centre and the distances from it.
@@ -109,24 +121,29 @@ fn get_differences(
     reader: &mut Reader<'_>,
     count: usize,
     order: u8,
-) -> Result<Vec<i64>, BlockError> {
-    let heads = (0..order)
-        .map(|_| reader.zigzag())
-        .collect::<Result<Vec<_>, _>>()?;
+    values: &mut Vec<i64>,
+) -> Result<(), BlockError> {
+    let mut heads = [0; 2];
+    let heads = heads
+        .get_mut(..usize::from(order))
+        .ok_or_else(|| malformed("unknown codec of integers"))?;
+    for head in heads.iter_mut() {
+        *head = reader.zigzag()?;
+    }
     let rest = count
         .checked_sub(heads.len())
         .ok_or_else(|| malformed("more heads than values"))?;
-    let mut values = get_distances(reader, rest)?;
-    for head in heads.into_iter().rev() {
-        let mut sum = head;
-        for value in &mut values {
+    get_distances(reader, rest, values)?;
+    for head in heads.iter().rev() {
+        let mut sum = *head;
+        for value in values.iter_mut() {
             let next = sum.wrapping_add(*value);
             *value = sum;
             sum = next;
         }
         values.push(sum);
     }
-    Ok(values)
+    Ok(())
 }
 
 /// The slope, then the centre and the distances of `value - index * slope` from it: for times on
@@ -143,13 +160,17 @@ fn line(values: &[i64]) -> Vec<u8> {
     out
 }
 
-fn get_line(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>, BlockError> {
+fn get_line(
+    reader: &mut Reader<'_>,
+    count: usize,
+    values: &mut Vec<i64>,
+) -> Result<(), BlockError> {
     let slope = reader.zigzag()?;
-    let mut values = get_distances(reader, count)?;
-    for (index, value) in (0_i64..).zip(&mut values) {
+    get_distances(reader, count, values)?;
+    for (index, value) in (0_i64..).zip(values) {
         *value = value.wrapping_add(index.wrapping_mul(slope));
     }
-    Ok(values)
+    Ok(())
 }
 
 /// The median slope over half the length: neither jitter nor single outliers tilt it.
@@ -175,13 +196,17 @@ fn put_distances(out: &mut Vec<u8>, values: &[i64]) {
     bits::put(out, &distances);
 }
 
-fn get_distances(reader: &mut Reader<'_>, count: usize) -> Result<Vec<i64>, BlockError> {
+fn get_distances(
+    reader: &mut Reader<'_>,
+    count: usize,
+    values: &mut Vec<i64>,
+) -> Result<(), BlockError> {
     let centre = reader.zigzag()?;
-    let mut values = bits::get(reader, count)?;
-    for value in &mut values {
+    bits::get(reader, count, values)?;
+    for value in values {
         *value = value.wrapping_add(centre);
     }
-    Ok(values)
+    Ok(())
 }
 
 fn median(values: &mut [i64]) -> i64 {
@@ -215,7 +240,9 @@ mod tests {
             candidates.extend((0..ORDERS).filter_map(|order| differences(&values, order)));
             for bytes in candidates {
                 let mut reader = Reader::new(&bytes);
-                prop_assert_eq!(&get(&mut reader, values.len()).unwrap(), &values);
+                let mut back = Vec::new();
+                get(&mut reader, values.len(), &mut back).unwrap();
+                prop_assert_eq!(&back, &values);
                 prop_assert!(reader.end().is_ok());
             }
         }

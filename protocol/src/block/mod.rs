@@ -8,6 +8,7 @@
 mod bits;
 mod bytes;
 mod cells;
+mod column;
 mod columnar;
 mod floats;
 mod integers;
@@ -28,6 +29,7 @@ use crate::reading::{Cell, Poll};
 use crate::time::{ClockState, Timestamp};
 use bytes::{Reader, put_varint, put_zigzag};
 
+pub use column::ColumnReader;
 pub use statistics::ColumnStatistics;
 
 /// The only format version there is so far: the first byte of a block.
@@ -212,24 +214,15 @@ pub fn decode(bytes: &[u8]) -> Result<Block, BlockError> {
     Ok(Block { header, polls })
 }
 
-/// Decodes the times and one column, for charts; the other columns are not looked at.
+/// Decodes the times and one column; the other columns are not looked at. For many blocks, keep a
+/// [`ColumnReader`].
 pub fn decode_column(
     bytes: &[u8],
     column: usize,
 ) -> Result<Vec<(Timestamp, ClockState, Cell)>, BlockError> {
-    let (header, layout, body) = open(bytes)?;
-    match layout {
-        Layout::Small => {
-            let polls = small::decode(&header, body)?;
-            let cells = polls.iter().map(|poll| {
-                let cell = poll.cells.get(column).copied();
-                let cell = cell.ok_or_else(|| no_such_column(&header, column))?;
-                Ok((poll.time, poll.clock, cell))
-            });
-            cells.collect()
-        }
-        Layout::Columnar => columnar::decode_column(&header, body, column),
-    }
+    let mut reader = ColumnReader::default();
+    reader.read(bytes, column)?;
+    Ok(reader.cells().collect())
 }
 
 /// Count, extremes, sum, first and last of one column's values; `None` when it has no value.

@@ -3,9 +3,10 @@
 
 use super::bytes::{Previous, Reader, put_runs, put_zigzag};
 use super::cells::{self, CellKind};
+use super::column::Work;
 use super::{BlockError, BlockHeader, size};
 use crate::reading::{Cell, Poll};
-use crate::time::Timestamp;
+use crate::time::{ClockState, Timestamp};
 
 /// Clock states, times between the first and the last, cell codes column by column, values
 /// column by column.
@@ -35,36 +36,59 @@ pub(super) fn encode(header: &BlockHeader, polls: &[Poll]) -> Vec<u8> {
     out
 }
 
-pub(super) fn decode(
+pub(super) fn decode(header: &BlockHeader, reader: Reader<'_>) -> Result<Vec<Poll>, BlockError> {
+    let count = size(header.count);
+    let mut cells = vec![Cell::Skipped; count * size(header.columns)];
+    let (mut times, mut work) = (Vec::new(), Work::default());
+    walk(
+        header,
+        reader,
+        &mut times,
+        &mut work,
+        |column, poll, cell| {
+            if let Some(place) = cells.get_mut(poll * size(header.columns) + column) {
+                *place = cell;
+            }
+        },
+    )?;
+    let polls = times.into_iter().zip(cells.chunks(size(header.columns)));
+    let polls = polls.map(|((time, clock), cells)| Poll {
+        time,
+        clock,
+        cells: cells.to_vec(),
+    });
+    Ok(polls.collect())
+}
+
+/// Fills `polls` and calls `each` with column, poll and cell: column by column.
+pub(super) fn walk(
     header: &BlockHeader,
     mut reader: Reader<'_>,
-) -> Result<Vec<Poll>, BlockError> {
+    polls: &mut Vec<(Timestamp, ClockState)>,
+    work: &mut Work,
+    mut each: impl FnMut(usize, usize, Cell),
+) -> Result<(), BlockError> {
     let count = size(header.count);
-    let columns = size(header.columns);
-    let clocks = reader.runs(count)?;
-    let times = get_times(header, &mut reader)?;
-    let codes = reader.runs(count * columns)?;
-    let mut polls = Vec::with_capacity(count);
-    for (time, clock) in times.into_iter().zip(clocks) {
-        let clock = cells::clock(clock)?;
-        polls.push(Poll {
-            time,
-            clock,
-            cells: Vec::with_capacity(columns),
-        });
+    reader.runs(count, &mut work.codes)?;
+    polls.clear();
+    polls.reserve(count);
+    for code in &work.codes {
+        polls.push((header.first_time, cells::clock(*code)?));
     }
-    for column in codes.chunks(count) {
+    get_times(header, &mut reader, polls)?;
+    reader.runs(count * size(header.columns), &mut work.codes)?;
+    for (column, codes) in work.codes.chunks(count).enumerate() {
         let mut previous = Previous::default();
-        for (code, poll) in column.iter().zip(&mut polls) {
-            poll.cells.push(match cells::kind(*code)? {
+        for (poll, code) in codes.iter().enumerate() {
+            let cell = match cells::kind(*code)? {
                 CellKind::Empty(cell) => cell,
                 CellKind::Int(quality) => Cell::Value(previous.int(&mut reader)?, quality),
                 CellKind::Float(quality) => Cell::Value(previous.float(&mut reader)?, quality),
-            });
+            };
+            each(column, poll, cell);
         }
     }
-    reader.end()?;
-    Ok(polls)
+    reader.end()
 }
 
 /// The cells of one column, poll by poll.
@@ -86,17 +110,21 @@ fn put_times(out: &mut Vec<u8>, polls: &[Poll]) {
     }
 }
 
-fn get_times(header: &BlockHeader, reader: &mut Reader<'_>) -> Result<Vec<Timestamp>, BlockError> {
-    let mut times = Vec::with_capacity(size(header.count));
-    times.push(header.first_time);
+/// Puts the times after the first into `polls`, which all hold the first.
+fn get_times(
+    header: &BlockHeader,
+    reader: &mut Reader<'_>,
+    polls: &mut [(Timestamp, ClockState)],
+) -> Result<(), BlockError> {
+    let Some((last, early)) = polls.split_last_mut() else {
+        return Ok(());
+    };
+    last.0 = header.last_time;
     let (mut time, mut step) = (header.first_time.0, 0_i64);
-    for _ in 2..header.count {
+    for (inner, _) in early.iter_mut().skip(1) {
         step = step.wrapping_add(reader.zigzag()?);
         time = time.wrapping_add(step);
-        times.push(Timestamp(time));
+        *inner = Timestamp(time);
     }
-    if header.count > 1 {
-        times.push(header.last_time);
-    }
-    Ok(times)
+    Ok(())
 }
