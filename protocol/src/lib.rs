@@ -13,6 +13,7 @@ pub mod limits;
 pub mod ranges;
 pub mod reading;
 pub mod record;
+pub mod rollup;
 pub mod series;
 pub mod sync;
 pub mod time;

@@ -3,6 +3,7 @@
 
 use crate::limits;
 use crate::reading::{Cause, Quality};
+use crate::rollup::Scaled;
 use crate::time::Timestamp;
 
 /// What a chart draws.
@@ -35,6 +36,8 @@ pub struct Point {
 pub struct SeriesBuilder {
     from: Timestamp,
     span_us: u64,
+    /// Begin of the first bucket, at or before `from`.
+    origin: Timestamp,
     width_us: u64,
     points_max: usize,
     kept: Kept,
@@ -71,9 +74,38 @@ impl SeriesBuilder {
         Self {
             from,
             span_us,
+            origin: from,
             width_us: span_us.div_ceil(count).max(1),
             points_max,
             kept: Kept::Raw(Vec::new()),
+        }
+    }
+
+    /// Like [`Self::new`], with buckets from the start whose bounds are multiples of `step_us`
+    /// since 1970, so that statistics of that length fall into one bucket each. There may be
+    /// fewer points than asked for; the first bucket holds nothing from before `from`.
+    pub fn stepped(from: Timestamp, to: Timestamp, points_max: usize, step_us: i64) -> Self {
+        let step_us = step_us.max(1);
+        let mut builder = Self::new(from, to, points_max);
+        let origin = Timestamp(from.0.div_euclid(step_us).saturating_mul(step_us));
+        let whole_us = u64::try_from(to.micros_since(origin)).unwrap_or(0);
+        let count = u64::try_from(builder.points_max).unwrap_or(u64::MAX);
+        let step_us = step_us.cast_unsigned();
+        let steps = whole_us.div_ceil(count).div_ceil(step_us).max(1);
+        builder.origin = origin;
+        builder.width_us = steps.saturating_mul(step_us);
+        builder.kept = Kept::Buckets(vec![Bucket::default(); builder.points_max]);
+        builder
+    }
+
+    /// Adds the readings of a stretch of time that begins at `start` and lies in one bucket of
+    /// [`Self::stepped`]. `values` is `None` when all its readings were bad, as `worst` then says.
+    pub fn push_rollup(&mut self, start: Timestamp, values: Option<Scaled>, worst: Quality) {
+        if matches!(self.kept, Kept::Raw(_)) {
+            self.into_buckets();
+        }
+        if let Some(bucket) = self.bucket_of(start) {
+            bucket.add_rollup(values, worst);
         }
     }
 
@@ -107,7 +139,8 @@ impl SeriesBuilder {
             Kept::Buckets(buckets) => {
                 let starts = (0_i64..).map(|index| {
                     let width_us = i64::try_from(self.width_us).unwrap_or(i64::MAX);
-                    self.from.plus_micros(index.saturating_mul(width_us))
+                    let start = self.origin.plus_micros(index.saturating_mul(width_us));
+                    start.max(self.from)
                 });
                 let points = starts
                     .zip(buckets)
@@ -132,14 +165,18 @@ impl SeriesBuilder {
     }
 
     fn add(&mut self, point: &Point) {
-        let Kept::Buckets(buckets) = &mut self.kept else {
-            return;
-        };
-        let offset_us = u64::try_from(point.time.micros_since(self.from)).unwrap_or(0);
-        let index = usize::try_from(offset_us / self.width_us).unwrap_or(usize::MAX);
-        if let Some(bucket) = buckets.get_mut(index) {
+        if let Some(bucket) = self.bucket_of(point.time) {
             bucket.add(point);
         }
+    }
+
+    fn bucket_of(&mut self, time: Timestamp) -> Option<&mut Bucket> {
+        let Kept::Buckets(buckets) = &mut self.kept else {
+            return None;
+        };
+        let offset_us = u64::try_from(time.micros_since(self.origin)).ok()?;
+        let index = usize::try_from(offset_us / self.width_us).ok()?;
+        buckets.get_mut(index)
     }
 }
 
@@ -176,6 +213,36 @@ impl Bucket {
         spread.mean += value / spread.count - spread.mean / spread.count;
         spread.min = spread.min.min(value);
         spread.max = spread.max.max(value);
+    }
+
+    fn add_rollup(&mut self, values: Option<Scaled>, worst: Quality) {
+        let is_finite = |more: &Scaled| {
+            [more.min, more.max, more.mean]
+                .into_iter()
+                .all(f64::is_finite)
+        };
+        let finite = values.filter(is_finite);
+        let worst = if values.is_some() && finite.is_none() {
+            worst.max(Quality::Bad(Cause::NotAvailable))
+        } else {
+            worst
+        };
+        self.worst = self.worst.max(Some(worst));
+        let Some(more) = finite.filter(|more| more.count > 0) else {
+            return;
+        };
+        let count = f64::from(more.count);
+        let spread = self.values.get_or_insert(Spread {
+            count: 0.0,
+            mean: more.mean,
+            min: more.min,
+            max: more.max,
+        });
+        spread.count += count;
+        let share = count / spread.count;
+        spread.mean += more.mean * share - spread.mean * share;
+        spread.min = spread.min.min(more.min);
+        spread.max = spread.max.max(more.max);
     }
 
     fn point(self, time: Timestamp) -> Option<Point> {
@@ -249,6 +316,58 @@ mod tests {
             let count = f64::from(u32::try_from(values.len()).unwrap());
             let mean = values.iter().sum::<f64>() / count;
             prop_assert!((point.mean.unwrap() - mean).abs() < 1e-6);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn statistics_give_the_buckets_that_the_readings_give(
+            readings in prop::collection::vec((0_i64..5_000, -1e6_f64..1e6, any_quality()), 1..200),
+            from in 0_i64..2_500,
+            length in 1_i64..2_500,
+            points_max in 1_usize..30,
+        ) {
+            let (from, to) = (Timestamp(from), Timestamp(from + length));
+            let mut one_by_one = SeriesBuilder::stepped(from, to, points_max, 100);
+            let mut by_rollup = one_by_one.clone();
+            for start in (0..5_000).step_by(100) {
+                let inside = readings.iter().filter(|r| (start..start + 100).contains(&r.0));
+                // Statistics only where they lie wholly inside, as a store has to do it.
+                let whole = Timestamp(start) >= from && Timestamp(start + 100) <= to;
+                let mut worst = None;
+                let (mut count, mut sum) = (0, 0.0);
+                let (mut min, mut max) = (f64::INFINITY, f64::NEG_INFINITY);
+                for (time, value, quality) in inside {
+                    let (time, value, quality) = (Timestamp(*time), *value, *quality);
+                    one_by_one.push(time, Some(value), quality);
+                    if !whole {
+                        by_rollup.push(time, Some(value), quality);
+                        continue;
+                    }
+                    worst = worst.max(Some(quality));
+                    if !matches!(quality, Quality::Bad(_)) {
+                        (count, sum) = (count + 1, sum + value);
+                        (min, max) = (min.min(value), max.max(value));
+                    }
+                }
+                if let Some(worst) = worst {
+                    let mean = sum / f64::from(count);
+                    let values = (count > 0).then_some(Scaled { count, min, max, mean, worst });
+                    by_rollup.push_rollup(Timestamp(start), values, worst);
+                }
+            }
+            let (expected, found) = (one_by_one.finish(), by_rollup.finish());
+            prop_assert!(expected.points.len() <= points_max);
+            prop_assert_eq!(expected.points.len(), found.points.len());
+            for (one, other) in expected.points.iter().zip(&found.points) {
+                prop_assert_eq!(
+                    (one.time, one.min, one.max, one.quality),
+                    (other.time, other.min, other.max, other.quality)
+                );
+                prop_assert!(one.time >= from);
+                let (one, other) = (one.mean.unwrap_or(0.0), other.mean.unwrap_or(0.0));
+                prop_assert!((one - other).abs() < 1e-6);
+            }
         }
     }
 
