@@ -12,7 +12,7 @@ const RICE_MODE: u8 = 65;
 const RICE_MAX: u8 = 62;
 /// Longest unary part; this many one bits mean that the residual follows whole, in 64 bits.
 const ESCAPE: u64 = 20;
-const ESCAPE_BITS: usize = 20;
+const ESCAPE_BITS: u32 = 20;
 
 /// How one mini-block is written.
 #[derive(Clone, Copy, Debug)]
@@ -21,24 +21,66 @@ enum Mode {
     Rice(u8),
 }
 
-pub(super) fn put(out: &mut Vec<u8>, residuals: &[i64]) {
-    let mut writer = Writer {
-        out,
-        held: 0,
-        bits: 0,
-    };
-    let codes: Vec<u64> = residuals.iter().map(|residual| zigzag(*residual)).collect();
-    for mini in codes.chunks(MINI) {
-        let mode = shortest(mini);
-        writer.put(u64::from(mode_byte(mode)), 8);
-        for code in mini {
-            match mode {
-                Mode::Packed(width) => writer.put(*code, width),
-                Mode::Rice(low_bits) => put_rice(&mut writer, *code, low_bits),
+/// Residuals ready to be written, and how long they will be.
+#[derive(Debug)]
+pub(super) struct Packed {
+    codes: Vec<u64>,
+    /// One per mini-block.
+    modes: Vec<Mode>,
+    bits: u64,
+}
+
+impl Packed {
+    /// Chooses how to write the distances of `values` from `centre`; `None` as soon as that takes
+    /// more than `bytes_max`.
+    pub(super) fn plan(values: &[i64], centre: i64, bytes_max: usize) -> Option<Self> {
+        let bits_max = u64::try_from(bytes_max).ok()?.saturating_mul(8);
+        let residuals = values.iter().map(|value| value.wrapping_sub(centre));
+        let mut packed = Self {
+            codes: residuals.map(zigzag).collect(),
+            modes: Vec::with_capacity(values.len().div_ceil(MINI)),
+            bits: 0,
+        };
+        for mini in packed.codes.chunks(MINI) {
+            let (mode, bits) = shortest(mini);
+            packed.modes.push(mode);
+            packed.bits += 8 + bits;
+            if packed.bits > bits_max {
+                return None;
             }
         }
+        Some(packed)
     }
-    writer.finish();
+
+    /// Whole bytes that `put` will write.
+    pub(super) fn bytes(&self) -> usize {
+        usize::try_from(self.bits.div_ceil(8)).unwrap_or(usize::MAX)
+    }
+
+    pub(super) fn put(&self, out: &mut Vec<u8>) {
+        out.reserve(self.bytes());
+        let mut writer = Writer {
+            out,
+            held: 0,
+            bits: 0,
+        };
+        for (mini, mode) in self.codes.chunks(MINI).zip(&self.modes) {
+            writer.put(u64::from(mode_byte(*mode)), 8);
+            match *mode {
+                Mode::Packed(width) => {
+                    for code in mini {
+                        writer.put(*code, u32::from(width));
+                    }
+                }
+                Mode::Rice(low_bits) => {
+                    for code in mini {
+                        put_rice(&mut writer, *code, u32::from(low_bits));
+                    }
+                }
+            }
+        }
+        writer.finish();
+    }
 }
 
 /// Replaces `residuals` by the next `count`.
@@ -59,12 +101,18 @@ pub(super) fn get(
         let mini = 0..MINI.min(count - residuals.len());
         match mode {
             Mode::Packed(0) => residuals.resize(residuals.len() + mini.len(), 0),
+            Mode::Packed(width) if width <= 32 => {
+                residuals.extend(mini.map(|_| unzigzag(bits.get_short(u32::from(width)))));
+            }
             Mode::Packed(width) => {
                 residuals.extend(mini.map(|_| unzigzag(bits.get(u32::from(width)))));
             }
+            Mode::Rice(low_bits) if low_bits <= 32 => {
+                residuals.extend(mini.map(|_| unzigzag(get_rice(&mut bits, u32::from(low_bits)))));
+            }
             Mode::Rice(low_bits) => {
                 for _ in mini {
-                    residuals.push(unzigzag(get_rice(&mut bits, u32::from(low_bits))?));
+                    residuals.push(unzigzag(get_long_rice(&mut bits, u32::from(low_bits))?));
                 }
             }
         }
@@ -96,90 +144,128 @@ fn width(code: u64) -> u8 {
     u8::try_from(u64::BITS - code.leading_zeros()).unwrap_or(64)
 }
 
-fn shortest(mini: &[u64]) -> Mode {
-    let widest = mini.iter().copied().map(width).max().unwrap_or(0);
-    let mut sorted = mini.to_vec();
-    let middle = sorted.len() / 2;
-    let (_, median, _) = sorted.select_nth_unstable(middle);
+/// The shortest mode and its bits.
+fn shortest(mini: &[u64]) -> (Mode, u64) {
+    let widest = width(mini.iter().fold(0, |all, code| all | code));
+    let count = u64::try_from(mini.len()).unwrap_or(0);
+    let packed = (Mode::Packed(widest), u64::from(widest) * count);
     // The best Rice parameter of a bell-shaped mini-block lies next to the width of its median.
-    let near = width(*median);
-    let rice = (near.saturating_sub(1)..=near + 1).filter(|low_bits| *low_bits <= RICE_MAX);
-    let modes = rice.map(Mode::Rice).chain([Mode::Packed(widest)]);
-    modes
-        .min_by_key(|mode| cost_bits(mini, *mode))
-        .unwrap_or(Mode::Packed(widest))
+    let near = middle_width(mini);
+    (near.saturating_sub(1)..=near + 1)
+        .filter(|low_bits| *low_bits <= RICE_MAX)
+        .map(|low_bits| (Mode::Rice(low_bits), rice_bits(mini, low_bits, widest)))
+        .fold(
+            packed,
+            |best, next| if next.1 < best.1 { next } else { best },
+        )
 }
 
-fn cost_bits(mini: &[u64], mode: Mode) -> u64 {
-    let cost = |code: &u64| match mode {
-        Mode::Packed(width) => u64::from(width),
-        Mode::Rice(low_bits) if code >> low_bits < ESCAPE => {
-            (code >> low_bits) + 1 + u64::from(low_bits)
+/// Width of the median.
+fn middle_width(mini: &[u64]) -> u8 {
+    let mut counts = [0_usize; 65];
+    for code in mini {
+        if let Some(count) = counts.get_mut(usize::from(width(*code))) {
+            *count += 1;
         }
-        Mode::Rice(_) => ESCAPE + 64,
+    }
+    let mut below = 0;
+    let reached = |count: &usize| {
+        below += count;
+        below > mini.len() / 2
     };
-    mini.iter().map(cost).sum()
+    let at = counts.iter().position(reached);
+    at.and_then(|at| u8::try_from(at).ok()).unwrap_or(0)
+}
+
+/// Bits of a mini-block in Rice codes; `widest` is the width of its largest number.
+fn rice_bits(mini: &[u64], low_bits: u8, widest: u8) -> u64 {
+    let each = u64::from(low_bits) + 1;
+    // With at most four bits above the low ones it is below 16, so nothing escapes.
+    if widest <= low_bits + 4 {
+        let high: u64 = mini.iter().map(|code| code >> low_bits).sum();
+        return high + each * u64::try_from(mini.len()).unwrap_or(0);
+    }
+    let bits = mini.iter().map(|code| match code >> low_bits {
+        high if high < ESCAPE => high + each,
+        _ => ESCAPE + 64,
+    });
+    bits.sum()
 }
 
 /// `code >> low_bits` one bits, a zero bit, the low bits; or the escape.
-fn put_rice(writer: &mut Writer<'_>, code: u64, low_bits: u8) {
+fn put_rice(writer: &mut Writer<'_>, code: u64, low_bits: u32) {
     let high = code >> low_bits;
-    for _ in 0..high.min(ESCAPE) {
-        writer.put(1, 1);
-    }
-    if high < ESCAPE {
-        writer.put(0, 1);
+    if let Ok(ones) = u32::try_from(high)
+        && high < ESCAPE
+    {
+        writer.put(low_mask(ones), ones + 1);
         writer.put(code, low_bits);
     } else {
+        writer.put(low_mask(ESCAPE_BITS), ESCAPE_BITS);
         writer.put(code, 64);
     }
 }
 
-fn get_rice(bits: &mut BitReader<'_>, low_bits: u32) -> Result<u64, BlockError> {
-    let high = u64::from(bits.window().trailing_ones());
-    if high >= ESCAPE {
-        bits.at += ESCAPE_BITS;
+/// Reads what `put_rice` wrote with at most 32 low bits: with at most 20 ones before them all is in
+/// one window.
+#[inline]
+fn get_rice(bits: &mut BitReader<'_>, low_bits: u32) -> u64 {
+    let window = bits.window();
+    let ones = window.trailing_ones();
+    if ones >= ESCAPE_BITS {
+        bits.skip(ESCAPE_BITS);
+        return bits.get(64);
+    }
+    bits.skip(ones + 1 + low_bits);
+    u64::from(ones) << low_bits | (window >> (ones + 1)) & low_mask(low_bits)
+}
+
+/// The same with more low bits.
+fn get_long_rice(bits: &mut BitReader<'_>, low_bits: u32) -> Result<u64, BlockError> {
+    let ones = bits.window().trailing_ones().min(ESCAPE_BITS);
+    bits.skip(ones);
+    if ones == ESCAPE_BITS {
         return Ok(bits.get(64));
     }
-    bits.at += usize::try_from(high).unwrap_or(0) + 1;
+    bits.skip(1);
     let low = bits.get(low_bits);
-    let shifted = high << low_bits;
-    if shifted >> low_bits != high {
+    let high = u64::from(ones) << low_bits;
+    if high >> low_bits != u64::from(ones) {
         return Err(malformed("Rice code beyond 64 bits"));
     }
-    Ok(shifted | low)
+    Ok(high | low)
 }
 
 /// Bits into bytes, lowest bit first.
 struct Writer<'a> {
     out: &'a mut Vec<u8>,
     held: u64,
+    /// Bits in `held`, less than 32 between two calls.
     bits: u32,
 }
 
 impl Writer<'_> {
     /// The low `width` bits of `value`; up to 64.
-    fn put(&mut self, value: u64, width: u8) {
+    fn put(&mut self, value: u64, width: u32) {
         if width > 32 {
             self.put(value, 32);
             self.put(value >> 32, width - 32);
             return;
         }
-        self.held |= (value & low_mask(u32::from(width))) << self.bits;
-        self.bits += u32::from(width);
-        while self.bits >= 8 {
-            let [low, ..] = self.held.to_le_bytes();
-            self.out.push(low);
-            self.held >>= 8;
-            self.bits -= 8;
+        self.held |= (value & low_mask(width)) << self.bits;
+        self.bits += width;
+        if self.bits >= 32 {
+            let [a, b, c, d, ..] = self.held.to_le_bytes();
+            self.out.extend_from_slice(&[a, b, c, d]);
+            self.held >>= 32;
+            self.bits -= 32;
         }
     }
 
     fn finish(self) {
-        if self.bits > 0 {
-            let [low, ..] = self.held.to_le_bytes();
-            self.out.push(low);
-        }
+        let used = usize::try_from(self.bits.div_ceil(8)).unwrap_or(0);
+        self.out
+            .extend(self.held.to_le_bytes().into_iter().take(used));
     }
 }
 
@@ -193,33 +279,50 @@ struct BitReader<'a> {
 
 impl BitReader<'_> {
     /// The next 57 bits or more.
+    #[inline]
     fn window(&self) -> u64 {
         let rest = self.bytes.get(self.at / 8..).unwrap_or_default();
         let word = match rest.first_chunk() {
             Some(word) => u64::from_le_bytes(*word),
-            None => rest
-                .iter()
-                .rev()
-                .fold(0, |word, byte| word << 8 | u64::from(*byte)),
+            None => padded(rest),
         };
         word >> (self.at % 8)
     }
 
     /// The next `width` bits; up to 64.
+    #[inline]
     fn get(&mut self, width: u32) -> u64 {
         if width > 32 {
-            let low = self.get(32);
-            return low | self.get(width - 32) << 32;
+            let low = self.get_short(32);
+            return low | self.get_short(width - 32) << 32;
         }
+        self.get_short(width)
+    }
+
+    /// The next `width` bits; up to 32.
+    #[inline]
+    fn get_short(&mut self, width: u32) -> u64 {
         let value = self.window() & low_mask(width);
-        self.at += usize::try_from(width).unwrap_or(0);
+        self.skip(width);
         value
+    }
+
+    #[inline]
+    fn skip(&mut self, bits: u32) {
+        self.at += usize::try_from(bits).unwrap_or(0);
     }
 
     /// Whole bytes up to the next bit.
     const fn bytes_used(&self) -> usize {
         self.at.div_ceil(8)
     }
+}
+
+/// Fewer than 8 bytes, zeros after them.
+#[cold]
+fn padded(rest: &[u8]) -> u64 {
+    let bytes = rest.iter().rev();
+    bytes.fold(0, |word, byte| word << 8 | u64::from(*byte))
 }
 
 /// `width` one bits; `width` is at most 32.
@@ -240,7 +343,7 @@ mod tests {
         ) {
             let residuals: Vec<i64> = small.into_iter().chain(large).collect();
             let mut bytes = Vec::new();
-            put(&mut bytes, &residuals);
+            Packed::plan(&residuals, 0, usize::MAX).unwrap().put(&mut bytes);
             let mut reader = Reader::new(&bytes);
             let mut back = Vec::new();
             get(&mut reader, residuals.len(), &mut back).unwrap();
@@ -254,7 +357,10 @@ mod tests {
         let mut residuals = vec![1_i64; 64];
         residuals[20] = 1 << 40;
         let mut bytes = Vec::new();
-        put(&mut bytes, &residuals);
+        let packed = Packed::plan(&residuals, 0, usize::MAX).unwrap();
+        packed.put(&mut bytes);
+        assert_eq!(bytes.len(), packed.bytes());
+        assert!(Packed::plan(&residuals, 0, bytes.len() - 1).is_none());
         assert!(bytes.len() <= 64 * 3 / 8 + 13, "{} bytes", bytes.len());
     }
 }

@@ -32,7 +32,7 @@ pub(super) fn encode(header: &BlockHeader, polls: &[Poll]) -> Vec<u8> {
 
 pub(super) fn decode(header: &BlockHeader, reader: Reader<'_>) -> Result<Vec<Poll>, BlockError> {
     let sections = Sections::read(header, reader)?;
-    let (mut times, mut cells, mut work) = (Vec::new(), Vec::new(), Work::default());
+    let (mut times, mut work) = (Vec::new(), Work::default());
     get_times(header, sections.time, &mut times, &mut work)?;
     let polls = times.into_iter().map(|(time, clock)| Poll {
         time,
@@ -41,10 +41,12 @@ pub(super) fn decode(header: &BlockHeader, reader: Reader<'_>) -> Result<Vec<Pol
     });
     let mut polls: Vec<Poll> = polls.collect();
     for section in sections.columns() {
-        get_cells(header, section?, &mut cells, &mut work)?;
-        for (cell, poll) in cells.iter().zip(&mut polls) {
-            poll.cells.push(*cell);
-        }
+        let mut next = polls.iter_mut();
+        get_cells(header, section?, &mut work, |cell| {
+            if let Some(poll) = next.next() {
+                poll.cells.push(cell);
+            }
+        })?;
     }
     Ok(polls)
 }
@@ -59,7 +61,10 @@ pub(super) fn read(
     let ColumnReader { polls, cells, work } = into;
     let sections = Sections::read(header, reader)?;
     get_times(header, sections.time, polls, work)?;
-    get_cells(header, sections.column(header, column)?, cells, work)
+    cells.clear();
+    cells.reserve(size(header.count));
+    let section = sections.column(header, column)?;
+    get_cells(header, section, work, |cell| cells.push(cell))
 }
 
 pub(super) fn statistics(
@@ -159,10 +164,8 @@ fn get_times(
 /// Statistics, runs of cell codes, the integer values, the float values.
 fn column_section(cells: &[Cell]) -> Vec<u8> {
     let mut out = Vec::new();
-    statistics::put(&mut out, ColumnStatistics::of(cells.iter().copied()));
     let codes: Vec<u8> = cells.iter().copied().map(cells::code).collect();
-    put_runs(&mut out, &codes);
-    let (mut ints, mut decimals) = (Vec::new(), Vec::new());
+    let (mut ints, mut decimals) = (Vec::with_capacity(cells.len()), Vec::new());
     for cell in cells {
         match cell {
             Cell::Value(Raw::Int(value), _) => ints.push(*value),
@@ -170,16 +173,27 @@ fn column_section(cells: &[Cell]) -> Vec<u8> {
             Cell::Skipped | Cell::Missing(_) => {}
         }
     }
+    statistics::put(&mut out, statistics_of(cells, &ints, decimals.len()));
+    put_runs(&mut out, &codes);
     integers::put(&mut out, &ints);
     floats::put(&mut out, &decimals);
     out
 }
 
+fn statistics_of(cells: &[Cell], ints: &[i64], floats: usize) -> Option<ColumnStatistics> {
+    if floats == 0 {
+        ColumnStatistics::of_ints(ints)
+    } else {
+        ColumnStatistics::of(cells.iter().copied())
+    }
+}
+
+/// Calls `each` with the cells of a column, in order.
 fn get_cells(
     header: &BlockHeader,
     mut reader: Reader<'_>,
-    out: &mut Vec<Cell>,
     work: &mut Work,
+    mut each: impl FnMut(Cell),
 ) -> Result<(), BlockError> {
     let stored = statistics::get(&mut reader)?;
     reader.runs(size(header.count), &mut work.codes)?;
@@ -194,23 +208,33 @@ fn get_cells(
     integers::get(&mut reader, int_count, &mut work.ints)?;
     floats::get(&mut reader, float_count, &mut work.wholes, &mut work.floats)?;
     reader.end()?;
-    out.clear();
-    out.reserve(work.codes.len());
-    let (mut ints, mut floats) = (work.ints.iter(), work.floats.iter());
+    let (mut ints, mut floats) = (work.ints.iter().copied(), work.floats.iter().copied());
+    let mut mixed = None;
     for run in work.codes.chunk_by(|a, b| a == b) {
+        let ints = ints.by_ref().map(Raw::Int);
+        let floats = floats.by_ref().map(Raw::Float);
         match cells::kind(run.first().copied().unwrap_or_default())? {
-            CellKind::Empty(cell) => out.extend(run.iter().map(|_| cell)),
-            CellKind::Int(quality) => {
-                let values = ints.by_ref().take(run.len());
-                out.extend(values.map(|value| Cell::Value(Raw::Int(*value), quality)));
+            CellKind::Empty(cell) => run.iter().for_each(|_| each(cell)),
+            CellKind::Int(quality) if float_count == 0 => {
+                ints.take(run.len())
+                    .for_each(|raw| each(Cell::Value(raw, quality)));
             }
-            CellKind::Float(quality) => {
-                let values = floats.by_ref().take(run.len());
-                out.extend(values.map(|value| Cell::Value(Raw::Float(*value), quality)));
-            }
+            CellKind::Int(quality) => ints.take(run.len()).for_each(|raw| {
+                ColumnStatistics::add(&mut mixed, raw);
+                each(Cell::Value(raw, quality));
+            }),
+            CellKind::Float(quality) => floats.take(run.len()).for_each(|raw| {
+                ColumnStatistics::add(&mut mixed, raw);
+                each(Cell::Value(raw, quality));
+            }),
         }
     }
-    if ColumnStatistics::of(out.iter().copied()) != stored {
+    let statistics = if float_count == 0 {
+        ColumnStatistics::of_ints(&work.ints)
+    } else {
+        ColumnStatistics::finish(mixed)
+    };
+    if statistics != stored {
         return Err(malformed("statistics differ from the values"));
     }
     Ok(())

@@ -23,14 +23,54 @@ pub(super) fn put(out: &mut Vec<u8>, values: &[i64]) {
         put_zigzag(out, *first);
         return;
     }
-    let mut candidates = vec![runs(values), line(values)];
-    candidates.extend((0..ORDERS).filter_map(|order| differences(values, order)));
-    out.extend(
-        candidates
-            .into_iter()
-            .min_by_key(Vec::len)
-            .unwrap_or_default(),
-    );
+    let mut best: Option<Plan> = None;
+    let mut level = values.to_vec();
+    for order in 0..ORDERS {
+        if let Some(plan) = differences(values, &mut level, order, best.as_ref()) {
+            best = Some(plan);
+        }
+    }
+    best = line(values, &mut level, best.as_ref()).or(best);
+    let most = best.as_ref().map_or(usize::MAX, Plan::bytes);
+    // A run takes two bytes or more.
+    if 2 * values.chunk_by(|a, b| a == b).count() < most {
+        let runs = runs(values);
+        if runs.len() < most {
+            out.extend(runs);
+            return;
+        }
+    }
+    if let Some(best) = best {
+        best.put(out);
+    }
+}
+
+/// A codec with distances, not yet written.
+#[derive(Debug)]
+struct Plan {
+    /// All before the distances.
+    head: Vec<u8>,
+    distances: bits::Packed,
+}
+
+impl Plan {
+    /// Distances from the median of `level`; `None` when that is no shorter than `best`.
+    fn new(mut head: Vec<u8>, level: &[i64], best: Option<&Self>) -> Option<Self> {
+        let centre = median(level.to_vec());
+        put_zigzag(&mut head, centre);
+        let most = best.map_or(Some(usize::MAX), |best| best.bytes().checked_sub(1));
+        let distances = bits::Packed::plan(level, centre, most?.checked_sub(head.len())?)?;
+        Some(Self { head, distances })
+    }
+
+    fn bytes(&self) -> usize {
+        self.head.len() + self.distances.bytes()
+    }
+
+    fn put(&self, out: &mut Vec<u8>) {
+        out.extend(&self.head);
+        self.distances.put(out);
+    }
 }
 
 /// Replaces `values` by the next `count`.
@@ -99,22 +139,21 @@ fn get_runs(
     Ok(())
 }
 
-/// The heads of `order` rounds of differences, then the centre and the distances from it.
-/// `None` when there are too few values.
-fn differences(values: &[i64], order: u8) -> Option<Vec<u8>> {
-    let mut out = vec![DISTANCE + order];
-    let mut values = values.to_vec();
-    for _ in 0..order {
-        put_zigzag(&mut out, *values.first()?);
-        let next = values.iter().skip(1);
-        values = values
-            .iter()
-            .zip(next)
-            .map(|(a, b)| b.wrapping_sub(*a))
-            .collect();
+/// The heads of `order` rounds of differences, then the centre and the distances from it. `level`
+/// is `values` after the rounds before this one and gets one more.
+fn differences(values: &[i64], level: &mut [i64], order: u8, best: Option<&Plan>) -> Option<Plan> {
+    let mut head = vec![DISTANCE + order];
+    if order > 0 {
+        let mut before = level.first().copied()?;
+        for value in level.iter_mut().skip(1) {
+            (*value, before) = (value.wrapping_sub(before), *value);
+        }
+        put_zigzag(&mut head, *values.first()?);
     }
-    put_distances(&mut out, &values);
-    Some(out)
+    if order > 1 {
+        put_zigzag(&mut head, values.get(1)?.wrapping_sub(*values.first()?));
+    }
+    Plan::new(head, level.get(usize::from(order)..)?, best)
 }
 
 fn get_differences(
@@ -147,17 +186,15 @@ fn get_differences(
 }
 
 /// The slope, then the centre and the distances of `value - index * slope` from it: for times on
-/// a jittering schedule and for counters.
-fn line(values: &[i64]) -> Vec<u8> {
+/// a jittering schedule and for counters. `level` is work space.
+fn line(values: &[i64], level: &mut Vec<i64>, best: Option<&Plan>) -> Option<Plan> {
     let slope = slope(values);
-    let mut out = vec![LINE];
-    put_zigzag(&mut out, slope);
-    let level: Vec<i64> = (0_i64..)
-        .zip(values)
-        .map(|(index, value)| value.wrapping_sub(index.wrapping_mul(slope)))
-        .collect();
-    put_distances(&mut out, &level);
-    out
+    let mut head = vec![LINE];
+    put_zigzag(&mut head, slope);
+    level.clear();
+    let indexed = (0_i64..).zip(values);
+    level.extend(indexed.map(|(index, value)| value.wrapping_sub(index.wrapping_mul(slope))));
+    Plan::new(head, level, best)
 }
 
 fn get_line(
@@ -177,23 +214,11 @@ fn get_line(
 fn slope(values: &[i64]) -> i64 {
     let half = values.len() / 2;
     let later = values.iter().skip(half);
-    let mut rises: Vec<i64> = values
-        .iter()
-        .zip(later)
-        .map(|(a, b)| b.wrapping_sub(*a))
-        .collect();
+    let rises = values.iter().zip(later).map(|(a, b)| b.wrapping_sub(*a));
     let steps = i64::try_from(half).unwrap_or(1).max(1);
-    median(&mut rises).wrapping_add(steps / 2).div_euclid(steps)
-}
-
-fn put_distances(out: &mut Vec<u8>, values: &[i64]) {
-    let centre = median(&mut values.to_vec());
-    put_zigzag(out, centre);
-    let distances: Vec<i64> = values
-        .iter()
-        .map(|value| value.wrapping_sub(centre))
-        .collect();
-    bits::put(out, &distances);
+    median(rises.collect())
+        .wrapping_add(steps / 2)
+        .div_euclid(steps)
 }
 
 fn get_distances(
@@ -209,7 +234,7 @@ fn get_distances(
     Ok(())
 }
 
-fn median(values: &mut [i64]) -> i64 {
+fn median(mut values: Vec<i64>) -> i64 {
     let middle = values.len() / 2;
     if values.is_empty() {
         return 0;
@@ -236,8 +261,18 @@ mod tests {
                 1..150,
             ),
         ) {
-            let mut candidates = vec![encoded(&values), runs(&values), line(&values)];
-            candidates.extend((0..ORDERS).filter_map(|order| differences(&values, order)));
+            let mut candidates = vec![encoded(&values), runs(&values)];
+            let mut level = values.clone();
+            let mut plans: Vec<Plan> =
+                (0..ORDERS).filter_map(|order| differences(&values, &mut level, order, None)).collect();
+            plans.extend(line(&values, &mut level, None));
+            for plan in plans {
+                let mut bytes = Vec::new();
+                plan.put(&mut bytes);
+                prop_assert_eq!(bytes.len(), plan.bytes());
+                prop_assert!(candidates[0].len() <= bytes.len());
+                candidates.push(bytes);
+            }
             for bytes in candidates {
                 let mut reader = Reader::new(&bytes);
                 let mut back = Vec::new();

@@ -117,6 +117,7 @@ proptest! {
     fn every_block_comes_back(polls in polls(), first_seq in any::<u64>()) {
         prop_assume!(first_seq.checked_add(polls.len() as u64).is_some());
         let chosen = encode(STREAM, first_seq, &polls).unwrap();
+        let mut reader = ColumnReader::default();
         for bytes in both_layouts(first_seq, &polls).into_iter().chain([chosen]) {
             let block = decode(&bytes).unwrap();
             prop_assert_eq!(&block.polls, &polls);
@@ -127,7 +128,14 @@ proptest! {
                 let expected: Vec<_> =
                     polls.iter().map(|poll| (poll.time, poll.clock, poll.cells[column])).collect();
                 let statistics = ColumnStatistics::of(expected.iter().map(|(_, _, cell)| *cell));
-                prop_assert_eq!(decode_column(&bytes, column).unwrap(), expected);
+                prop_assert_eq!(&decode_column(&bytes, column).unwrap(), &expected);
+                // A reader that has read something else, or failed, before.
+                prop_assert_eq!(reader.read(&bytes, column).unwrap(), block.header);
+                prop_assert_eq!(reader.cells().collect::<Vec<_>>(), expected);
+                if column % 2 == 1 {
+                    prop_assert!(reader.read(&bytes[1..], column).is_err());
+                    prop_assert_eq!(reader.cells().len(), 0);
+                }
                 prop_assert_eq!(column_statistics(&bytes, column).unwrap(), statistics);
             }
             let beyond = polls[0].cells.len();
