@@ -59,11 +59,7 @@ impl Packed {
 
     pub(super) fn put(&self, out: &mut Vec<u8>) {
         out.reserve(self.bytes());
-        let mut writer = Writer {
-            out,
-            held: 0,
-            bits: 0,
-        };
+        let mut writer = Writer::new(out);
         for (mini, mode) in self.codes.chunks(MINI).zip(&self.modes) {
             writer.put(u64::from(mode_byte(*mode)), 8);
             match *mode {
@@ -91,10 +87,7 @@ pub(super) fn get(
 ) -> Result<(), BlockError> {
     residuals.clear();
     residuals.reserve(count);
-    let mut bits = BitReader {
-        bytes: reader.rest(),
-        at: 0,
-    };
+    let mut bits = BitReader::new(reader.rest());
     while residuals.len() < count {
         let byte = u8::try_from(bits.get(8)).unwrap_or(u8::MAX);
         let mode = mode(byte).ok_or_else(|| malformed("unknown bit-pack mode"))?;
@@ -116,10 +109,7 @@ pub(super) fn get(
                 }
             }
         }
-        // Past the end everything reads as 0: noticed here, after 64 numbers at most.
-        if bits.bytes_used() > bits.bytes.len() {
-            return Err(BlockError::Truncated);
-        }
+        bits.check()?;
     }
     reader.section(bits.bytes_used())?;
     Ok(())
@@ -149,15 +139,24 @@ fn shortest(mini: &[u64]) -> (Mode, u64) {
     let widest = width(mini.iter().fold(0, |all, code| all | code));
     let count = u64::try_from(mini.len()).unwrap_or(0);
     let packed = (Mode::Packed(widest), u64::from(widest) * count);
-    // The best Rice parameter of a bell-shaped mini-block lies next to the width of its median.
+    let low_bits = best_rice(mini, RICE_MAX);
+    let rice = rice_bits(mini, low_bits, widest);
+    if rice < packed.1 {
+        (Mode::Rice(low_bits), rice)
+    } else {
+        packed
+    }
+}
+
+/// The best Rice parameter up to `most`. That of bell-shaped numbers lies next to the width of
+/// their median.
+pub(super) fn best_rice(mini: &[u64], most: u8) -> u8 {
+    let widest = width(mini.iter().fold(0, |all, code| all | code));
     let near = middle_width(mini);
-    (near.saturating_sub(1)..=near + 1)
-        .filter(|low_bits| *low_bits <= RICE_MAX)
-        .map(|low_bits| (Mode::Rice(low_bits), rice_bits(mini, low_bits, widest)))
-        .fold(
-            packed,
-            |best, next| if next.1 < best.1 { next } else { best },
-        )
+    let around = near.saturating_sub(1).min(most)..=(near + 1).min(most);
+    around
+        .min_by_key(|low_bits| rice_bits(mini, *low_bits, widest))
+        .unwrap_or(0)
 }
 
 /// Width of the median.
@@ -193,7 +192,7 @@ fn rice_bits(mini: &[u64], low_bits: u8, widest: u8) -> u64 {
 }
 
 /// `code >> low_bits` one bits, a zero bit, the low bits; or the escape.
-fn put_rice(writer: &mut Writer<'_>, code: u64, low_bits: u32) {
+pub(super) fn put_rice(writer: &mut Writer<'_>, code: u64, low_bits: u32) {
     let high = code >> low_bits;
     if let Ok(ones) = u32::try_from(high)
         && high < ESCAPE
@@ -209,7 +208,7 @@ fn put_rice(writer: &mut Writer<'_>, code: u64, low_bits: u32) {
 /// Reads what `put_rice` wrote with at most 32 low bits: with at most 20 ones before them all is in
 /// one window.
 #[inline]
-fn get_rice(bits: &mut BitReader<'_>, low_bits: u32) -> u64 {
+pub(super) fn get_rice(bits: &mut BitReader<'_>, low_bits: u32) -> u64 {
     let window = bits.window();
     let ones = window.trailing_ones();
     if ones >= ESCAPE_BITS {
@@ -237,16 +236,24 @@ fn get_long_rice(bits: &mut BitReader<'_>, low_bits: u32) -> Result<u64, BlockEr
 }
 
 /// Bits into bytes, lowest bit first.
-struct Writer<'a> {
+pub(super) struct Writer<'a> {
     out: &'a mut Vec<u8>,
     held: u64,
     /// Bits in `held`, less than 32 between two calls.
     bits: u32,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    pub(super) const fn new(out: &'a mut Vec<u8>) -> Self {
+        Self {
+            out,
+            held: 0,
+            bits: 0,
+        }
+    }
+
     /// The low `width` bits of `value`; up to 64.
-    fn put(&mut self, value: u64, width: u32) {
+    pub(super) fn put(&mut self, value: u64, width: u32) {
         if width > 32 {
             self.put(value, 32);
             self.put(value >> 32, width - 32);
@@ -262,22 +269,27 @@ impl Writer<'_> {
         }
     }
 
-    fn finish(self) {
+    /// Zeros up to a whole byte.
+    pub(super) fn finish(self) {
         let used = usize::try_from(self.bits.div_ceil(8)).unwrap_or(0);
         self.out
             .extend(self.held.to_le_bytes().into_iter().take(used));
     }
 }
 
-/// Bits out of bytes, lowest bit first. Past the end there are zeros: the caller checks where it
-/// is from time to time.
-struct BitReader<'a> {
+/// Bits out of bytes, lowest bit first. Past the end there are zeros, so `check` has to be called
+/// from time to time.
+pub(super) struct BitReader<'a> {
     bytes: &'a [u8],
     /// The next bit.
     at: usize,
 }
 
-impl BitReader<'_> {
+impl<'a> BitReader<'a> {
+    pub(super) const fn new(bytes: &'a [u8]) -> Self {
+        Self { bytes, at: 0 }
+    }
+
     /// The next 57 bits or more.
     #[inline]
     fn window(&self) -> u64 {
@@ -291,12 +303,17 @@ impl BitReader<'_> {
 
     /// The next `width` bits; up to 64.
     #[inline]
-    fn get(&mut self, width: u32) -> u64 {
+    pub(super) fn get(&mut self, width: u32) -> u64 {
         if width > 32 {
             let low = self.get_short(32);
             return low | self.get_short(width - 32) << 32;
         }
         self.get_short(width)
+    }
+
+    /// A number of at most 32 bits.
+    pub(super) fn get_number(&mut self, width: u32) -> u32 {
+        u32::try_from(self.get(width)).unwrap_or(u32::MAX)
     }
 
     /// The next `width` bits; up to 32.
@@ -313,8 +330,16 @@ impl BitReader<'_> {
     }
 
     /// Whole bytes up to the next bit.
-    const fn bytes_used(&self) -> usize {
+    pub(super) const fn bytes_used(&self) -> usize {
         self.at.div_ceil(8)
+    }
+
+    /// Fails when more was read than there is.
+    pub(super) const fn check(&self) -> Result<(), BlockError> {
+        if self.bytes_used() > self.bytes.len() {
+            return Err(BlockError::Truncated);
+        }
+        Ok(())
     }
 }
 

@@ -156,5 +156,5 @@ fn a_live_block_is_short() {
         ten.len()
     );
     assert!(one.len() <= 20 * 5 / 2 + 20, "{} bytes", one.len());
-    assert!(ten.len() <= 200 * 3 / 2 + 40, "{} bytes", ten.len());
+    assert!(ten.len() <= 200, "{} bytes", ten.len());
 }
