@@ -13,6 +13,7 @@ pub mod ports;
 pub mod process;
 pub mod promises;
 pub mod relay;
+mod relay_tcp;
 pub mod scratch;
 pub mod tcp_relay;
 pub mod wait;

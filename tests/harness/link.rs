@@ -15,6 +15,9 @@ pub struct Shape {
     pub rate_bytes_per_s: Option<u64>,
     /// What the queue in front of the rate holds; more is dropped, as a modem does.
     pub queue_bytes: usize,
+    /// What each packet has around its payload on the slow part of the way, for instance 28 for
+    /// IP and UDP: it takes time and room in the queue as well.
+    pub header_bytes: usize,
 }
 
 impl Default for Shape {
@@ -25,7 +28,55 @@ impl Default for Shape {
             loss: 0.0,
             rate_bytes_per_s: None,
             queue_bytes: 1 << 20,
+            header_bytes: 0,
         }
+    }
+}
+
+/// How long packets waited for the transmitter, in steps of [`Waits::STEP`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Waits {
+    counts: Vec<u64>,
+}
+
+impl Waits {
+    /// How finely waits are told apart.
+    pub const STEP: Duration = Duration::from_millis(5);
+
+    fn add(&mut self, wait: Duration) {
+        // A minute in a queue is as good as any longer wait.
+        let step = wait.as_millis() / Self::STEP.as_millis();
+        let step = usize::try_from(step).unwrap_or(usize::MAX).min(12_000);
+        if self.counts.len() <= step {
+            self.counts.resize(step + 1, 0);
+        }
+        if let Some(count) = self.counts.get_mut(step) {
+            *count += 1;
+        }
+    }
+
+    /// Takes over what `other` has counted.
+    pub fn merge(&mut self, other: &mut Self) {
+        if self.counts.len() < other.counts.len() {
+            self.counts.resize(other.counts.len(), 0);
+        }
+        for (count, more) in self.counts.iter_mut().zip(other.counts.drain(..)) {
+            *count += more;
+        }
+    }
+
+    /// The wait that this share of the packets, in thousandths, did not exceed.
+    pub fn at_most(&self, per_mille: u64) -> Duration {
+        let all: u64 = self.counts.iter().sum();
+        let wanted = (all * per_mille).div_ceil(1_000);
+        let mut seen = 0;
+        for (step, count) in (1_u32..).zip(&self.counts) {
+            seen += count;
+            if seen >= wanted {
+                return Self::STEP * step;
+            }
+        }
+        Duration::ZERO
     }
 }
 
@@ -38,6 +89,13 @@ pub struct Counted {
     pub bytes: u64,
     /// Datagrams dropped: loss, full queue, or a cut cable.
     pub dropped: u64,
+}
+
+impl Counted {
+    /// What the transmitter sent for it, with `header_bytes` around each.
+    pub fn wire_bytes(&self, header_bytes: usize) -> u64 {
+        self.bytes + self.datagrams * u64::try_from(header_bytes).unwrap_or(0)
+    }
 }
 
 /// A datagram on its way; `to` is whatever the owner needs to deliver it.
@@ -57,6 +115,8 @@ pub struct Link<T> {
     random: u64,
     /// What became of what was sent.
     pub counted: Counted,
+    /// How long what was accepted waited for the transmitter.
+    pub waits: Waits,
 }
 
 impl<T> Link<T> {
@@ -67,6 +127,7 @@ impl<T> Link<T> {
             free_at: None,
             random: seed,
             counted: Counted::default(),
+            waits: Waits::default(),
         }
     }
 
@@ -74,17 +135,26 @@ impl<T> Link<T> {
     pub fn send(&mut self, now: Instant, shape: &Shape, to: T, bytes: Vec<u8>) {
         let lost = shape.loss > 0.0 && self.chance() < shape.loss;
         let started = self.free_at.filter(|free| *free > now).unwrap_or(now);
-        let waiting_bytes = bytes_in(started.duration_since(now), shape.rate_bytes_per_s);
-        if lost || waiting_bytes.saturating_add(bytes.len()) > shape.queue_bytes {
+        if lost || !self.has_room(now, shape, bytes.len()) {
             self.counted.dropped += 1;
             return;
         }
-        let sent = started + time_of(bytes.len(), shape.rate_bytes_per_s);
+        self.waits.add(started.duration_since(now));
+        let wire_bytes = bytes.len() + shape.header_bytes;
+        let sent = started + time_of(wire_bytes, shape.rate_bytes_per_s);
         self.free_at = Some(sent);
         // A shorter delay set meanwhile does not let datagrams overtake: a cable keeps the order.
         let earliest = self.way.back().map_or(sent, |last| last.due);
         let due = (sent + shape.delay).max(earliest);
         self.way.push_back(Travelling { due, to, bytes });
+    }
+
+    /// Whether a packet with so much payload would find room in the queue.
+    pub fn has_room(&self, now: Instant, shape: &Shape, payload_bytes: usize) -> bool {
+        let busy = self.free_at.map(|free| free.saturating_duration_since(now));
+        let waiting_bytes = bytes_in(busy.unwrap_or_default(), shape.rate_bytes_per_s);
+        let needed = payload_bytes.saturating_add(shape.header_bytes);
+        waiting_bytes.saturating_add(needed) <= shape.queue_bytes
     }
 
     /// The next datagram that has arrived by `now`.
@@ -178,6 +248,28 @@ mod tests {
                 dropped: 0
             }
         );
+    }
+
+    #[test]
+    fn headers_take_time_and_waits_are_counted() {
+        let start = Instant::now();
+        let mut link = Link::new(1);
+        let shape = Shape {
+            rate_bytes_per_s: Some(1_000),
+            header_bytes: 28,
+            queue_bytes: 300,
+            ..Shape::default()
+        };
+        for _ in 0..2 {
+            link.send(start, &shape, (), vec![0; 72]);
+        }
+        assert_eq!(link.next_due(), Some(start + ms(100)));
+        assert!(link.has_room(start, &shape, 72) && !link.has_room(start, &shape, 73));
+        assert!(link.has_room(start + ms(1), &shape, 73));
+        assert_eq!(link.waits.at_most(500), Waits::STEP);
+        assert_eq!(link.waits.at_most(1_000), ms(100) + Waits::STEP);
+        while link.receive(start + ms(200)).is_some() {}
+        assert_eq!(link.counted.wire_bytes(28), 200);
     }
 
     #[test]

@@ -1,8 +1,9 @@
-//! A UDP relay between agent and hub that can cut, delay, drop and limit rate, like a mobile modem
-//! on a bad day. Keeps one upstream socket per client address, as a NAT does, and can forget them.
-//! Never looks into a datagram: it counts and forwards bytes.
+//! A relay between agent and hub that can cut, delay, drop and limit rate, like a mobile modem on a
+//! bad day. UDP and TCP go through the same bottleneck. Keeps one upstream socket per client
+//! address, as a NAT does, and can forget them. Never looks into what it forwards.
 
-use crate::link::{Counted, Link, Shape};
+use crate::link::{Counted, Link, Shape, Waits};
+use crate::relay_tcp::{Flows, Piece};
 use anyhow::{Context as _, Result};
 use std::collections::HashMap;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -19,6 +20,8 @@ const DATAGRAM_BYTES_MAX: usize = 65_535;
 const CLIENTS_MAX: usize = 256;
 /// Answers waiting to enter the way down; more wait in the sockets of the kernel.
 const ANSWERS_MAX: usize = 1_024;
+/// How often a TCP connection that found the queue full looks for room.
+const ROOM_LOOK: Duration = Duration::from_millis(2);
 
 /// The running relay; stops when dropped.
 #[derive(Debug)]
@@ -58,9 +61,18 @@ impl Counters {
 struct Settings {
     shape: Mutex<Shape>,
     counters: Mutex<Counters>,
+    /// Up and down.
+    waits: Mutex<(Waits, Waits)>,
     cut: AtomicBool,
+    udp_blocked: AtomicBool,
     rebinds: AtomicU64,
     changed: tokio::sync::Notify,
+}
+
+impl Settings {
+    fn shape(&self) -> Shape {
+        *self.shape.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Relay {
@@ -71,6 +83,15 @@ impl Relay {
 
     /// The same with a seed for the losses.
     pub fn start_seeded(upstream: SocketAddr, seed: u64) -> Result<Self> {
+        Self::start_whole(upstream, None, seed)
+    }
+
+    /// A relay that carries TCP to `tcp` too, from the same port.
+    pub fn start_with_tcp(upstream: SocketAddr, tcp: SocketAddr) -> Result<Self> {
+        Self::start_whole(upstream, Some(tcp), 1)
+    }
+
+    fn start_whole(upstream: SocketAddr, tcp: Option<SocketAddr>, seed: u64) -> Result<Self> {
         let address = crate::ports::free()?;
         let socket = std::net::UdpSocket::bind(address).context("binding the relay")?;
         socket
@@ -79,7 +100,9 @@ impl Relay {
         let settings = Arc::new(Settings {
             shape: Mutex::new(Shape::default()),
             counters: Mutex::default(),
+            waits: Mutex::default(),
             cut: AtomicBool::new(false),
+            udp_blocked: AtomicBool::new(false),
             rebinds: AtomicU64::new(0),
             changed: tokio::sync::Notify::new(),
         });
@@ -96,8 +119,15 @@ impl Relay {
                     let Ok(front) = UdpSocket::from_std(socket) else {
                         return;
                     };
+                    let flows = match tcp {
+                        Some(tcp) => Flows::start(address, tcp),
+                        None => Ok(Flows::default()),
+                    };
+                    let Ok(flows) = flows else {
+                        return;
+                    };
                     tokio::select! {
-                        () = Pump::new(front, upstream, task_settings, seed).run() => {}
+                        () = Pump::new(front, upstream, flows, task_settings, seed).run() => {}
                         _ = stopped => {}
                     }
                 });
@@ -120,6 +150,21 @@ impl Relay {
     pub fn cut(&self) {
         self.settings.cut.store(true, Ordering::SeqCst);
         self.settings.changed.notify_one();
+    }
+
+    /// A network that lets TCP through but no UDP, or again both.
+    pub fn block_udp(&self, blocked: bool) {
+        self.settings.udp_blocked.store(blocked, Ordering::SeqCst);
+    }
+
+    /// How long packets waited at the bottleneck, up and down, since this was asked for last.
+    pub fn take_waits(&self) -> (Waits, Waits) {
+        let mut waits = self
+            .settings
+            .waits
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *waits)
     }
 
     /// Everything passes again.
@@ -155,6 +200,7 @@ impl Relay {
             loss,
             rate_bytes_per_s,
             queue_bytes,
+            ..Shape::default()
         });
     }
 
@@ -191,11 +237,22 @@ struct Pump {
     upstream: SocketAddr,
     settings: Arc<Settings>,
     clients: HashMap<SocketAddr, Client>,
-    up: Link<SocketAddr>,
-    down: Link<SocketAddr>,
+    up: Link<To>,
+    down: Link<To>,
+    flows: Flows,
     answers_in: mpsc::Sender<(SocketAddr, Vec<u8>)>,
     answers: mpsc::Receiver<(SocketAddr, Vec<u8>)>,
     rebinds_seen: u64,
+    was_cut: bool,
+}
+
+/// Whom a packet is for, seen from the client's side.
+#[derive(Clone, Copy, Debug)]
+enum To {
+    /// A client of UDP, or its upstream socket.
+    Client(SocketAddr),
+    /// An end of a TCP connection.
+    Flow(u64),
 }
 
 struct Client {
@@ -210,7 +267,13 @@ impl Drop for Client {
 }
 
 impl Pump {
-    fn new(front: UdpSocket, upstream: SocketAddr, settings: Arc<Settings>, seed: u64) -> Self {
+    fn new(
+        front: UdpSocket,
+        upstream: SocketAddr,
+        flows: Flows,
+        settings: Arc<Settings>,
+        seed: u64,
+    ) -> Self {
         let (answers_in, answers) = mpsc::channel(ANSWERS_MAX);
         Self {
             front,
@@ -219,9 +282,11 @@ impl Pump {
             clients: HashMap::new(),
             up: Link::new(seed),
             down: Link::new(seed.wrapping_add(1)),
+            flows,
             answers_in,
             answers,
             rebinds_seen: 0,
+            was_cut: false,
         }
     }
 
@@ -230,10 +295,14 @@ impl Pump {
         let settings = Arc::clone(&self.settings);
         loop {
             let far = Instant::now() + Duration::from_secs(3_600);
-            let due = [self.up.next_due(), self.down.next_due()]
-                .into_iter()
-                .flatten()
-                .min();
+            let due = [self.up.next_due(), self.down.next_due()];
+            let due = due.into_iter().flatten().min().unwrap_or(far);
+            // A piece of a TCP connection that found the queue full looks again soon.
+            let due = if self.flows.any_waits() {
+                due.min(Instant::now() + ROOM_LOOK)
+            } else {
+                due
+            };
             tokio::select! {
                 received = self.front.recv_from(&mut buffer) => {
                     // An error here is an ICMP answer to an earlier send: not this datagram's fault.
@@ -243,20 +312,28 @@ impl Pump {
                     }
                 }
                 Some((client, bytes)) = self.answers.recv() => self.enter(false, client, bytes),
-                () = tokio::time::sleep_until(due.unwrap_or(far).into()) => {}
+                Some(piece) = self.flows.next() => self.flows.wait(piece),
+                () = tokio::time::sleep_until(due.into()) => {}
                 () = settings.changed.notified() => {}
             }
             self.apply_settings();
+            self.enter_flows();
             self.deliver().await;
             let counters = Counters {
                 up: self.up.counted,
                 down: self.down.counted,
             };
-            *self
-                .settings
+            let settings = &self.settings;
+            *settings
                 .counters
                 .lock()
                 .unwrap_or_else(PoisonError::into_inner) = counters;
+            let mut waits = settings
+                .waits
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
+            waits.0.merge(&mut self.up.waits);
+            waits.1.merge(&mut self.down.waits);
         }
     }
 
@@ -266,22 +343,46 @@ impl Pump {
         } else {
             &mut self.down
         };
-        if self.settings.cut.load(Ordering::SeqCst) {
+        let blocked = self.settings.udp_blocked.load(Ordering::SeqCst);
+        if blocked || self.settings.cut.load(Ordering::SeqCst) {
             link.lose_one();
             return;
         }
-        let shape = *self
-            .settings
-            .shape
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
-        link.send(Instant::now(), &shape, client, bytes);
+        let shape = self.settings.shape();
+        link.send(Instant::now(), &shape, To::Client(client), bytes);
+    }
+
+    /// Lets pieces of TCP connections into the queue while there is room: TCP slows down instead
+    /// of losing. Nothing gets in while the cable is cut.
+    fn enter_flows(&mut self) {
+        if self.settings.cut.load(Ordering::SeqCst) {
+            return;
+        }
+        let shape = Shape {
+            loss: 0.0,
+            ..self.settings.shape()
+        };
+        let now = Instant::now();
+        let (up, down) = (&mut self.up, &mut self.down);
+        self.flows.enter(|piece: &mut Piece| {
+            let link = if piece.upwards { &mut *up } else { &mut *down };
+            let room = link.has_room(now, &shape, piece.bytes.len());
+            if room {
+                let bytes = std::mem::take(&mut piece.bytes);
+                link.send(now, &shape, To::Flow(piece.flow), bytes);
+            }
+            room
+        });
     }
 
     fn apply_settings(&mut self) {
         if self.settings.cut.load(Ordering::SeqCst) {
             self.up.lose_all();
             self.down.lose_all();
+            self.was_cut = true;
+        } else if std::mem::take(&mut self.was_cut) {
+            // TCP is not told of the cut; what it had under way is gone, so that it ends now.
+            self.flows.end_all();
         }
         let rebinds = self.settings.rebinds.load(Ordering::SeqCst);
         if rebinds != self.rebinds_seen {
@@ -292,14 +393,22 @@ impl Pump {
 
     async fn deliver(&mut self) {
         let now = Instant::now();
-        while let Some((client, bytes)) = self.up.receive(now) {
-            if let Some(socket) = self.upstream_of(client).await {
+        while let Some((to, bytes)) = self.up.receive(now) {
+            match to {
                 // A refused datagram is a lost one, which is what UDP promises.
-                drop(socket.send(&bytes).await);
+                To::Client(client) => {
+                    if let Some(socket) = self.upstream_of(client).await {
+                        drop(socket.send(&bytes).await);
+                    }
+                }
+                To::Flow(flow) => self.flows.deliver(flow, true, bytes),
             }
         }
-        while let Some((client, bytes)) = self.down.receive(now) {
-            drop(self.front.send_to(&bytes, client).await);
+        while let Some((to, bytes)) = self.down.receive(now) {
+            match to {
+                To::Client(client) => drop(self.front.send_to(&bytes, client).await),
+                To::Flow(flow) => self.flows.deliver(flow, false, bytes),
+            }
         }
     }
 
@@ -351,7 +460,8 @@ async fn read_answers(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::net::UdpSocket as Socket;
+    use std::io::{Read as _, Write as _};
+    use std::net::{TcpListener, TcpStream, UdpSocket as Socket};
 
     const DEADLINE: Duration = Duration::from_secs(10);
 
@@ -397,6 +507,59 @@ mod tests {
                     down: expected,
                 })
             .then_some(()))
+        })
+        .unwrap();
+    }
+
+    #[test]
+    fn udp_and_tcp_share_one_bottleneck_and_udp_can_be_blocked() {
+        let upstream = socket();
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        let relay =
+            Relay::start_with_tcp(upstream.local_addr().unwrap(), tcp.local_addr().unwrap());
+        let relay = relay.unwrap();
+        let client = socket();
+        round_trip(&client, &relay, &upstream, b"open");
+        relay.shape(Shape {
+            rate_bytes_per_s: Some(100_000),
+            queue_bytes: 20_000,
+            header_bytes: 28,
+            ..Shape::default()
+        });
+        let mut sender = TcpStream::connect(relay.address()).unwrap();
+        let (mut receiver, _) = tcp.accept().unwrap();
+        let begun = Instant::now();
+        let sent: Vec<u8> = (0..60_000_u32).map(|at| at.to_be_bytes()[3]).collect();
+        let bytes = sent.clone();
+        let writer = std::thread::spawn(move || sender.write_all(&bytes).unwrap());
+        // A datagram waits behind what the connection has in the queue, and not behind all of it.
+        crate::wait_for("the queue to fill", DEADLINE, || {
+            Ok((relay.counters().up.bytes > 5_000).then_some(()))
+        })
+        .unwrap();
+        let asked = Instant::now();
+        round_trip(&client, &relay, &upstream, b"behind");
+        let waited = asked.elapsed();
+        let mut got = vec![0; sent.len()];
+        receiver.read_exact(&mut got).unwrap();
+        writer.join().unwrap();
+        let took = begun.elapsed();
+        assert!(got == sent, "the bytes came through in another order");
+        assert!(
+            took >= Duration::from_millis(500),
+            "faster than its rate: {took:?}"
+        );
+        assert!(waited >= Duration::from_millis(100), "no queue: {waited:?}");
+        let longest = relay.take_waits().0.at_most(1_000);
+        assert!(
+            longest <= Duration::from_millis(210),
+            "{longest:?} in the queue"
+        );
+        assert_eq!(relay.counters().up.dropped, 0);
+        relay.block_udp(true);
+        client.send_to(b"lost", relay.address()).unwrap();
+        crate::wait_for("the loss", DEADLINE, || {
+            Ok((relay.counters().up.dropped == 1).then_some(()))
         })
         .unwrap();
     }
