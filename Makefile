@@ -68,6 +68,15 @@ else
 	@$(STEP) 'Testing (cargo-nextest is not there: cargo test)' '8 minutes' cargo test --locked --workspace --lib --bins --tests
 endif
 
+.PHONY: test-power
+test-power: build/.setup-power release ## Cut the power of a box in a virtual machine (about 6 minutes)
+	@$(STEP) 'Building the test' 'a minute' cargo test --locked --release --quiet -p tests --test it --no-run
+	@$(STEP) 'Cutting the power' 'about 6 minutes' env POWER_CUTS=12 timeout 600 cargo test --locked --release --quiet -p tests --test it -- \
+		--nocapture --test-threads=1 power::
+build/.setup-power: .ci/setup
+	@.ci/setup power
+	@touch $@
+
 .PHONY: web-test
 web-test: web ## Types and unit tests of the web pages
 	@$(STEP) 'Checking the types of the web pages' 'about 10 s' npm --prefix web run check

@@ -91,6 +91,26 @@ impl Api {
         })
     }
 
+    /// The same box, with the access code that its page asks for beyond the loopback.
+    pub fn enter_code(&self, code: &str) -> Result<Self> {
+        let request = self.agent.post(self.url("/session"));
+        let mut response = request
+            .header("Origin", &self.base)
+            .send_json(json!({"code": code}))
+            .context("entering the access code")?;
+        let cookie = response
+            .headers()
+            .get("set-cookie")
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.split(';').next())
+            .map(str::to_owned);
+        answer_of(&mut response)?.ok()?;
+        Ok(Self {
+            cookie,
+            ..self.clone()
+        })
+    }
+
     /// Address of the pages, for a person or a browser.
     pub fn base(&self) -> &str {
         &self.base

@@ -5,6 +5,7 @@
 pub mod agent;
 pub mod api;
 pub mod bad_server;
+pub mod guest;
 pub mod hub;
 pub mod link;
 pub mod modbus_peer;
@@ -16,6 +17,7 @@ pub mod relay;
 mod relay_tcp;
 pub mod scratch;
 pub mod tcp_relay;
+pub mod volatile_disk;
 pub mod wait;
 
 pub use agent::Agent;
@@ -27,4 +29,5 @@ pub use modbus_peer::{ModbusPeer, PeerOptions};
 pub use process::{CommandResult, Program};
 pub use relay::Relay;
 pub use scratch::{Scratch, in_scratch};
+pub use volatile_disk::VolatileDisk;
 pub use wait::wait_for;

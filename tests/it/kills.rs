@@ -372,10 +372,10 @@ fn numbers_are_unique(orders: &records::Shown) -> Result<()> {
 }
 
 /// A seeded generator (`SplitMix64`).
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -383,11 +383,11 @@ impl Random {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
-    fn up_to_ms(&mut self, most: u64) -> Duration {
+    pub(crate) fn up_to_ms(&mut self, most: u64) -> Duration {
         Duration::from_millis(self.below(most + 1))
     }
 }

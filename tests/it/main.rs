@@ -13,5 +13,6 @@ mod kills;
 mod live;
 mod outage;
 mod plant;
+mod power;
 mod readings;
 mod records;

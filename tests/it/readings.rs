@@ -104,7 +104,7 @@ fn numbers(group: &Group) -> RangeSet {
 }
 
 /// All polls in the box's buffer: sealed blocks and journal.
-fn of_box(folder: &Path) -> Result<Groups> {
+pub(crate) fn of_box(folder: &Path) -> Result<Groups> {
     let db = Connection::open(folder.join("buffer.db")).context("opening the box's buffer")?;
     let incarnation: u32 = db
         .query_row(
@@ -162,7 +162,7 @@ fn pieces(row: &[u8]) -> Result<Vec<&[u8]>> {
 }
 
 /// All polls of a gateway at the hub. What the hub says it received must be what it holds.
-fn of_hub(file: &Path, gateway: GatewayId) -> Result<Groups> {
+pub(crate) fn of_hub(file: &Path, gateway: GatewayId) -> Result<Groups> {
     let db = Connection::open(file).context("opening the hub's store")?;
     let mut groups = Groups::new();
     let mut query = db.prepare(

@@ -15,6 +15,10 @@ use std::path::Path;
 /// Alerts or work orders, whole, by id.
 pub(crate) type Shown = BTreeMap<String, Value>;
 
+/// Where a box keeps its events, and where the hub does.
+pub(crate) const BOX_EVENTS: &str = "SELECT body FROM event";
+pub(crate) const HUB_EVENTS: &str = "SELECT body FROM event WHERE set_aside IS NULL";
+
 /// All alerts that a side shows, with their histories.
 pub(crate) fn alerts(side: &Api) -> Result<Shown> {
     shown(side, "/alerts")
@@ -76,11 +80,8 @@ pub(crate) fn same_shown(here: &Api, there: &Api) -> Result<()> {
 /// Every event of the box is at the hub once and only once and the other way round, the same in
 /// every part. Gives how many there are.
 pub(crate) fn compare_events(plant: &Plant) -> Result<usize> {
-    let here = events(&plant.box_store().join("core.db"), "SELECT body FROM event")?;
-    let there = events(
-        &plant.hub_store(),
-        "SELECT body FROM event WHERE set_aside IS NULL",
-    )?;
+    let here = events(&plant.box_store().join("core.db"), BOX_EVENTS)?;
+    let there = events(&plant.hub_store(), HUB_EVENTS)?;
     for (id, event) in &here {
         let other = there.get(id);
         ensure!(
@@ -105,7 +106,7 @@ pub(crate) fn compare_events(plant: &Plant) -> Result<usize> {
     Ok(here.len())
 }
 
-fn events(file: &Path, query: &str) -> Result<BTreeMap<EventId, Event>> {
+pub(crate) fn events(file: &Path, query: &str) -> Result<BTreeMap<EventId, Event>> {
     let db = Connection::open(file).with_context(|| format!("opening {}", file.display()))?;
     let mut query = db.prepare(query)?;
     let bodies = query.query_map([], |row| row.get::<_, Vec<u8>>(0))?;
