@@ -183,6 +183,7 @@ clock_trusted = true
 address = "{hub}"
 keep_alive = "1s"
 reconnect_max = "1s"
+live_every = "1s"
 
 [storage]
 commit_tick = "200ms"

@@ -79,6 +79,8 @@ pub struct HubConfig {
     pub keep_alive: Duration,
     /// Longest wait between two attempts to connect.
     pub reconnect_max: Duration,
+    /// New readings are sent together, once in this time; events and alerts never wait.
+    pub live_every: Duration,
 }
 
 /// `[storage]`
@@ -263,12 +265,16 @@ fn hub(mut section: Section) -> Option<HubConfig> {
     let reconnect_max = section
         .duration("reconnect_max", second..=second * 3_600)
         .unwrap_or(second * 60);
+    let live_every = section
+        .duration("live_every", second..=second * 60)
+        .unwrap_or(second * 5);
     section.finish();
     hub.map(|(host, port)| HubConfig {
         host,
         port,
         keep_alive,
         reconnect_max,
+        live_every,
     })
 }
 

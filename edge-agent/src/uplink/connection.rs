@@ -1,6 +1,7 @@
 //! One connection: the session's wishes are carried out, what happens is told to the session.
 
 use super::lanes::{Inbound, Lanes};
+use super::live::LivePace;
 use super::{Backoff, Uplink, UplinkError};
 use crate::clock;
 use crate::health::LinkState;
@@ -92,10 +93,20 @@ impl Link<'_> {
         mut answered: mpsc::Receiver<Answer>,
         mut durable: tokio::sync::watch::Receiver<super::Durable>,
     ) -> Result<Infallible, UplinkError> {
+        let mut live = LivePace::new(self.uplink.hub.live_every, clock::monotonic());
         loop {
             self.act().await?;
             let now = clock::monotonic();
-            let wait = self.session.poll_timeout().map_or(LOOK_AGAIN, |deadline| {
+            if live.take(now) {
+                let streams = durable.borrow().streams.clone();
+                for (stream, last) in streams {
+                    self.session.handle_committed(stream, last, now);
+                }
+                continue;
+            }
+            let deadlines = [self.session.poll_timeout(), live.deadline()];
+            let next = deadlines.into_iter().flatten().min();
+            let wait = next.map_or(LOOK_AGAIN, |deadline| {
                 Duration::from_micros(u64::try_from(deadline.micros_since(now)).unwrap_or(0))
             });
             tokio::select! {
@@ -110,12 +121,9 @@ impl Link<'_> {
                     self.session.handle_fetched(lane, fetched, clock::monotonic())?;
                 }
                 Ok(()) = durable.changed() => {
-                    let durable = durable.borrow_and_update().clone();
-                    let now = clock::monotonic();
-                    for (stream, last) in durable.streams {
-                        self.session.handle_committed(stream, last, now);
-                    }
-                    self.session.handle_events_committed(durable.events, now);
+                    let events = durable.borrow_and_update().events;
+                    self.session.handle_events_committed(events, clock::monotonic());
+                    live.committed();
                 }
                 error = self.lanes.closed() => return Err(error),
                 () = tokio::time::sleep(wait) => self.session.handle_timeout(clock::monotonic())?,

@@ -5,6 +5,7 @@
 mod backoff;
 mod connection;
 mod lanes;
+mod live;
 
 pub use backoff::Backoff;
 
