@@ -2,6 +2,7 @@
 //! Never says whether a figure is good enough: that is written in `docs/promises.md`.
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
+mod charts;
 mod memory;
 mod modbus;
 mod pipeline;
@@ -16,11 +17,12 @@ use report::Report;
 type Bench = fn(&mut Report) -> Result<()>;
 
 /// Name and function of every bench, in the order of a whole run.
-const BENCHES: [(&str, Bench); 4] = [
+const BENCHES: [(&str, Bench); 5] = [
     ("pipeline", pipeline::run),
     ("modbus", modbus::run),
     ("memory", memory::run),
     ("wire", wire::run),
+    ("charts", charts::run),
 ];
 
 fn main() -> Result<()> {

@@ -3,15 +3,16 @@
 //! A seal moves whole streams, one after the other, so that memory holds the polls of one stream
 //! only. A row of the journal is free once every stream in it is sealed: nothing is moved.
 
-use super::buffer::{Buffer, ranges_to_bytes};
+use super::buffer::{Buffer, Shared, ranges_to_bytes};
 use super::error::{Doing as _, StorageError};
 use super::journal::{self, Slot};
+use super::rollups::{self, Group};
 use protocol::block;
 use protocol::event::GapCause;
 use protocol::id::StreamId;
 use protocol::limits::{BLOCK_POLLS_MAX, BLOCK_POLLS_SEAL};
 use protocol::ranges::RangeSet;
-use protocol::reading::Poll;
+use protocol::reading::{Poll, RawKind};
 use protocol::time::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::time::{Duration, Instant};
@@ -70,9 +71,11 @@ impl Buffer {
             .transaction_with_behavior(TransactionBehavior::Immediate)
             .doing(DOING)?;
         let mut sealed = Vec::new();
+        let mut groups = Groups::default();
         for (stream, first_seq, last_seq) in due {
             let slots = self.shared.slots_from(stream, first_seq);
-            let done = seal_stream(&tx, stream, (first_seq, last_seq), &slots)?;
+            let group = groups.of(&tx, &self.shared, stream)?;
+            let done = seal_stream(&tx, (stream, group), (first_seq, last_seq), &slots)?;
             if done.lost.count() > 0 {
                 self.gaps_waiting = true;
                 let known = self.streams.get(&stream).map(|state| &state.gone);
@@ -85,6 +88,7 @@ impl Buffer {
             sealed.push(done);
         }
         tx.commit().doing(DOING)?;
+        self.shared.add_groups(groups.new);
         let streams: Vec<StreamId> = sealed.iter().map(|done| done.stream).collect();
         self.shared.with_index(|index| index.sealed(&streams));
         for done in sealed {
@@ -103,7 +107,7 @@ impl Buffer {
 
 fn seal_stream(
     tx: &Transaction<'_>,
-    stream: StreamId,
+    (stream, group): (StreamId, Option<Group>),
     (first_seq, last_seq): (u64, u64),
     slots: &[Slot],
 ) -> Result<Sealed, StorageError> {
@@ -116,6 +120,7 @@ fn seal_stream(
     let mut run = Run {
         first_seq,
         polls: Vec::new(),
+        group,
     };
     journal::each_piece(tx, slots, stream, |header, piece| {
         let next_seq = run.next_seq();
@@ -144,10 +149,41 @@ fn seal_stream(
     Ok(sealed)
 }
 
+/// The groups of the streams that are sealed together; new ones count when it is committed.
+#[derive(Default)]
+pub(super) struct Groups {
+    pub new: Vec<Group>,
+}
+
+impl Groups {
+    /// The group of a stream, made when it is the first of its kind.
+    pub(super) fn of(
+        &mut self,
+        tx: &Transaction<'_>,
+        shared: &Shared,
+        stream: StreamId,
+    ) -> Result<Option<Group>, StorageError> {
+        let streams = shared.streams();
+        let Some(registered) = streams.iter().find(|known| known.stream == stream) else {
+            return Ok(None);
+        };
+        let mut known = shared.groups();
+        known.extend(self.new.iter().cloned());
+        if let Some(group) = known.iter().find(|group| group.bytes == registered.bytes) {
+            return Ok(Some(group.clone()));
+        }
+        let group = rollups::new_group(tx, &known, &registered.schema, &registered.bytes)?;
+        self.new.extend(group.clone());
+        Ok(group)
+    }
+}
+
 /// Polls of one stream that follow one another.
 struct Run {
     first_seq: u64,
     polls: Vec<Poll>,
+    /// Where its rollups are; `None`: it has none.
+    group: Option<Group>,
 }
 
 impl Run {
@@ -155,8 +191,14 @@ impl Run {
         self.first_seq.saturating_add(journal::count(&self.polls))
     }
 
-    /// Writes the polls as blocks, says how many, and is empty afterwards.
+    /// Writes the polls as blocks and into the rollups, says how many blocks, and is empty
+    /// afterwards.
     fn write(&mut self, tx: &Transaction<'_>, stream: StreamId) -> Result<u64, StorageError> {
+        if let Some(group) = &self.group {
+            let columns = group.schema.columns.iter();
+            let kinds: Vec<RawKind> = columns.map(|column| column.raw).collect();
+            rollups::add(tx, group.id, &kinds, &self.polls)?;
+        }
         let encoded =
             journal::encode_pieces(stream, self.first_seq, &self.polls).map_err(|source| {
                 StorageError::Block {

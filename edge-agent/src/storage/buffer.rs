@@ -4,6 +4,7 @@
 use super::database::{self, PAGE_BYTES};
 use super::error::{Doing as _, StorageError};
 use super::journal::{self, JournalIndex, Piece, Slot};
+use super::rollups::{self, Group};
 use protocol::id::StreamId;
 use protocol::limits::{RANGES_PER_STREAM_MAX, STREAMS_MAX};
 use protocol::ranges::RangeSet;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 pub(super) struct Shared {
     streams: RwLock<Vec<Arc<Registered>>>,
     index: Mutex<JournalIndex>,
+    groups: RwLock<Vec<Group>>,
 }
 
 /// A poll group that was registered once; it may belong to an earlier configuration.
@@ -43,6 +45,21 @@ impl Shared {
         let streams = self.streams.read().unwrap_or_else(PoisonError::into_inner);
         let found = streams.iter().find(|known| known.stream == stream)?;
         Some(found.schema.columns.len())
+    }
+
+    /// All groups that have rollups.
+    pub(super) fn groups(&self) -> Vec<Group> {
+        self.groups
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn add_groups(&self, groups: impl IntoIterator<Item = Group>) {
+        self.groups
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .extend(groups);
     }
 
     /// The journal's rows that have to be read for `stream` from `seq` on.
@@ -127,6 +144,7 @@ impl Buffer {
         };
         buffer.load_streams()?;
         buffer.load_journal()?;
+        buffer.shared.add_groups(rollups::groups(&buffer.db)?);
         buffer.block_count = buffer
             .db
             .query_row("SELECT count(*) FROM block", [], |row| row.get(0))

@@ -19,7 +19,10 @@ pub(super) struct Kind {
 /// Readings.
 pub(super) const BUFFER: Kind = Kind {
     file: "buffer.db",
-    migrations: &[include_str!("schema/001_buffer.sql")],
+    migrations: &[
+        include_str!("schema/001_buffer.sql"),
+        include_str!("schema/002_buffer.sql"),
+    ],
     cache_kib: 1_024,
 };
 

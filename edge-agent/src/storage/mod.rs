@@ -23,7 +23,9 @@ mod open;
 mod readers;
 mod readings;
 mod records;
+mod rollups;
 mod salvage;
+mod series;
 mod site;
 mod source;
 mod writer;
@@ -243,7 +245,8 @@ impl Storage {
     }
 
     /// Readings of a sensor with `from <= time < to`, thinned to at most `points`. Sees what is
-    /// committed.
+    /// committed. Taken from minutes, hours or days where there are very many, or where the
+    /// readings themselves were given up.
     pub async fn readings(
         &self,
         sensor: SensorId,
@@ -251,9 +254,11 @@ impl Storage {
         to: Timestamp,
         points: usize,
     ) -> Result<Series, StorageError> {
-        let places = readings::places(&self.shared, sensor);
-        self.read_buffer(move |db| readings::series(db, &places, (from, to), points))
-            .await
+        let places = series::places(&self.shared, sensor);
+        self.read_buffer(move |db| {
+            series::series(db, &places, (from, to), points, series::ENTRIES_MAX)
+        })
+        .await
     }
 
     /// Values of a sensor for a work order: at most `points_max` (and never more than the limit

@@ -1,15 +1,13 @@
-//! Reading back what was stored: for the hub as blocks, for charts as a series.
+//! Reading back what was stored as blocks, for the hub.
 //! Never writes; each function sees one consistent state of the buffer.
 
-use super::buffer::Shared;
 use super::error::{Doing as _, StorageError};
 use super::journal::{self, Slot, each_piece};
 use protocol::block::{self, BlockError};
-use protocol::id::{SensorId, StreamId};
+use protocol::id::StreamId;
 use protocol::limits::BLOCK_POLLS_MAX;
-use protocol::reading::{Cell, Column, Poll, Quality};
-use protocol::series::{Series, SeriesBuilder};
-use protocol::time::{ClockState, Timestamp};
+use protocol::reading::Poll;
+use protocol::time::Timestamp;
 use rusqlite::{Connection, OptionalExtension as _};
 
 const DOING: &str = "reading polls back";
@@ -35,52 +33,6 @@ pub(super) fn blocks(db: &Connection, wanted: &Wanted) -> Result<Found, StorageE
         from_journal(db, wanted, &mut found)?;
     }
     Ok(found)
-}
-
-/// Where a sensor's readings are: a column of a stream.
-pub(super) struct Place {
-    stream: StreamId,
-    index: usize,
-    column: Column,
-    /// The journal's rows with this stream, as the index said before the read began: what is
-    /// sealed in between is then found in the blocks, and nothing is missed.
-    slots: Vec<Slot>,
-}
-
-/// All columns that ever held a sensor.
-pub(super) fn places(shared: &Shared, sensor: SensorId) -> Vec<Place> {
-    let mut places = Vec::new();
-    for registered in shared.streams() {
-        for (index, column) in registered.schema.columns.iter().enumerate() {
-            if column.sensor == sensor {
-                places.push(Place {
-                    stream: registered.stream,
-                    index,
-                    column: column.clone(),
-                    slots: shared.slots_from(registered.stream, 0),
-                });
-            }
-        }
-    }
-    places
-}
-
-/// Readings at these places with `from <= time < to`.
-pub(super) fn series(
-    db: &Connection,
-    places: &[Place],
-    (from, to): (Timestamp, Timestamp),
-    points_max: usize,
-) -> Result<Series, StorageError> {
-    let mut builder = SeriesBuilder::new(from, to, points_max);
-    for place in places {
-        let mut add = |cells: Vec<(Timestamp, ClockState, Cell)>| {
-            add_cells(&mut builder, &place.column, &cells);
-        };
-        sealed_column(db, place, (from, to), &mut add)?;
-        journal_column(db, place, &mut add)?;
-    }
-    Ok(builder.finish())
 }
 
 /// The time of the first poll of a stream that comes at or after `seq`.
@@ -222,62 +174,6 @@ fn take_run(
     let encoded = journal::encode_pieces(stream, first_seq, &polls)
         .map_err(|source| block_error(stream, source))?;
     Ok(encoded.into_iter().all(|block| found.take(block)))
-}
-
-fn sealed_column(
-    db: &Connection,
-    place: &Place,
-    (from, to): (Timestamp, Timestamp),
-    add: &mut impl FnMut(Vec<(Timestamp, ClockState, Cell)>),
-) -> Result<(), StorageError> {
-    let mut query = db
-        .prepare_cached(
-            "SELECT body FROM block INDEXED BY block_range
-             WHERE stream = ?1 AND time_max >= ?2 AND time_min < ?3 ORDER BY last_seq",
-        )
-        .doing(DOING)?;
-    let mut rows = query.query((place.stream.0, from.0, to.0)).doing(DOING)?;
-    while let Some(row) = rows.next().doing(DOING)? {
-        let body = row.get_ref(0).doing(DOING)?.as_blob().unwrap_or_default();
-        // A chart is shown without a block that cannot be read; sending it finds and tells it.
-        if let Ok(cells) = block::decode_column(body, place.index) {
-            add(cells);
-        }
-    }
-    Ok(())
-}
-
-fn journal_column(
-    db: &Connection,
-    place: &Place,
-    add: &mut impl FnMut(Vec<(Timestamp, ClockState, Cell)>),
-) -> Result<(), StorageError> {
-    let sealed_seq: u64 = db
-        .prepare_cached("SELECT sealed_seq FROM stream WHERE id = ?1")
-        .and_then(|mut query| query.query_row([place.stream.0], |row| row.get(0)))
-        .doing(DOING)?;
-    each_piece(db, &place.slots, place.stream, |header, piece| {
-        if header.first_seq > sealed_seq
-            && let Ok(cells) = block::decode_column(piece, place.index)
-        {
-            add(cells);
-        }
-        Ok(true)
-    })
-}
-
-fn add_cells(
-    builder: &mut SeriesBuilder,
-    column: &Column,
-    cells: &[(Timestamp, ClockState, Cell)],
-) {
-    for (time, _, cell) in cells {
-        match *cell {
-            Cell::Skipped => {}
-            Cell::Value(raw, quality) => builder.push(*time, Some(column.value(raw)), quality),
-            Cell::Missing(cause) => builder.push(*time, None, Quality::Bad(cause)),
-        }
-    }
 }
 
 fn block_error(stream: StreamId, source: BlockError) -> StorageError {

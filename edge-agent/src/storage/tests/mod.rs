@@ -5,6 +5,7 @@ mod quota;
 mod random;
 mod readings;
 mod records;
+mod rollups;
 mod sync;
 
 use super::*;
