@@ -6,6 +6,7 @@ pub mod analysis;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod dial;
 pub mod drivers;
 pub mod health;
 pub mod identity;

@@ -10,6 +10,7 @@ pub mod claim;
 pub mod event;
 pub mod id;
 pub mod limits;
+pub mod mux;
 pub mod ranges;
 pub mod reading;
 pub mod record;

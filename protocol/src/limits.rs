@@ -8,6 +8,9 @@ pub(crate) use at_most::at_most;
 /// Longest frame, header included. A longer one is refused before anything is allocated and
 /// closes the connection.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
+/// Longest chunk of a lane where lanes share one stream of bytes: what an alert may have to wait
+/// for. A longer one closes the connection.
+pub const CHUNK_BYTES_MAX: usize = 4 << 10;
 /// Longest body of one event. A longer one is refused where it is made.
 pub const EVENT_BODY_BYTES_MAX: usize = 64 << 10;
 /// Longest free text of a person (comment, note, reason), in bytes. Longer text is refused.

@@ -19,6 +19,7 @@ pub struct Hub {
     program: Option<Program>,
     folder: PathBuf,
     quic: SocketAddr,
+    tcp: SocketAddr,
     web: SocketAddr,
     administrator: Option<(String, String)>,
 }
@@ -30,13 +31,15 @@ impl Hub {
             program: None,
             folder: scratch.file("hub"),
             quic: ports::free()?,
+            tcp: ports::free()?,
             web: ports::free()?,
             administrator: None,
         };
         let text = format!(
-            "data_dir = \"{}\"\n\n[quic]\nlisten = \"{}\"\n\n[web]\nlisten = \"{}\"\n",
+            "data_dir = \"{}\"\n\n[quic]\nlisten = \"{}\"\n\n[tcp]\nlisten = \"{}\"\n\n[web]\nlisten = \"{}\"\n",
             hub.data().display(),
             hub.quic,
+            hub.tcp,
             hub.web
         );
         scratch.write("hub/hub.toml", &text)?;
@@ -139,6 +142,11 @@ impl Hub {
     /// Where gateways connect to.
     pub fn quic(&self) -> SocketAddr {
         self.quic
+    }
+
+    /// Where gateways connect to whose UDP is blocked.
+    pub fn tcp(&self) -> SocketAddr {
+        self.tcp
     }
 
     /// Folder of its stores.

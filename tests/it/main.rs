@@ -16,3 +16,4 @@ mod plant;
 mod power;
 mod readings;
 mod records;
+mod transport;

@@ -42,6 +42,16 @@ pub(crate) struct Plant {
 impl Plant {
     /// Starts it all and waits until readings of the box are at the hub.
     pub(crate) fn start(scratch: &Scratch, options: PeerOptions) -> Result<Self> {
+        Self::start_with(scratch, options, |_, _| Ok(String::new()))
+    }
+
+    /// The same with further lines in the box's `[hub]`; `uplink` may cut the relay before the box
+    /// is there.
+    pub(crate) fn start_with(
+        scratch: &Scratch,
+        options: PeerOptions,
+        uplink: impl FnOnce(&Hub, &Relay) -> Result<String>,
+    ) -> Result<Self> {
         let hub = Hub::start(scratch)?;
         hub.add_user(PAULA, "planner", "correct horse battery staple")?;
         let there = hub.api().sign_in(PAULA, "correct horse battery staple")?;
@@ -49,7 +59,10 @@ impl Plant {
         let units = UNITS.to_vec();
         let peer = ModbusPeer::start(scratch, PeerOptions { units, ..options })?;
         let web = ports::free()?;
-        let config = config(&peer, &relay, web);
+        let config = config(&peer, &relay, web).replace(
+            "reconnect_max = \"1s\"\n",
+            &format!("reconnect_max = \"1s\"\n{}", uplink(&hub, &relay)?),
+        );
         let mut agent = Agent::prepare(scratch, "box", web, |_| config)?;
         agent.enrol(&hub.claim("North works", "Hall B", "HB")?)?;
         agent.start()?;

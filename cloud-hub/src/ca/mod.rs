@@ -162,12 +162,11 @@ impl Authority {
         })
     }
 
-    /// A secret that is the same after a restart: QUIC's stateless resets are made with it.
-    pub fn reset_secret(&self) -> [u8; 32] {
+    /// A secret for one purpose that is the same after a restart.
+    pub fn secret(&self, purpose: &[u8]) -> [u8; 32] {
         let mut secret = [0; 32];
         let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, self.issuer.key().serialized_der());
-        let tag = ring::hmac::sign(&key, b"quic stateless reset");
-        secret.copy_from_slice(tag.as_ref());
+        secret.copy_from_slice(ring::hmac::sign(&key, purpose).as_ref());
         secret
     }
 

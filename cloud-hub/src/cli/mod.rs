@@ -123,9 +123,17 @@ fn announce(output: Output, notice: &Notice) {
                  It is shown this once and stored nowhere in clear."
             ),
         ),
-        Notice::Listening { quic, web } => output.answer(
-            &json!({"listening": {"quic": quic.to_string(), "web": format!("http://{web}")}}),
-            &format!("The hub runs. People: http://{web}  Gateways: {quic} (QUIC, UDP)"),
+        Notice::Listening { quic, tcp, web } => output.answer(
+            &json!({"listening": {
+                "quic": quic.to_string(),
+                "tcp": tcp.map(|tcp| tcp.to_string()),
+                "web": format!("http://{web}"),
+            }}),
+            &format!(
+                "The hub runs. People: http://{web}  Gateways: {quic} (QUIC, UDP){}",
+                tcp.map(|tcp| format!(", {tcp} (TLS, TCP)"))
+                    .unwrap_or_default()
+            ),
         ),
     };
     if let Err(error) = printed {

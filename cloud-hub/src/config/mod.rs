@@ -15,6 +15,8 @@ pub struct Config {
     pub data_dir: PathBuf,
     /// Where gateways connect.
     pub quic: QuicConfig,
+    /// Where gateways connect whose UDP is blocked.
+    pub tcp: TcpConfig,
     /// Where people connect.
     pub web: WebConfig,
 }
@@ -24,8 +26,17 @@ pub struct Config {
 pub struct QuicConfig {
     /// UDP address.
     pub listen: SocketAddr,
-    /// Gateways at the same time; a further one is told to come again later.
+    /// Gateways at the same time, over UDP and TCP; a further one is told to come again later.
     pub connections_max: usize,
+    /// Handshakes within one second, over UDP and TCP; a further one is turned away at once.
+    pub handshakes_per_s: usize,
+}
+
+/// Where gateways connect whose UDP is blocked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TcpConfig {
+    /// TCP address; none: there is no such door.
+    pub listen: Option<SocketAddr>,
 }
 
 /// Where people connect.
@@ -46,7 +57,9 @@ impl Default for Config {
             quic: QuicConfig {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 4433)),
                 connections_max: 2_000,
+                handshakes_per_s: 200,
             },
+            tcp: TcpConfig::default(),
             web: WebConfig {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 8000)),
                 public_url: None,
@@ -90,8 +103,9 @@ pub struct Problem {
     pub words: String,
 }
 
-const KEYS: &[&str] = &["data_dir", "quic", "web"];
-const QUIC_KEYS: &[&str] = &["listen", "connections_max"];
+const KEYS: &[&str] = &["data_dir", "quic", "tcp", "web"];
+const QUIC_KEYS: &[&str] = &["listen", "connections_max", "handshakes_per_s"];
+const TCP_KEYS: &[&str] = &["listen"];
 const WEB_KEYS: &[&str] = &["listen", "public_url", "connections_max"];
 const CONNECTIONS: (usize, usize) = (1, 100_000);
 
@@ -131,6 +145,16 @@ impl Config {
             CONNECTIONS,
             &mut quic.connections_max,
         );
+        reader.count(
+            ("quic", "handshakes_per_s"),
+            CONNECTIONS,
+            &mut quic.handshakes_per_s,
+        );
+        reader.keys("tcp", TCP_KEYS);
+        let mut address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0));
+        if reader.address("tcp", "listen", &mut address) {
+            config.tcp.listen = Some(address);
+        }
         let web = &mut config.web;
         reader.keys("web", WEB_KEYS);
         reader.address("web", "listen", &mut web.listen);

@@ -75,17 +75,19 @@ impl<'t> Reader<'t> {
         None
     }
 
-    /// The address under a key, or what `setting` is already.
-    pub(super) fn address(&mut self, table: &str, key: &str, setting: &mut SocketAddr) {
+    /// The address under a key, or what `setting` is already; answers whether there was one.
+    pub(super) fn address(&mut self, table: &str, key: &str, setting: &mut SocketAddr) -> bool {
         let Some(text) = self.text(table, key) else {
-            return;
+            return false;
         };
-        if let Ok(address) = text.parse() {
+        let address = text.parse();
+        if let Ok(address) = address {
             *setting = address;
         } else {
             let words = "must be an IP address and a port, like \"0.0.0.0:4433\" or \"[::]:4433\"";
             self.wrong(table, key, words);
         }
+        address.is_ok()
     }
 
     /// The count under a key, or what `setting` is already.

@@ -14,6 +14,7 @@ fn problems(text: &str) -> Vec<String> {
 fn the_samples_are_right_and_the_full_one_shows_every_key_with_its_default() {
     Config::parse(MINIMAL).unwrap();
     let mut defaults = Config::default();
+    defaults.tcp.listen = Some("0.0.0.0:443".parse().unwrap());
     defaults.web.public_url = Some("https://hub.example.org".to_owned());
     assert_eq!(Config::parse(FULL).unwrap(), defaults);
     let uncommented: Vec<&str> = FULL
@@ -21,7 +22,7 @@ fn the_samples_are_right_and_the_full_one_shows_every_key_with_its_default() {
         .map(|line| line.strip_prefix("# ").unwrap_or(line))
         .collect();
     assert_eq!(Config::parse(&uncommented.join("\n")).unwrap(), defaults);
-    for key in KEYS.iter().chain(QUIC_KEYS).chain(WEB_KEYS) {
+    for key in KEYS.iter().chain(QUIC_KEYS).chain(TCP_KEYS).chain(WEB_KEYS) {
         let named = uncommented
             .iter()
             .any(|line| line.starts_with(&format!("{key} = ")) || *line == format!("[{key}]"));
@@ -55,7 +56,7 @@ public_url = "hub"
     );
     assert_eq!(
         problems("colour = 1"),
-        ["1:1: unknown key \"colour\"; known here: data_dir, quic, web"]
+        ["1:1: unknown key \"colour\"; known here: data_dir, quic, tcp, web"]
     );
     assert_eq!(
         problems("web = 1"),

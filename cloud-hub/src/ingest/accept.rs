@@ -1,12 +1,17 @@
 //! One incoming connection: handshake, who is there, what for. Never reads a frame.
 
+use super::admission::Inside;
 use super::lanes::Lanes;
+use super::quic::Streams;
+use super::tcp::Stream;
 use super::{IngestError, Shared, connection, enrol};
 use protocol::sync::ALPN_ENROL;
 use quinn::{Connection, Incoming};
 use std::net::SocketAddr;
 use std::time::Duration;
+use tokio::net::TcpStream;
 use tokio::sync::watch;
+use tokio_rustls::TlsAcceptor;
 
 /// A handshake that takes longer is given up.
 const HANDSHAKE_WAIT: Duration = Duration::from_secs(10);
@@ -20,49 +25,92 @@ pub(super) struct Peer {
     pub(super) certificate: Option<Vec<u8>>,
 }
 
-/// Serves one incoming connection to its end.
-pub(super) async fn serve(
+/// Serves one QUIC connection to its end.
+pub(super) async fn quic(
     shared: Shared,
     incoming: Incoming,
-    full: bool,
+    inside: Inside,
     stop: watch::Receiver<bool>,
 ) {
-    let from = incoming.remote_address();
+    let remote = incoming.remote_address();
     let handshake = async { incoming.accept()?.await };
     let connection = match tokio::time::timeout(HANDSHAKE_WAIT, handshake).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
-            tracing::warn!(%from, %error, "a connection was not accepted");
+            tracing::warn!(from = %remote, %error, "a connection was not accepted");
             return;
         }
         Err(_) => return,
     };
     let peer = Peer {
-        remote: from,
+        remote,
         certificate: certificate(&connection),
     };
     let ended = if protocol_name(&connection) == ALPN_ENROL {
-        enrol::serve(&shared, &connection).await
+        enrol_by_quic(&shared, &connection).await
     } else {
-        let lanes = Lanes::accept(connection.clone());
-        connection::synchronise(&shared, &peer, lanes, full, stop).await
+        let (streams, inbound) = Streams::accept(connection.clone());
+        let lanes = (Lanes::Quic(streams), inbound);
+        connection::synchronise(&shared, &peer, lanes, inside.full, stop).await
     };
     tell(&peer, ended);
     connection.close(0_u32.into(), b"");
+}
+
+async fn enrol_by_quic(shared: &Shared, connection: &Connection) -> Result<(), IngestError> {
+    let (send, receive) = connection.accept_bi().await?;
+    enrol::serve(shared, receive, send).await?;
+    // The box closes when it has read the answer.
+    drop(tokio::time::timeout(HANDSHAKE_WAIT, connection.closed()).await);
+    Ok(())
+}
+
+/// Serves one TCP connection to its end.
+pub(super) async fn tcp(
+    shared: Shared,
+    (stream, remote): (TcpStream, SocketAddr),
+    acceptor: TlsAcceptor,
+    inside: Inside,
+    stop: watch::Receiver<bool>,
+) {
+    let stream = match tokio::time::timeout(HANDSHAKE_WAIT, acceptor.accept(stream)).await {
+        Ok(Ok(stream)) => stream,
+        Ok(Err(error)) => {
+            tracing::warn!(from = %remote, %error, "a connection was not accepted");
+            return;
+        }
+        Err(_) => return,
+    };
+    let tls = stream.get_ref().1;
+    let certificate = tls.peer_certificates().and_then(<[_]>::first);
+    let peer = Peer {
+        remote,
+        certificate: certificate.map(|certificate| certificate.to_vec()),
+    };
+    let ended = if tls.alpn_protocol() == Some(ALPN_ENROL) {
+        let (receive, send) = tokio::io::split(stream);
+        enrol::serve(&shared, receive, send).await
+    } else {
+        let (stream, inbound) = Stream::start(stream);
+        let lanes = (Lanes::Tcp(stream), inbound);
+        connection::synchronise(&shared, &peer, lanes, inside.full, stop).await
+    };
+    tell(&peer, ended);
 }
 
 fn tell(peer: &Peer, ended: Result<(), IngestError>) {
     let Err(error) = ended else { return };
     let (from, chain) = (peer.remote, chain(&error));
     match error {
-        IngestError::Connection(_) | IngestError::Lane { .. } => {
+        IngestError::Connection(_) | IngestError::Stream { .. } | IngestError::Lane { .. } => {
             tracing::info!(%from, error = chain, "a gateway left");
         }
         _ => tracing::warn!(%from, error = chain, "a gateway's connection was ended"),
     }
 }
 
-fn chain(error: &dyn std::error::Error) -> String {
+/// An error with all its causes, in one line.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {

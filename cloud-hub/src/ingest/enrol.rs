@@ -6,51 +6,56 @@ use crate::ca::owner_of;
 use crate::clock;
 use crate::store::{CertificateRow, ClaimInfo, RedeemError};
 use protocol::id::GatewayId;
-use protocol::limits::FRAME_BYTES_MAX;
 use protocol::sync::Refusal;
 use protocol::time::Timestamp;
 use protocol::wire::FrameReader;
 use protocol::wire::v1::{EnrolV1, EnrolledV1, Message, RefuseV1};
-use quinn::Connection;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
 /// An enrolment that takes longer is given up.
 const ENROL_WAIT: Duration = Duration::from_secs(20);
 
-pub(super) async fn serve(shared: &Shared, connection: &Connection) -> Result<(), IngestError> {
+pub(super) async fn serve(
+    shared: &Shared,
+    mut receive: impl AsyncRead + Unpin,
+    mut send: impl AsyncWrite + Unpin,
+) -> Result<(), IngestError> {
     let exchange = async {
-        let (mut send, mut receive) = connection.accept_bi().await?;
-        let lane = |source: Box<dyn std::error::Error + Send + Sync>| IngestError::Lane {
-            action: "enrolling on",
-            lane: 0,
-            source,
-        };
-        let bytes = receive
-            .read_to_end(FRAME_BYTES_MAX + 4)
-            .await
-            .map_err(|error| lane(error.into()))?;
-        let mut reader = FrameReader::default();
-        reader.push(&bytes);
-        let message = reader
-            .next_frame()?
-            .map(|frame| Message::decode(&frame))
-            .transpose()?;
-        let answer = match message {
+        let answer = match read(&mut receive).await? {
             Some(Message::Enrol(ask)) => answer(shared, ask).await?,
             _ => refuse("this is no enrolment; update the program on the box"),
         };
-        send.write_all(&answer.encode()?)
-            .await
-            .map_err(|error| lane(error.into()))?;
-        // Already finished only when the box has gone.
-        drop(send.finish());
-        // The box closes when it has read the answer.
-        connection.closed().await;
-        Ok(())
+        send.write_all(&answer.encode()?).await.map_err(failed)?;
+        send.shutdown().await.map_err(failed)
     };
     tokio::time::timeout(ENROL_WAIT, exchange)
         .await
         .unwrap_or(Ok(()))
+}
+
+/// The one message of the box; `None` when it ends before it is whole.
+async fn read(receive: &mut (impl AsyncRead + Unpin)) -> Result<Option<Message>, IngestError> {
+    let mut reader = FrameReader::default();
+    let mut bytes = [0; 4_096];
+    loop {
+        if let Some(frame) = reader.next_frame()? {
+            return Ok(Some(Message::decode(&frame)?));
+        }
+        let count = receive.read(&mut bytes).await.map_err(failed)?;
+        if count == 0 {
+            return Ok(None);
+        }
+        reader.push(bytes.get(..count).unwrap_or_default());
+    }
+}
+
+fn failed(source: std::io::Error) -> IngestError {
+    IngestError::Lane {
+        action: "enrolling on",
+        lane: 0,
+        source: source.into(),
+    }
 }
 
 async fn answer(shared: &Shared, ask: EnrolV1) -> Result<Message, IngestError> {

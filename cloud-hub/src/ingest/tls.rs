@@ -6,6 +6,7 @@ use crate::ca::Authority;
 use protocol::sync::{ALPN_ENROL, ALPN_SYNC};
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{EndpointConfig, ServerConfig, TransportConfig, VarInt};
+use quinn_proto::HashedConnectionIdGenerator;
 use rustls::RootCertStore;
 use rustls::server::WebPkiClientVerifier;
 use std::sync::Arc;
@@ -13,14 +14,16 @@ use std::sync::Arc;
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 2 << 20;
 const SEND_WINDOW_BYTES: u64 = 512 << 10;
-/// A gateway asks for a shorter one; this is the longest that the hub keeps a silent one.
-const IDLE_MS: u32 = 60_000;
+/// A gateway asks for a shorter one (two and a half times its keep-alive, which is two minutes at
+/// most); this is the longest that the hub keeps a silent one.
+const IDLE_MS: u32 = 300_000;
 /// One stream per lane, and room for the one of an enrolment.
 const STREAMS_MAX: u32 = 8;
 /// Handshakes that wait at the same time.
 const INCOMING_MAX: usize = 1_024;
 
-pub(super) fn server_config(authority: &Authority) -> Result<ServerConfig, IngestError> {
+/// TLS settings of both doors.
+pub(super) fn tls_config(authority: &Authority) -> Result<rustls::ServerConfig, IngestError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
     roots.add(authority.certificate().clone()).map_err(tls)?;
@@ -38,19 +41,38 @@ pub(super) fn server_config(authority: &Authority) -> Result<ServerConfig, Inges
         .map_err(tls)?;
     config.alpn_protocols = vec![ALPN_SYNC.to_vec(), ALPN_ENROL.to_vec()];
     config.max_early_data_size = 0;
-    let crypto = QuicServerConfig::try_from(config).map_err(tls)?;
-    let mut server = ServerConfig::with_crypto(Arc::new(crypto));
+    Ok(config)
+}
+
+/// QUIC with these TLS settings.
+pub(super) fn quic_config(
+    tls_config: rustls::ServerConfig,
+    authority: &Authority,
+) -> Result<ServerConfig, IngestError> {
+    let crypto = QuicServerConfig::try_from(tls_config).map_err(tls)?;
+    // A token that a gateway got before a restart of the hub proves its address after it as well.
+    let token_key = ring::hkdf::Salt::new(ring::hkdf::HKDF_SHA256, &[])
+        .extract(&authority.secret(b"quic address token"));
+    let mut server = ServerConfig::new(Arc::new(crypto), Arc::new(token_key));
     server
         .transport_config(Arc::new(transport()))
         .max_incoming(INCOMING_MAX);
     Ok(server)
 }
 
-/// The stateless-reset key comes from the authority, so that a gateway learns of a restart of
-/// the hub at once instead of after its idle time (RFC 9000, section 10.3).
+/// The keys of resets and connection ids come from the authority, so that a gateway learns of a
+/// restart of the hub at once instead of after its idle time (RFC 9000, section 10.3): a hub that
+/// does not know its own ids again would stay silent.
 pub(super) fn endpoint_config(authority: &Authority) -> EndpointConfig {
-    let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &authority.reset_secret());
-    EndpointConfig::new(Arc::new(key))
+    let key = ring::hmac::Key::new(
+        ring::hmac::HMAC_SHA256,
+        &authority.secret(b"quic stateless reset"),
+    );
+    let id_key = authority.secret(b"quic connection ids");
+    let id_key = u64::from_le_bytes(id_key.first_chunk().copied().unwrap_or_default());
+    let mut config = EndpointConfig::new(Arc::new(key));
+    config.cid_generator(move || Box::new(HashedConnectionIdGenerator::from_key(id_key)));
+    config
 }
 
 fn transport() -> TransportConfig {

@@ -40,6 +40,8 @@ pub enum Notice {
     Listening {
         /// Where gateways connect.
         quic: SocketAddr,
+        /// Where those connect whose UDP is blocked.
+        tcp: Option<SocketAddr>,
         /// Where people connect.
         web: SocketAddr,
     },
@@ -79,7 +81,7 @@ pub enum ServerError {
     #[error("the hub's certificate authority could not be opened")]
     Authority(#[source] CaError),
     /// The door for gateways could not be opened.
-    #[error("the door for gateways ([quic] listen) could not be opened")]
+    #[error("the door for gateways ([quic] and [tcp] listen) could not be opened")]
     Quic(#[source] IngestError),
     /// The address for people could not be taken.
     #[error(
@@ -124,7 +126,7 @@ struct Bound {
     /// Held as long as the hub runs.
     _lock: std::fs::File,
     gateways: ingest::Listener,
-    gateways_max: usize,
+    limits: ingest::Limits,
     people: TcpListener,
     people_max: usize,
     context: Context,
@@ -142,23 +144,32 @@ impl Bound {
         store.nobody_connected().await?;
         set_up(&store, tell).await?;
         let authority = Authority::open(&config.data_dir).map_err(ServerError::Authority)?;
-        let gateways =
-            ingest::Listener::bind(config.quic.listen, Arc::new(authority), store.clone())
-                .map_err(ServerError::Quic)?;
+        let gateways = ingest::Listener::bind(
+            config.quic.listen,
+            config.tcp.listen,
+            Arc::new(authority),
+            store.clone(),
+        )
+        .map_err(ServerError::Quic)?;
         let no_web = |source| ServerError::Web {
             address: config.web.listen,
             source,
         };
         let people = TcpListener::bind(config.web.listen).await.map_err(no_web)?;
+        let (quic, tcp) = gateways.addresses().map_err(ServerError::Quic)?;
         tell(&Notice::Listening {
-            quic: gateways.address().map_err(ServerError::Quic)?,
+            quic,
+            tcp,
             web: people.local_addr().map_err(no_web)?,
         });
         let public = config.web.public_url.as_deref();
         Ok(Self {
             _lock: lock,
             gateways,
-            gateways_max: config.quic.connections_max,
+            limits: ingest::Limits {
+                connections_max: config.quic.connections_max,
+                handshakes_per_s: config.quic.handshakes_per_s,
+            },
             people,
             people_max: config.web.connections_max,
             context: Context::new(
@@ -181,10 +192,7 @@ impl Bound {
         };
         let people = Limited::new(self.people, self.people_max);
         let people = axum::serve(people, service).with_graceful_shutdown(stop);
-        let (served, ()) = tokio::join!(
-            people,
-            self.gateways.serve(self.gateways_max, self.stopping)
-        );
+        let (served, ()) = tokio::join!(people, self.gateways.serve(self.limits, self.stopping));
         if let Err(error) = served {
             tracing::error!(%error, "serving people ended");
         }

@@ -12,7 +12,6 @@ use clap::Args;
 use protocol::claim::Claim;
 use protocol::id::GatewayId;
 use serde_json::json;
-use std::net::SocketAddr;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 use tokio::sync::mpsc;
@@ -43,11 +42,7 @@ impl Enrol {
         let (gateway, enrolled) = block_on(async {
             let ours = ThisBox::find(&config)?;
             let gateway = ours.gateway();
-            let asked = async {
-                let remote = resolve(&hub).await?;
-                identity::enrol(&folder, remote, &claim, gateway).await
-            };
-            let enrolled = asked.await;
+            let enrolled = identity::enrol(&folder, &hub, &claim, gateway).await;
             ours.done(enrolled.as_ref().ok()).await?;
             Ok((gateway, enrolled?))
         })?;
@@ -122,18 +117,6 @@ impl ThisBox {
         }
         storage.close().await
     }
-}
-
-async fn resolve(hub: &HubConfig) -> Result<SocketAddr, IdentityError> {
-    let failed = |source| IdentityError::Resolve {
-        address: hub.to_string(),
-        source,
-    };
-    let mut found = tokio::net::lookup_host((hub.host.as_str(), hub.port))
-        .await
-        .map_err(failed)?;
-    let nothing = || std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
-    found.next().ok_or_else(|| failed(nothing()))
 }
 
 /// What the administrator (user 0) writes into the folder of the agent's own user, the agent could

@@ -3,6 +3,7 @@
 //! Never opens a port, never looks at another file, never takes a value from the environment.
 
 mod device;
+mod hub;
 mod problem;
 mod rule;
 mod section;
@@ -12,6 +13,7 @@ mod value;
 pub use device::{
     DEVICES_MAX, Deadband, DeviceConfig, PORTS_MAX, PortConfig, SENSORS_MAX, SensorConfig, Watch,
 };
+pub use hub::{HubConfig, ProxyConfig};
 pub use problem::{ConfigError, PROBLEMS_MAX, Problem, Problems};
 pub use rule::{Limits, RULES_MAX, RuleConfig, WorkOrderConfig};
 pub use section::{Amount, LIST_MAX, Section};
@@ -65,22 +67,6 @@ pub struct GatewayConfig {
     pub code: String,
     /// Something else than this box's time service disciplines the clock (PTP, GPS).
     pub clock_trusted: bool,
-}
-
-/// `[hub]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HubConfig {
-    /// Name or IP address, without brackets.
-    pub host: String,
-    /// UDP port (and TCP where UDP is blocked).
-    pub port: u16,
-    /// How often the path is kept open; two and a half times this without a sign of the hub is
-    /// the end of a connection.
-    pub keep_alive: Duration,
-    /// Longest wait between two attempts to connect.
-    pub reconnect_max: Duration,
-    /// New readings are sent together, once in this time; events and alerts never wait.
-    pub live_every: Duration,
 }
 
 /// `[storage]`
@@ -179,7 +165,7 @@ impl Config {
         let mut top = Section::top(problems.clone(), table);
         let base = file.parent().unwrap_or(Path::new(""));
         let gateway = gateway(top.section_or_empty("gateway"), base);
-        let hub = top.section("hub").and_then(hub);
+        let hub = top.section("hub").and_then(hub::read);
         let storage = storage(top.section_or_empty("storage"));
         let queue = queue(top.section_or_empty("queue"));
         let web = web(top.section_or_empty("web"), base);
@@ -198,15 +184,6 @@ impl Config {
             rules,
             problems,
         })
-    }
-}
-
-impl std::fmt::Display for HubConfig {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        if self.host.contains(':') {
-            return write!(f, "[{}]:{}", self.host, self.port);
-        }
-        write!(f, "{}:{}", self.host, self.port)
     }
 }
 
@@ -238,44 +215,6 @@ fn path(section: &mut Section, key: &'static str, base: &Path) -> Option<PathBuf
         return None;
     }
     Some(base.join(text))
-}
-
-fn hub(mut section: Section) -> Option<HubConfig> {
-    let text = section.required_text("address");
-    let hub = text.as_deref().and_then(|text| {
-        let (host, port) = text.rsplit_once(':')?;
-        let port: u16 = port.parse().ok().filter(|port| *port > 0)?;
-        let bare = host
-            .strip_prefix('[')
-            .and_then(|host| host.strip_suffix(']'));
-        let good = match bare {
-            Some(bare) => bare.parse::<std::net::Ipv6Addr>().is_ok(),
-            None => !host.is_empty() && !host.contains([':', '/', ' ']),
-        };
-        good.then(|| (bare.unwrap_or(host).to_owned(), port))
-    });
-    if let (Some(text), None) = (&text, &hub) {
-        let words = "is not a host and a port; write for example \"hub.example.com:7443\"";
-        section.problem("address", &format!("{} {words}", quoted(text)));
-    }
-    let second = Duration::from_secs(1);
-    let keep_alive = section
-        .duration("keep_alive", second..=second * 120)
-        .unwrap_or(second * 10);
-    let reconnect_max = section
-        .duration("reconnect_max", second..=second * 3_600)
-        .unwrap_or(second * 60);
-    let live_every = section
-        .duration("live_every", second..=second * 60)
-        .unwrap_or(second * 5);
-    section.finish();
-    hub.map(|(host, port)| HubConfig {
-        host,
-        port,
-        keep_alive,
-        reconnect_max,
-        live_every,
-    })
 }
 
 fn storage(mut section: Section) -> StorageConfig {

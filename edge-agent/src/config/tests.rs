@@ -220,6 +220,38 @@ fn a_hub_address_needs_a_port() {
 }
 
 #[test]
+fn a_proxy_is_taken_apart_and_its_password_is_shown_nowhere() {
+    let read = |proxy: &str| format!("[hub]\naddress = \"hub:7443\"\nproxy = \"{proxy}\"\n");
+    let good = read("http://anna:s%40cret%3A1@[fd00::1]:3128/");
+    let hub = Config::parse(Path::new("e"), &good).unwrap().hub.unwrap();
+    assert_eq!(hub.tcp_port, 443);
+    let proxy = hub.proxy.as_ref().unwrap();
+    assert_eq!((proxy.host.as_str(), proxy.port), ("fd00::1", 3128));
+    assert_eq!(
+        proxy.credentials(),
+        Some(("anna".as_bytes(), "s@cret:1".as_bytes()))
+    );
+    let shown = format!("{hub:?} {hub} {proxy}");
+    assert!(!shown.contains("cret"), "{shown}");
+    let plain = Config::parse(Path::new("e"), &read("http://proxy.example.com:8080"));
+    assert_eq!(
+        plain.unwrap().hub.unwrap().proxy.unwrap().credentials(),
+        None
+    );
+    for wrong in [
+        "anna:secret@proxy:3128",
+        "https://anna:secret@proxy:3128",
+        "http://anna:secret@proxy",
+        "http://anna:secret%4@proxy:3128",
+        "http://anna:sec\nret@proxy:0",
+    ] {
+        let told = problems(&read(wrong));
+        assert!(told.contains("http://user:password@host:port"), "{told}");
+        assert!(!told.contains("sec"), "{told}");
+    }
+}
+
+#[test]
 fn names_that_would_break_a_path_are_refused() {
     for wrong in ["a/b", "a|b", "", " a", "a\\tb"] {
         let told = problems(&MINIMAL.replace("\"pump-7\"", &format!("\"{wrong}\"")));

@@ -1,8 +1,10 @@
 //! Enrolment: once, with a claim. The key is made here and stays here; the hub is trusted only
 //! when its authority is the one that the claim pins (PROTOCOL §7).
 
-use super::tls::{SERVER_NAME, builder, client_endpoint, crypto};
+use super::tls::{builder, crypto};
 use super::{Files, IdentityError, write};
+use crate::config::HubConfig;
+use crate::dial::{Dialled, Way, dial};
 use protocol::claim::Claim;
 use protocol::id::GatewayId;
 use protocol::sync::ALPN_ENROL;
@@ -14,13 +16,13 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::{DigitallySignedStruct, RootCertStore, SignatureScheme};
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
 use std::fs;
-use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-const CONNECT_WAIT: Duration = Duration::from_secs(10);
 const ANSWER_WAIT: Duration = Duration::from_secs(20);
+const ANSWER_BYTES_MAX: usize = protocol::limits::FRAME_BYTES_MAX + 4;
 
 /// What enrolment gave.
 #[derive(Debug)]
@@ -31,13 +33,13 @@ pub struct Enrolled {
     pub fingerprint: String,
 }
 
-/// Enrols `gateway` with the hub at `remote` and stores key, certificate and authority in
+/// Enrols `gateway` with the hub and stores key, certificate and authority in
 /// `folder`. When it fails, the box is what it was: only the key of the attempt is kept, for the
 /// hub takes a claim a second time from the box and key that it took it from (an answer that was
 /// lost on the way), and from no other.
 pub async fn enrol(
     folder: &Path,
-    remote: SocketAddr,
+    hub: &HubConfig,
     claim: &Claim,
     gateway: GatewayId,
 ) -> Result<Enrolled, IdentityError> {
@@ -52,10 +54,10 @@ pub async fn enrol(
         request: request.der().to_vec(),
         build: env!("CARGO_PKG_VERSION").to_owned(),
     });
-    let answer = ask_hub(remote, claim, &ask).await?;
+    let answer = ask_hub(hub, claim, &ask).await?;
     if digest(&answer.authority) != claim.authority {
         return Err(IdentityError::OtherHub {
-            address: remote.to_string(),
+            address: hub.to_string(),
         });
     }
     write(&files.key, &key.serialize_pem())?;
@@ -91,11 +93,10 @@ fn pending_key(folder: &Path, files: &Files) -> Result<KeyPair, IdentityError> {
 }
 
 async fn ask_hub(
-    remote: SocketAddr,
+    hub: &HubConfig,
     claim: &Claim,
     ask: &Message,
 ) -> Result<EnrolledV1, IdentityError> {
-    let address = remote.to_string();
     let verifier = Arc::new(Pinned {
         authority: claim.authority,
     });
@@ -104,38 +105,52 @@ async fn ask_hub(
         .with_custom_certificate_verifier(verifier)
         .with_no_client_auth();
     tls.alpn_protocols = vec![ALPN_ENROL.to_vec()];
-    let endpoint = client_endpoint(tls, remote, Duration::from_secs(5))?;
+    let address = hub.to_string();
     let failed = |source: Box<dyn std::error::Error + Send + Sync>| IdentityError::Connect {
         address: address.clone(),
         source,
     };
-    let connecting = endpoint
-        .connect(remote, SERVER_NAME)
-        .map_err(|error| failed(error.into()))?;
-    let connection = match tokio::time::timeout(CONNECT_WAIT, connecting).await {
-        Ok(Ok(connection)) => connection,
-        Ok(Err(error)) if error.to_string().contains(OTHER_AUTHORITY) => {
-            return Err(IdentityError::OtherHub { address });
+    let dialled = match dial(hub, &tls, Way::Quic).await {
+        Ok(dialled) => dialled,
+        Err(error) if other_authority(&error) => return Err(IdentityError::OtherHub { address }),
+        Err(error) => return Err(failed(error.into())),
+    };
+    let bytes = ask.encode().map_err(IdentityError::Answer)?;
+    match tokio::time::timeout(ANSWER_WAIT, exchange(dialled, &bytes)).await {
+        Ok(answer) => read_answer(&answer.map_err(failed)?),
+        Err(elapsed) => Err(failed(elapsed.into())),
+    }
+}
+
+/// Sends one frame and reads until the hub ends its side.
+pub(super) async fn exchange(
+    dialled: Dialled,
+    ask: &[u8],
+) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>> {
+    match dialled {
+        Dialled::Quic(connection, endpoint) => {
+            let (mut send, mut receive) = connection.open_bi().await?;
+            send.write_all(ask).await?;
+            send.finish()?;
+            let answer = receive.read_to_end(ANSWER_BYTES_MAX).await?;
+            connection.close(0_u32.into(), b"");
+            endpoint.wait_idle().await;
+            Ok(answer)
         }
-        Ok(Err(error)) => return Err(failed(error.into())),
-        Err(elapsed) => return Err(failed(elapsed.into())),
-    };
-    let exchange = async {
-        let (mut send, mut receive) = connection.open_bi().await?;
-        send.write_all(&ask.encode()?).await?;
-        send.finish()?;
-        let bytes = receive
-            .read_to_end(protocol::limits::FRAME_BYTES_MAX + 4)
-            .await?;
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(bytes)
-    };
-    let bytes = match tokio::time::timeout(ANSWER_WAIT, exchange).await {
-        Ok(bytes) => bytes.map_err(failed)?,
-        Err(elapsed) => return Err(failed(elapsed.into())),
-    };
-    connection.close(0_u32.into(), b"enrolled");
-    endpoint.wait_idle().await;
-    read_answer(&bytes)
+        Dialled::Tcp(mut stream, _) => {
+            stream.write_all(ask).await?;
+            stream.flush().await?;
+            let mut answer = Vec::new();
+            let most = u64::try_from(ANSWER_BYTES_MAX).unwrap_or(u64::MAX);
+            stream.take(most).read_to_end(&mut answer).await?;
+            Ok(answer)
+        }
+    }
+}
+
+fn other_authority(error: &dyn std::error::Error) -> bool {
+    let text = error.to_string();
+    text.contains(OTHER_AUTHORITY) || error.source().is_some_and(other_authority)
 }
 
 fn read_answer(bytes: &[u8]) -> Result<EnrolledV1, IdentityError> {

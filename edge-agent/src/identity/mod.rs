@@ -5,7 +5,7 @@ mod enrol;
 mod tls;
 
 pub use enrol::{Enrolled, enrol};
-pub use tls::{SERVER_NAME, endpoint};
+pub use tls::client_config;
 
 use protocol::claim::ClaimError;
 use protocol::wire::WireError;
@@ -41,17 +41,10 @@ pub enum IdentityError {
     /// The box already belongs to a hub.
     #[error("this box is enrolled already; add --again to replace its certificate")]
     AlreadyEnrolled,
-    /// The hub's address does not lead anywhere.
-    #[error("finding the hub at {address}")]
-    Resolve {
-        /// Address as configured.
-        address: String,
-        /// Why not.
-        #[source]
-        source: std::io::Error,
-    },
     /// No connection to the hub.
-    #[error("connecting to the hub at {address}; check the address and that UDP gets through")]
+    #[error(
+        "connecting to the hub at {address}; check the address, and that this network lets the box through"
+    )]
     Connect {
         /// Address as configured.
         address: String,

@@ -1,6 +1,7 @@
 //! Enrolment against a hub that loses its answer, refuses, or is another one.
 
 use super::*;
+use crate::config::HubConfig;
 use protocol::claim::Claim;
 use protocol::id::GatewayId;
 use protocol::sync::ALPN_ENROL;
@@ -13,7 +14,6 @@ use rcgen::{
     PublicKeyData as _,
 };
 use rustls_pki_types::CertificateSigningRequestDer;
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Arc;
 
@@ -39,7 +39,7 @@ impl FakeHub {
         let authority = params.self_signed(&key).unwrap().der().to_vec();
         let issuer = Issuer::new(params, key);
         let own = KeyPair::generate().unwrap();
-        let server = CertificateParams::new(vec![SERVER_NAME.to_owned()]).unwrap();
+        let server = CertificateParams::new(vec![crate::dial::SERVER_NAME.to_owned()]).unwrap();
         let server = server.signed_by(&own, &issuer).unwrap();
         let chain = vec![server.der().clone(), authority.clone().into()];
         let mut tls = rustls::ServerConfig::builder_with_provider(Arc::new(
@@ -61,8 +61,18 @@ impl FakeHub {
         }
     }
 
-    fn address(&self) -> SocketAddr {
-        self.endpoint.local_addr().unwrap()
+    fn config(&self) -> HubConfig {
+        let second = std::time::Duration::from_secs(1);
+        let address = self.endpoint.local_addr().unwrap();
+        HubConfig {
+            host: address.ip().to_string(),
+            port: address.port(),
+            tcp_port: 1,
+            proxy: None,
+            keep_alive: second,
+            reconnect_max: second,
+            live_every: second,
+        }
     }
 
     fn claim(&self) -> Claim {
@@ -126,11 +136,8 @@ async fn attempt(
     manner: Manner,
 ) -> (Result<Enrolled, IdentityError>, Vec<u8>) {
     let gateway = GatewayId(uuid::Uuid::from_u128(1));
-    let claim = hub.claim();
-    tokio::join!(
-        enrol(folder, hub.address(), &claim, gateway),
-        hub.serve(manner)
-    )
+    let (claim, config) = (hub.claim(), hub.config());
+    tokio::join!(enrol(folder, &config, &claim, gateway), hub.serve(manner))
 }
 
 #[tokio::test]
@@ -184,11 +191,10 @@ async fn a_hub_with_another_authority_than_the_claim_names_is_not_told_the_token
     let (hub, other) = (FakeHub::start(), FakeHub::start());
     let place = tempfile::tempdir().unwrap();
     let gateway = GatewayId(uuid::Uuid::from_u128(1));
-    let claim = other.claim();
-    let (result, connected) =
-        tokio::join!(enrol(place.path(), hub.address(), &claim, gateway), async {
-            hub.endpoint.accept().await.unwrap().await
-        });
+    let (claim, config) = (other.claim(), hub.config());
+    let (result, connected) = tokio::join!(enrol(place.path(), &config, &claim, gateway), async {
+        hub.endpoint.accept().await.unwrap().await
+    });
     assert!(
         matches!(result, Err(IdentityError::OtherHub { .. })),
         "{result:?}"

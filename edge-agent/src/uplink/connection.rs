@@ -141,7 +141,7 @@ impl Link<'_> {
                     self.backoff.reset();
                     let ahead_ms = clock::now().micros_since(hub_time) / 1_000;
                     tracing::info!(ahead_ms, "the link to the hub is up");
-                    self.uplink.show(LinkState::Connected, "connected");
+                    self.uplink.show(LinkState::Connected, self.lanes.words());
                 }
                 EdgeAction::Received(stream, ranges) => storage.reset_acked(stream, ranges).await?,
                 EdgeAction::PollsAcked(stream, first, last) => {

@@ -1,4 +1,4 @@
-//! The way to the hub: finds it, connects over QUIC, runs one `EdgeSession` per connection and
+//! The link to the hub: has it dialled, runs one `EdgeSession` per connection and
 //! carries its frames between the store and the network; comes again when the link is gone.
 //! Never holds data of its own: what is not in the store does not exist for the hub.
 
@@ -6,11 +6,14 @@ mod backoff;
 mod connection;
 mod lanes;
 mod live;
+mod quic;
+mod tcp;
 
 pub use backoff::Backoff;
 
 use crate::clock;
 use crate::config::HubConfig;
+use crate::dial::{DialError, Memory, Network, Way, dial};
 use crate::health::{Health, LinkState};
 use crate::identity::{self, Identity, IdentityError};
 use crate::storage::{Storage, StorageError};
@@ -18,15 +21,12 @@ use protocol::id::{GatewayId, StreamId};
 use protocol::sync::{Refusal, SessionError};
 use protocol::wire::WireError;
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::sync::watch;
 
-/// How long one attempt to connect may take.
-const CONNECT_WAIT: Duration = Duration::from_secs(5);
 /// How long a box that was refused waits before it asks again, when the hub names no time.
 const REFUSED_WAIT: Duration = Duration::from_secs(300);
 /// How often a box that is not enrolled looks whether it is by now.
@@ -47,27 +47,19 @@ pub enum UplinkError {
     /// The identity cannot be used.
     #[error(transparent)]
     Identity(#[from] IdentityError),
-    /// The hub's name leads nowhere.
-    #[error("finding the hub {host}")]
-    Resolve {
-        /// Name as configured.
-        host: String,
-        /// Why not.
+    /// The hub was not reached.
+    #[error(transparent)]
+    Dial(#[from] DialError),
+    /// The QUIC connection ended.
+    #[error("the connection to the hub ended")]
+    Connection(#[from] quinn::ConnectionError),
+    /// The TCP connection ended.
+    #[error("the connection to the hub ended")]
+    Stream {
+        /// Why.
         #[source]
         source: std::io::Error,
     },
-    /// No answer.
-    #[error("the hub at {address} does not answer")]
-    NoAnswer {
-        /// Its address.
-        address: SocketAddr,
-    },
-    /// The connection could not be made or ended.
-    #[error("the connection to the hub ended")]
-    Connection(#[from] quinn::ConnectionError),
-    /// The connection could not be tried.
-    #[error("connecting to the hub")]
-    Connect(#[from] quinn::ConnectError),
     /// A lane could not be read or written.
     #[error("{action} lane {lane}")]
     Lane {
@@ -113,11 +105,12 @@ impl Uplink {
     /// Runs until `stop` turns true. Never ends by itself: every failure is shown and tried again.
     pub async fn run(self, mut stop: watch::Receiver<bool>) {
         let mut backoff = Backoff::new(self.hub.reconnect_max);
+        let mut memory = Memory::default();
         while !*stop.borrow() {
             // Before the attempt: who enrols the box anew meanwhile must not wait either.
             let enrolled = identity::enrolled_at(&self.identity);
             let wait = tokio::select! {
-                wait = self.attempt(&mut backoff) => wait,
+                wait = self.attempt(&mut memory, &mut backoff) => wait,
                 _ = stop.changed() => return,
             };
             tokio::select! {
@@ -137,7 +130,7 @@ impl Uplink {
     }
 
     /// One connection from beginning to end; answers how long to wait before the next.
-    async fn attempt(&self, backoff: &mut Backoff) -> Duration {
+    async fn attempt(&self, memory: &mut Memory, backoff: &mut Backoff) -> Duration {
         let identity = match Identity::load(&self.identity) {
             Ok(Some(identity)) => identity,
             Ok(None) => {
@@ -155,7 +148,7 @@ impl Uplink {
         if self.health.link().state == LinkState::NotEnrolled {
             self.show(LinkState::Connecting, "looking for the hub");
         }
-        let Err(error) = self.connect(&identity, backoff).await;
+        let Err(error) = self.connect(&identity, memory, backoff).await;
         match &error {
             UplinkError::Session(SessionError::Refused {
                 refusal,
@@ -186,31 +179,21 @@ impl Uplink {
     async fn connect(
         &self,
         identity: &Identity,
+        memory: &mut Memory,
         backoff: &mut Backoff,
     ) -> Result<std::convert::Infallible, UplinkError> {
-        let address = self.resolve().await?;
-        let endpoint = identity::endpoint(identity, address, self.hub.keep_alive)?;
-        let connecting = endpoint.connect(address, identity::SERVER_NAME)?;
-        let connection = tokio::time::timeout(CONNECT_WAIT, connecting)
-            .await
-            .map_err(|_| UplinkError::NoAnswer { address })??;
-        let (lanes, inbound) = lanes::Lanes::open(connection).await?;
-        tracing::debug!(hub = %lanes.remote(), round_trip = ?lanes.round_trip(), "connected");
+        let network = Network::now(&self.hub).await;
+        let first = memory.first(network, tokio::time::Instant::now());
+        let tried = tokio::time::Instant::now();
+        if first == Way::Tcp {
+            tracing::info!("TCP first: UDP did not get through from this network");
+        }
+        let dialled = dial(&self.hub, &identity::client_config(identity)?, first).await?;
+        memory.reached(dialled.way(), network, tried);
+        let way = dialled.way();
+        let (lanes, inbound) = lanes::Lanes::open(dialled, self.hub.keep_alive).await?;
+        tracing::debug!(?way, hub = %lanes.remote(), round_trip = ?lanes.round_trip(), "connected");
         connection::run(self, lanes, inbound, backoff).await
-    }
-
-    async fn resolve(&self) -> Result<SocketAddr, UplinkError> {
-        let HubConfig { host, port, .. } = &self.hub;
-        let failed = |source| UplinkError::Resolve {
-            host: host.clone(),
-            source,
-        };
-        let mut found = tokio::net::lookup_host((host.as_str(), *port))
-            .await
-            .map_err(failed)?;
-        let nothing =
-            || std::io::Error::new(std::io::ErrorKind::NotFound, "the name has no address");
-        found.next().ok_or_else(|| failed(nothing()))
     }
 
     fn show(&self, state: LinkState, words: &str) {
