@@ -243,7 +243,7 @@ fn a_proxy_is_taken_apart_and_its_password_is_shown_nowhere() {
         "https://anna:secret@proxy:3128",
         "http://anna:secret@proxy",
         "http://anna:secret%4@proxy:3128",
-        "http://anna:sec\nret@proxy:0",
+        "http://anna:secret@proxy:0",
     ] {
         let told = problems(&read(wrong));
         assert!(told.contains("http://user:password@host:port"), "{told}");

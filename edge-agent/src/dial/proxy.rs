@@ -53,13 +53,11 @@ pub(super) async fn connect(
 }
 
 fn request(proxy: &ProxyConfig, target: &str) -> String {
-    let mut request = format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n");
-    if let Some((user, password)) = proxy.credentials() {
-        let pair = BASE64.encode(&[user, password].join(&b':'));
-        request.push_str(&format!("Proxy-Authorization: Basic {pair}\r\n"));
-    }
-    request.push_str("\r\n");
-    request
+    let authorization = proxy.credentials().map_or_else(String::new, |pair| {
+        let pair = BASE64.encode(&[pair.0, pair.1].join(&b':'));
+        format!("Proxy-Authorization: Basic {pair}\r\n")
+    });
+    format!("CONNECT {target} HTTP/1.1\r\nHost: {target}\r\n{authorization}\r\n")
 }
 
 /// Byte by byte: what follows the head is TLS already.

@@ -50,13 +50,10 @@ fn proxy() -> Result<()> {
             ensure!(!log.contains(secret), "the log shows {secret}");
         }
         drop(tinyproxy.kill9());
-        #[expect(clippy::print_stdout, reason = "the figures of docs/promises.md")]
-        {
-            println!(
-                "measured: enrolled and synchronised through tinyproxy with a password, which \
-                 stands in no log; a wrong one is told with its remedy"
-            );
-        }
+        println!(
+            "measured: enrolled and synchronised through tinyproxy with a password, which \
+             stands in no log; a wrong one is told with its remedy"
+        );
         Ok(())
     })
 }
