@@ -3,6 +3,7 @@
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
 mod charts;
+mod ingest;
 mod memory;
 mod modbus;
 mod pipeline;
@@ -17,12 +18,13 @@ use report::Report;
 type Bench = fn(&mut Report) -> Result<()>;
 
 /// Name and function of every bench, in the order of a whole run.
-const BENCHES: [(&str, Bench); 5] = [
+const BENCHES: [(&str, Bench); 6] = [
     ("pipeline", pipeline::run),
     ("modbus", modbus::run),
     ("memory", memory::run),
     ("wire", wire::run),
     ("charts", charts::run),
+    ("ingest", ingest::run),
 ];
 
 fn main() -> Result<()> {

@@ -205,7 +205,7 @@ fn store_rows(folder: &Path) -> Result<()> {
 }
 
 /// Processor seconds of this process so far.
-fn processor_s() -> f64 {
+pub(crate) fn processor_s() -> f64 {
     let time = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanos = u32::try_from(time.tv_nsec).unwrap_or(0);
@@ -213,7 +213,7 @@ fn processor_s() -> f64 {
 }
 
 /// Bytes that this process has handed to `write` so far.
-fn written_bytes() -> Result<f64> {
+pub(crate) fn written_bytes() -> Result<f64> {
     let io = std::fs::read_to_string("/proc/self/io").context("reading /proc/self/io")?;
     let bytes = io
         .lines()
@@ -221,7 +221,8 @@ fn written_bytes() -> Result<f64> {
     bytes.context("no wchar in /proc/self/io")
 }
 
-fn disk_bytes(folder: &Path) -> Result<f64> {
+/// Bytes of the files in a folder.
+pub(crate) fn disk_bytes(folder: &Path) -> Result<f64> {
     let mut sum = 0.0;
     for entry in std::fs::read_dir(folder)? {
         let length: u64 = entry?.metadata()?.len();

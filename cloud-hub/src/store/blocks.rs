@@ -2,101 +2,21 @@
 //! sensor's blocks are found again. A poll stands in exactly one block.
 
 use super::error::{Doing as _, StoreError};
+use super::prepared::{Figures, Sound};
+use super::rollups::Rollups;
 use super::{Store, received, sql};
 use crate::tenants::TenantScope;
-use protocol::block::{self, Block};
+use protocol::block;
 use protocol::id::{SensorId, StreamId};
 use protocol::limits::{BLOCK_POLLS_MAX, BLOCK_POLLS_SEAL, RANGES_PER_STREAM_MAX};
 use protocol::ranges::RangeSet;
-use protocol::reading::{Cell, Column, GroupSchema, Poll};
-use protocol::time::Timestamp;
+use protocol::reading::GroupSchema;
+use protocol::rollup;
 use protocol::wire;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 /// Loose blocks that one transaction looks at when it joins.
 const LOOSE_BLOCKS_MAX: i64 = 2_048;
-/// Most blocks of one question for readings. A longer span is refused.
-const BLOCKS_PER_QUESTION_MAX: usize = 50_000;
-
-/// A span of time: `from <= time < to`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Span {
-    /// Begin.
-    pub from: Timestamp,
-    /// End, not part of it.
-    pub to: Timestamp,
-}
-
-/// A block that holds readings of a sensor.
-#[derive(Clone, Debug)]
-pub struct BlockOfSensor {
-    /// Where the sensor stands in each poll.
-    pub position: usize,
-    /// What its raw values mean.
-    pub column: Column,
-    /// Time between polls, in microseconds.
-    pub period_us: u64,
-    /// Time of its earliest poll.
-    pub first_time: Timestamp,
-    /// Time of its latest poll.
-    pub last_time: Timestamp,
-    /// The block.
-    pub body: Vec<u8>,
-}
-
-impl Store {
-    /// Shows `each` the blocks with readings of a sensor in a span, stream by stream, in the
-    /// order of their numbers; what `each` makes of them comes back.
-    pub async fn blocks_of_sensor<S: Send + 'static>(
-        &self,
-        scope: TenantScope,
-        sensor: SensorId,
-        span: Span,
-        (state, mut each): (S, impl FnMut(&mut S, &BlockOfSensor) + Send + 'static),
-    ) -> Result<S, StoreError> {
-        self.engine
-            .read(move |sql| {
-                let mut state = state;
-                let mut room = BLOCKS_PER_QUESTION_MAX;
-                for (stream_key, position) in streams_of(sql, scope, sensor)? {
-                    let schema = schema_of(sql, scope, stream_key)?;
-                    let Some(column) = schema.columns.get(position) else {
-                        continue;
-                    };
-                    let mut query = sql
-                        .prepare_cached(
-                            "SELECT body, first_us, last_us FROM block
-                            WHERE tenant_id = ?1 AND stream_key = ?2 AND last_us >= ?3 AND first_us < ?4 ORDER BY last_us",
-                        )
-                        .doing("read blocks")?;
-                    let bodies = query
-                        .query_map(
-                            (scope.key(), stream_key, span.from.0, span.to.0),
-                            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-                        )
-                        .doing("read blocks")?;
-                    for row in bodies {
-                        let (body, first_us, last_us) = row.doing("read blocks")?;
-                        room = room.checked_sub(1).ok_or(StoreError::OverLimit {
-                            what: "the number of blocks in this span of time (ask for a shorter one)",
-                            max: BLOCKS_PER_QUESTION_MAX,
-                        })?;
-                        let block = BlockOfSensor {
-                            position,
-                            column: column.clone(),
-                            period_us: schema.period_us,
-                            first_time: Timestamp(first_us),
-                            last_time: Timestamp(last_us),
-                            body,
-                        };
-                        each(&mut state, &block);
-                    }
-                }
-                Ok(state)
-            })
-            .await
-    }
-}
 
 impl Store {
     /// The streams in which a sensor stands: incarnation and number.
@@ -171,16 +91,15 @@ pub(super) fn stream_row(
     .transpose()
 }
 
-/// Stores the polls of `block` that are not held yet. `None` when the stream has so many separate
+/// Stores the polls of `sound` that are not held yet. `None` when the stream has so many separate
 /// ranges that no further one is taken: the sender tries again later.
 pub(super) fn store(
     sql: &Connection,
     scope: TenantScope,
-    stream: &StreamRow,
-    block: &Block,
-    body: &[u8],
+    (stream, rollups): (&StreamRow, &mut Rollups),
+    sound: &Sound,
 ) -> Result<Option<Stored>, StoreError> {
-    let (first, last) = (block.header.first_seq, block.header.last_seq());
+    let (first, last) = (sound.header.first_seq, sound.header.last_seq());
     let mut held = received::around(sql, scope, stream.key, first, last)?;
     if held.pairs().is_empty() && received::count(sql, scope, stream.key)? >= RANGES_PER_STREAM_MAX
     {
@@ -189,28 +108,21 @@ pub(super) fn store(
     let missing = held.missing(first, last);
     let mut stored = Stored::default();
     for (from, to) in &missing {
-        let polls = polls_between(block, *from, *to);
-        let sliced;
-        let bytes = if (*from, *to) == (first, last) {
-            body
+        let part;
+        let (body, figures) = if (*from, *to) == (first, last) {
+            (&sound.body, &sound.figures)
         } else {
-            sliced = block::encode(block.header.stream, *from, polls).map_err(|source| {
-                StoreError::Block {
-                    what: "written",
-                    source,
-                }
-            })?;
-            &sliced
+            part = slice(&sound.body, *from, *to)?;
+            (&part.0, &part.1)
         };
         let new = NewBlock {
-            first_seq: *from,
-            polls,
-            body: bytes,
-            sealed: polls.len() >= BLOCK_POLLS_SEAL,
+            seqs: (*from, *to),
+            body,
+            figures,
         };
-        new.insert(sql, scope, stream.key)?;
+        new.insert(sql, scope, (stream, &mut *rollups))?;
         stored.polls += to - from + 1;
-        stored.readings += readings(polls);
+        stored.readings += figures.readings;
     }
     if !missing.is_empty() {
         received::add(sql, scope, stream.key, &mut held, (first, last))?;
@@ -219,30 +131,21 @@ pub(super) fn store(
     Ok(Some(stored))
 }
 
-fn polls_between(block: &Block, from: u64, to: u64) -> &[Poll] {
-    let at = |seq: u64| usize::try_from(seq.saturating_sub(block.header.first_seq)).ok();
-    match (at(from), at(to)) {
-        (Some(from), Some(to)) => block.polls.get(from..=to).unwrap_or_default(),
-        _ => &[],
-    }
+fn slice(body: &[u8], from: u64, to: u64) -> Result<(Vec<u8>, Figures), StoreError> {
+    let sliced = block::slice(body, from, to).and_then(|body| Ok((block::decode(&body)?, body)));
+    let (block, body) = sliced.map_err(|source| StoreError::Block {
+        what: "cut",
+        source,
+    })?;
+    Ok((body, Figures::of(&block.polls)))
 }
 
-fn readings(polls: &[Poll]) -> u64 {
-    let count = polls
-        .iter()
-        .flat_map(|poll| &poll.cells)
-        .filter(|cell| !matches!(cell, Cell::Skipped))
-        .count();
-    u64::try_from(count).unwrap_or(u64::MAX)
-}
-
-/// A block for the table.
+/// A block for the table. It is never joined again, and stands in the rollups, once it is long
+/// enough; until then whoever asks for readings decodes it.
 struct NewBlock<'a> {
-    first_seq: u64,
-    polls: &'a [Poll],
+    seqs: (u64, u64),
     body: &'a [u8],
-    /// Never to be joined again.
-    sealed: bool,
+    figures: &'a Figures,
 }
 
 impl NewBlock<'_> {
@@ -250,14 +153,15 @@ impl NewBlock<'_> {
         &self,
         sql: &Connection,
         scope: TenantScope,
-        stream_key: i64,
+        (stream, rollups): (&StreamRow, &mut Rollups),
     ) -> Result<(), StoreError> {
-        // Not the first and the last poll's: the box's clock may have been set in between.
-        let times = || self.polls.iter().map(|poll| poll.time.0);
-        let first_us = times().min().unwrap_or(0);
-        let last_us = times().max().unwrap_or(0);
-        let count = i64::try_from(self.polls.len()).unwrap_or(i64::MAX);
-        let first_seq = sql::int(self.first_seq);
+        let (first_seq, last_seq) = (sql::int(self.seqs.0), sql::int(self.seqs.1));
+        let sealed = self.figures.minutes.is_some();
+        // Before the block is there: statistics that are made anew from what is sealed must not
+        // count it twice.
+        if let Some(minutes) = &self.figures.minutes {
+            rollups.add(sql, scope, stream, (minutes, self.body))?;
+        }
         sql.prepare_cached(
             "INSERT INTO block (tenant_id, stream_key, first_seq, last_seq, first_us, last_us,
                 sealed, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
@@ -265,24 +169,30 @@ impl NewBlock<'_> {
         .and_then(|mut query| {
             query.execute(params![
                 scope.key(),
-                stream_key,
+                stream.key,
                 first_seq,
-                first_seq.saturating_add(count - 1),
-                first_us,
-                last_us,
-                self.sealed,
+                last_seq,
+                self.figures.first_us,
+                self.figures.last_us,
+                sealed,
                 self.body
             ])
         })
         .doing("store a block")?;
-        if !self.sealed {
-            sql.prepare_cached(
-                "UPDATE stream SET loose_polls = loose_polls + ?2 WHERE stream_key = ?1",
-            )
-            .and_then(|mut query| query.execute((stream_key, count)))
-            .doing("count loose polls")?;
+        let long_us = self.figures.last_us.saturating_sub(self.figures.first_us);
+        sql.prepare_cached(
+            "UPDATE stream SET longest_us = ?2 WHERE stream_key = ?1 AND longest_us < ?2",
+        )
+        .and_then(|mut query| query.execute((stream.key, long_us)))
+        .doing("note how long a block is")?;
+        if sealed {
+            return Ok(());
         }
-        Ok(())
+        let count = last_seq.saturating_sub(first_seq).saturating_add(1);
+        sql.prepare_cached("UPDATE stream SET loose_polls = loose_polls + ?2 WHERE stream_key = ?1")
+            .and_then(|mut query| query.execute((stream.key, count)))
+            .map(|_| ())
+            .doing("count loose polls")
     }
 }
 
@@ -291,8 +201,10 @@ impl NewBlock<'_> {
 pub(super) fn seal(
     sql: &Connection,
     scope: TenantScope,
-    stream_key: i64,
+    stream: &StreamRow,
+    rollups: &mut Rollups,
 ) -> Result<(), StoreError> {
+    let stream_key = stream.key;
     let loose: i64 = sql
         .prepare_cached("SELECT loose_polls FROM stream WHERE stream_key = ?1")
         .and_then(|mut query| query.query_row([stream_key], |row| row.get(0)))
@@ -310,7 +222,7 @@ pub(super) fn seal(
     if ids.is_empty() {
         return Ok(());
     }
-    join(sql, scope, stream_key, &ids)
+    join(sql, scope, (stream, rollups), &ids)
 }
 
 /// Row, first and last number of a loose block.
@@ -366,7 +278,7 @@ fn full_run(blocks: &[Loose]) -> (Vec<i64>, i64) {
 fn join(
     sql: &Connection,
     scope: TenantScope,
-    stream_key: i64,
+    (stream, rollups): (&StreamRow, &mut Rollups),
     ids: &[i64],
 ) -> Result<(), StoreError> {
     let mut bodies = Vec::with_capacity(ids.len());
@@ -379,13 +291,7 @@ fn join(
     }
     let joined = block::join(&bodies).and_then(|body| Ok((block::decode(&body)?, body)));
     let Ok((block, body)) = joined else {
-        // Too long for one block: they stay as they are and are not looked at again.
-        for id in ids {
-            sql.prepare_cached("UPDATE block SET sealed = 1 WHERE rowid = ?1")
-                .and_then(|mut query| query.execute([id]))
-                .doing("leave a block loose")?;
-        }
-        return Ok(());
+        return leave(sql, scope, (stream, rollups), (ids, &bodies));
     };
     for id in ids {
         sql.prepare_cached("DELETE FROM block WHERE rowid = ?1")
@@ -393,12 +299,31 @@ fn join(
             .doing("remove a joined block")?;
     }
     let new = NewBlock {
-        first_seq: block.header.first_seq,
-        polls: &block.polls,
+        seqs: (block.header.first_seq, block.header.last_seq()),
         body: &body,
-        sealed: true,
+        figures: &Figures::sealed(&block.polls),
     };
-    new.insert(sql, scope, stream_key)
+    new.insert(sql, scope, (stream, rollups))
+}
+
+/// Blocks that do not fit one block stay as they are and are not looked at again.
+fn leave(
+    sql: &Connection,
+    scope: TenantScope,
+    (stream, rollups): (&StreamRow, &mut Rollups),
+    (ids, bodies): (&[i64], &[Vec<u8>]),
+) -> Result<(), StoreError> {
+    for (id, body) in ids.iter().zip(bodies) {
+        // What cannot be read has no statistics either: charts say that it is damaged.
+        if let Ok(block) = block::decode(body) {
+            let minutes = rollup::minutes_of(&block.polls, &[]);
+            rollups.add(sql, scope, stream, (&minutes, body))?;
+        }
+        sql.prepare_cached("UPDATE block SET sealed = 1 WHERE rowid = ?1")
+            .and_then(|mut query| query.execute([id]))
+            .doing("leave a block as it is")?;
+    }
+    Ok(())
 }
 
 /// The streams in which a sensor stands, and at which position.

@@ -2,8 +2,8 @@
 //! Never holds a token: only its SHA-256.
 
 use super::changes::{Change, Changed};
-use super::engine::Work;
 use super::error::{Doing as _, StoreError};
+use super::writer::Work;
 use super::{Store, gateways, sql};
 use crate::tenants::TenantScope;
 use protocol::id::{GatewayId, SiteId};

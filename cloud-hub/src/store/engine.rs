@@ -1,16 +1,15 @@
-//! Connections, the writer thread and migrations. Never a fact's meaning.
+//! Connections, the way to the writer thread, and migrations. Never a fact's meaning.
 
 use super::changes::Change;
 use super::error::{Doing as _, StoreError};
 use super::sql;
+use super::writer::{self, Job, Work, Writer};
 use crate::clock;
 use crate::tenants::TenantScope;
-use protocol::time::{Hlc, HlcClock, Timestamp};
-use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{Semaphore, mpsc};
 
 /// Jobs that wait for the writer. Who brings another one waits until there is room.
 const WRITE_QUEUE_MAX: usize = 64;
@@ -21,38 +20,18 @@ const BUSY_TIMEOUT_MS: i64 = 5_000;
 /// Statements kept ready per connection.
 const STATEMENTS_KEPT: usize = 128;
 /// The layouts, oldest first; the number of the newest stands in the file as `user_version`.
-const MIGRATIONS: [&str; 1] = [include_str!("migrations/0001_first.sql")];
-/// The hub's tie-breaker in logical stamps. Boxes take other numbers.
-const HLC_NODE: u32 = 0;
-
-type Job = Box<dyn FnOnce(&mut Writer) + Send>;
+const MIGRATIONS: [&str; 2] = [
+    include_str!("migrations/0001_first.sql"),
+    include_str!("migrations/0002_rollups.sql"),
+];
 
 /// The open file: a queue to the writer thread and a few readers.
 #[derive(Debug)]
 pub(super) struct Engine {
-    jobs: mpsc::Sender<Job>,
+    jobs: mpsc::Sender<Box<dyn Job>>,
     path: PathBuf,
     idle_readers: std::sync::Arc<Mutex<Vec<Connection>>>,
     reading: Semaphore,
-}
-
-struct Writer {
-    connection: Connection,
-    hlc: HlcClock,
-    incarnation: u32,
-}
-
-/// One transaction of the writer.
-pub(super) struct Work<'a> {
-    pub(super) sql: &'a Transaction<'a>,
-    /// The hub's logical clock.
-    pub(super) hlc: &'a mut HlcClock,
-    /// The hub's incarnation as a writer of events.
-    pub(super) incarnation: u32,
-    /// The wall clock when the transaction began.
-    pub(super) now: Timestamp,
-    /// What to tell the listeners once this is committed.
-    pub(super) changes: Vec<Change>,
 }
 
 impl Engine {
@@ -61,15 +40,10 @@ impl Engine {
         let mut connection = open_writer(path)?;
         let scope = begin(&mut connection)?;
         let writer = Writer::new(connection)?;
-        let (jobs, mut waiting) = mpsc::channel::<Job>(WRITE_QUEUE_MAX);
+        let (jobs, waiting) = mpsc::channel(WRITE_QUEUE_MAX);
         std::thread::Builder::new()
             .name("store-writer".to_owned())
-            .spawn(move || {
-                let mut writer = writer;
-                while let Some(job) = waiting.blocking_recv() {
-                    job(&mut writer);
-                }
-            })
+            .spawn(move || writer.serve(waiting))
             .map_err(|source| StoreError::Folder {
                 path: path.to_owned(),
                 source,
@@ -83,7 +57,8 @@ impl Engine {
         Ok((engine, scope))
     }
 
-    /// Runs `work` in one transaction; an error or a panic in it rolls everything back.
+    /// Runs `work` in a transaction that it may share with others; an error or a panic in it takes
+    /// back what it did, and nothing else. Answers after the commit.
     pub(super) async fn write<T, E>(
         &self,
         work: impl FnOnce(&mut Work<'_>) -> Result<T, E> + Send + 'static,
@@ -92,14 +67,7 @@ impl Engine {
         T: Send + 'static,
         E: From<StoreError> + Send + 'static,
     {
-        let (reply, answer) = oneshot::channel();
-        let job: Job = Box::new(move |writer| {
-            // A panic drops the transaction (rolled back) and `reply` (the caller learns of it).
-            let result = catch_unwind(AssertUnwindSafe(|| writer.run(work)));
-            if let Ok(result) = result {
-                drop(reply.send(result));
-            }
-        });
+        let (job, answer) = writer::job(work);
         self.jobs.send(job).await.map_err(|_| StoreError::Stopped)?;
         answer.await.map_err(|_| StoreError::Stopped)?
     }
@@ -129,59 +97,6 @@ impl Engine {
         });
         task.await.map_err(|_| StoreError::Stopped)?
     }
-}
-
-impl Writer {
-    fn new(connection: Connection) -> Result<Self, StoreError> {
-        let incarnation = connection
-            .query_row("SELECT incarnation FROM hub", [], |row| row.get(0))
-            .doing("read its incarnation")?;
-        let hlc = HlcClock::new(highest_near(&connection, clock::now())?, HLC_NODE);
-        Ok(Self {
-            connection,
-            hlc,
-            incarnation,
-        })
-    }
-
-    fn run<T, E: From<StoreError>>(
-        &mut self,
-        work: impl FnOnce(&mut Work<'_>) -> Result<T, E>,
-    ) -> Result<(T, Vec<Change>), E> {
-        let sql = self
-            .connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .doing("begin to write")?;
-        let mut transaction = Work {
-            sql: &sql,
-            hlc: &mut self.hlc,
-            incarnation: self.incarnation,
-            now: clock::now(),
-            changes: Vec::new(),
-        };
-        let value = work(&mut transaction)?;
-        let changes = transaction.changes;
-        sql.commit().doing("commit")?;
-        Ok((value, changes))
-    }
-}
-
-/// The highest stored stamp that is not further ahead than a clock follows.
-fn highest_near(connection: &Connection, now: Timestamp) -> Result<Hlc, StoreError> {
-    let now_ms = u64::try_from(now.millis()).unwrap_or(0);
-    let bound = Hlc {
-        wall_ms: now_ms.saturating_add(protocol::limits::HLC_AHEAD_MS_MAX),
-        counter: u32::MAX,
-        node: u32::MAX,
-    };
-    let bytes: Option<[u8; 16]> = connection
-        .query_row(
-            "SELECT max(hlc) FROM event WHERE hlc <= ?1",
-            [sql::hlc_bytes(bound)],
-            |row| row.get(0),
-        )
-        .doing("read the highest stamp")?;
-    Ok(bytes.map(sql::hlc).unwrap_or_default())
 }
 
 fn open_writer(path: &Path) -> Result<Connection, StoreError> {

@@ -107,6 +107,22 @@ pub enum StoreError {
     Stopped,
 }
 
+impl StoreError {
+    /// The same failure for another one whom it befell: several share a commit.
+    pub(super) fn again(&self) -> Self {
+        let Self::Sql { what, source } = self else {
+            return Self::Stopped;
+        };
+        let source = match source {
+            rusqlite::Error::SqliteFailure(code, words) => {
+                rusqlite::Error::SqliteFailure(*code, words.clone())
+            }
+            other => rusqlite::Error::ToSqlConversionFailure(other.to_string().into()),
+        };
+        Self::Sql { what, source }
+    }
+}
+
 /// Says what was being done when the database refused.
 pub(super) trait Doing<T> {
     /// `what` completes "the store could not …".

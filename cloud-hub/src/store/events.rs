@@ -2,9 +2,9 @@
 //! Never changes an event.
 
 use super::changes::{Change, Changed};
-use super::engine::Work;
 use super::error::{Doing as _, StoreError};
 use super::sql;
+use super::writer::Work;
 use crate::tenants::TenantScope;
 use protocol::alert::{self, Alert, AlertState};
 use protocol::event::{Body, Event, GatewayEvent, RecordKind, RecordRef, Severity};

@@ -3,19 +3,26 @@
 //! Never acknowledges: the caller does, with what this returns, after it returned.
 
 use super::changes::{Change, Changed};
-use super::engine::Work;
 use super::error::{Doing as _, StoreError};
 use super::prepared::{Place, Prepared, Refused, Sound};
+use super::rollups::Rollups;
+use super::writer::Work;
 use super::{Store, blocks, catalog, events, gateways, sql};
 use crate::clock;
 use crate::tenants::TenantScope;
-use protocol::block::Block;
 use protocol::event::{Event, RecordKind};
 use protocol::id::{GatewayId, Origin, SensorId, StreamId};
 use protocol::ranges::RangeSet;
-use protocol::reading::{self, Reading};
+use protocol::reading::{Cell, Quality, Reading};
 use rusqlite::params;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use tokio::sync::Semaphore;
+
+/// Batches with more than a few polls that are decoded and not yet committed. Who brings another
+/// one waits, reads no further, and so stops its own gateway by the windows of its connection.
+const BATCHES_MAX: usize = 128;
+/// A batch with no more bytes of blocks than this is decoded where it is and waits for no place.
+const SMALL_BYTES: usize = 4 << 10;
 
 /// One batch from one gateway.
 #[derive(Clone, Debug, Default)]
@@ -30,6 +37,43 @@ pub struct Ingest {
     pub lost: Vec<LostPolls>,
     /// The gateway's own events, in the order of their numbers.
     pub events: Vec<Event>,
+}
+
+impl Ingest {
+    fn is_small(&self) -> bool {
+        let bytes: usize = self.blocks.iter().map(|(_, body)| body.len()).sum();
+        bytes <= SMALL_BYTES && self.catalog.is_none()
+    }
+}
+
+/// What bounds the memory and the processors that taking batches in may use.
+#[derive(Debug)]
+pub(super) struct Intake {
+    places: Semaphore,
+    decoders: Semaphore,
+}
+
+impl Default for Intake {
+    fn default() -> Self {
+        let processors = std::thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            places: Semaphore::new(BATCHES_MAX),
+            decoders: Semaphore::new(processors),
+        }
+    }
+}
+
+impl Intake {
+    /// Decodes and checks a batch; a small one at once, another one when a processor is free.
+    async fn prepare(&self, batch: Ingest) -> Result<Prepared, StoreError> {
+        if batch.is_small() {
+            return Ok(Prepared::from_batch(batch));
+        }
+        let _decoder = self.decoders.acquire().await;
+        tokio::task::spawn_blocking(move || Prepared::from_batch(batch))
+            .await
+            .map_err(|_| StoreError::Stopped)
+    }
 }
 
 /// Polls that will never come.
@@ -70,9 +114,14 @@ impl Store {
         gateway: GatewayId,
         batch: Ingest,
     ) -> Result<Ingested, StoreError> {
-        let prepared = tokio::task::spawn_blocking(move || Prepared::from_batch(batch))
-            .await
-            .map_err(|_| StoreError::Stopped)?;
+        // Held until the commit: of what is decoded and waits for the writer there is so much at
+        // the most. Events and a few live polls are small and do not wait behind backlogs.
+        let _place = if batch.is_small() {
+            None
+        } else {
+            Some(self.intake.places.acquire().await)
+        };
+        let prepared = self.intake.prepare(batch).await?;
         let (ingested, newest) = self
             .write(move |work| take(work, scope, gateway, prepared))
             .await?;
@@ -132,6 +181,7 @@ struct Batch<'a, 'w> {
     streams: HashMap<(u32, StreamId), Option<blocks::StreamRow>>,
     held: BTreeMap<(u32, StreamId), RangeSet>,
     newest: HashMap<SensorId, Reading>,
+    rollups: Rollups,
     ingested: Ingested,
 }
 
@@ -151,6 +201,7 @@ fn take(
         streams: HashMap::new(),
         held: BTreeMap::new(),
         newest: HashMap::new(),
+        rollups: Rollups::default(),
         ingested: Ingested {
             refused: prepared.refused,
             ..Ingested::default()
@@ -186,7 +237,7 @@ impl Batch<'_, '_> {
     }
 
     fn take_block(&mut self, sound: &Sound) -> Result<(), StoreError> {
-        let header = &sound.block.header;
+        let header = &sound.header;
         let place = (header.stream, header.first_seq, header.last_seq());
         let name = (sound.incarnation, header.stream);
         let Some(stream) = self.stream(name)? else {
@@ -211,13 +262,8 @@ impl Batch<'_, '_> {
             self.refuse(place, "number_zero", "polls are numbered from 1".to_owned());
             return Ok(());
         }
-        let stored = blocks::store(
-            self.work.sql,
-            self.scope,
-            &stream,
-            &sound.block,
-            &sound.body,
-        )?;
+        let place_of_rows = (&stream, &mut self.rollups);
+        let stored = blocks::store(self.work.sql, self.scope, place_of_rows, sound)?;
         let Some(stored) = stored else {
             let words =
                 "too many separate ranges of this stream are held; send the older polls first";
@@ -234,25 +280,32 @@ impl Batch<'_, '_> {
             held.insert(*first, *last);
         }
         if stored.polls > 0 {
-            self.note_newest(&stream, &sound.block);
+            self.note_newest(&stream, sound);
         }
         Ok(())
     }
 
     /// The last reading of each sensor in the block.
-    fn note_newest(&mut self, stream: &blocks::StreamRow, block: &Block) {
-        let mut found = BTreeSet::new();
-        for poll in block.polls.iter().rev() {
-            for reading in reading::readings(&stream.schema, poll) {
-                if found.insert(reading.sensor) {
-                    let newest = self.newest.entry(reading.sensor).or_insert(reading);
-                    if reading.time >= newest.time {
-                        *newest = reading;
-                    }
-                }
-            }
-            if found.len() == stream.schema.columns.len() {
-                break;
+    fn note_newest(&mut self, stream: &blocks::StreamRow, sound: &Sound) {
+        for (column, newest) in stream.schema.columns.iter().zip(&sound.newest) {
+            let Some((time, clock, cell)) = *newest else {
+                continue;
+            };
+            let (value, quality) = match cell {
+                Cell::Skipped => continue,
+                Cell::Value(raw, quality) => (Some(column.value(raw)), quality),
+                Cell::Missing(cause) => (None, Quality::Bad(cause)),
+            };
+            let reading = Reading {
+                sensor: column.sensor,
+                time,
+                value,
+                quality,
+                clock,
+            };
+            let known = self.newest.entry(column.sensor).or_insert(reading);
+            if reading.time >= known.time {
+                *known = reading;
             }
         }
     }
@@ -376,9 +429,10 @@ impl Batch<'_, '_> {
     fn finish(mut self) -> Result<(Ingested, Vec<Reading>), StoreError> {
         for name in self.held.keys() {
             if let Some(Some(stream)) = self.streams.get(name) {
-                blocks::seal(self.work.sql, self.scope, stream.key)?;
+                blocks::seal(self.work.sql, self.scope, stream, &mut self.rollups)?;
             }
         }
+        self.rollups.write(self.work.sql, self.scope)?;
         self.count()?;
         self.ingested.held = self
             .held

@@ -17,12 +17,14 @@ mod latest;
 mod lists;
 mod page;
 mod prepared;
+mod readings;
 mod received;
 mod records;
+mod rollups;
 mod sql;
 mod users;
+mod writer;
 
-pub use blocks::{BlockOfSensor, Span};
 pub use catalog::{SensorFilter, SensorRow};
 pub use changes::{Change, Changed};
 pub use claims::{CertificateRow, ClaimInfo, NewClaim, RedeemError};
@@ -34,11 +36,13 @@ pub use lists::{AlertFilter, AlertRow, WorkOrderFilter, WorkOrderRow};
 pub(crate) use page::hex;
 pub use page::{LIMIT_DEFAULT, LIMIT_MAX, Listed, Page};
 pub use prepared::Refused;
+pub use readings::{BlockOfSensor, SensorReader, Span, StreamOfSensor, Which};
 pub use records::{NewEvent, Records};
 pub use users::{NewUser, Role, SessionRow, UserRow};
 
 use crate::tenants::TenantScope;
 use engine::Engine;
+use ingest::Intake;
 use latest::Latest;
 use std::path::Path;
 use std::sync::Arc;
@@ -49,6 +53,7 @@ use tokio::sync::broadcast;
 pub struct Store {
     engine: Arc<Engine>,
     latest: Arc<Latest>,
+    intake: Arc<Intake>,
     changes: broadcast::Sender<Change>,
     default_tenant: TenantScope,
 }
@@ -68,6 +73,7 @@ impl Store {
         Ok(Self {
             engine: Arc::new(engine),
             latest: Arc::default(),
+            intake: Arc::default(),
             changes,
             default_tenant,
         })
@@ -108,7 +114,7 @@ impl Store {
     /// Runs `work` in one transaction on the writer thread, then tells the listeners.
     async fn write<T, E>(
         &self,
-        work: impl FnOnce(&mut engine::Work<'_>) -> Result<T, E> + Send + 'static,
+        work: impl FnOnce(&mut writer::Work<'_>) -> Result<T, E> + Send + 'static,
     ) -> Result<T, E>
     where
         T: Send + 'static,

@@ -1,10 +1,14 @@
 //! Decodes and checks what a gateway brought, before the writer's turn, so that its transactions
-//! stay short. Never touches the store.
+//! stay short. Never touches the store, and never keeps a decoded block: a few figures of it do.
 
 use super::{Ingest, LostPolls, catalog, sql};
-use protocol::block::{self, Block};
+use protocol::block::{self, Block, BlockHeader};
 use protocol::event::Event;
 use protocol::id::StreamId;
+use protocol::limits::BLOCK_POLLS_SEAL;
+use protocol::reading::{Cell, Poll};
+use protocol::rollup;
+use protocol::time::{ClockState, Timestamp};
 
 /// Something that was not taken, and why. Sending it again does not help, unless `again`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,8 +30,80 @@ pub struct Refused {
 /// A block whose checksum, layout and statistics are right.
 pub(super) struct Sound {
     pub(super) incarnation: u32,
-    pub(super) block: Block,
+    pub(super) header: BlockHeader,
     pub(super) body: Vec<u8>,
+    pub(super) figures: Figures,
+    /// The latest reading of each column.
+    pub(super) newest: Vec<Option<(Timestamp, ClockState, Cell)>>,
+}
+
+impl Sound {
+    fn new(incarnation: u32, block: &Block, body: Vec<u8>) -> Self {
+        Self {
+            incarnation,
+            header: block.header,
+            body,
+            figures: Figures::of(&block.polls),
+            newest: newest(block),
+        }
+    }
+}
+
+/// What the store notes of a block.
+#[derive(Default)]
+pub(super) struct Figures {
+    /// Time of the earliest poll. Not the first one's: the box's clock may have been set in between.
+    pub(super) first_us: i64,
+    /// Time of the latest poll.
+    pub(super) last_us: i64,
+    pub(super) readings: u64,
+    /// The minutes, columns counted as signed, of a block that is to be sealed.
+    pub(super) minutes: Option<Vec<rollup::Bucket>>,
+}
+
+impl Figures {
+    /// Of a block that came: sealed when it is long enough.
+    pub(super) fn of(polls: &[Poll]) -> Self {
+        Self::new(polls, polls.len() >= BLOCK_POLLS_SEAL)
+    }
+
+    /// Of a block that is never joined again, however long.
+    pub(super) fn sealed(polls: &[Poll]) -> Self {
+        Self::new(polls, true)
+    }
+
+    fn new(polls: &[Poll], sealed: bool) -> Self {
+        let times = || polls.iter().map(|poll| poll.time.0);
+        let readings = polls
+            .iter()
+            .flat_map(|poll| &poll.cells)
+            .filter(|cell| !matches!(cell, Cell::Skipped))
+            .count();
+        Self {
+            first_us: times().min().unwrap_or(0),
+            last_us: times().max().unwrap_or(0),
+            readings: u64::try_from(readings).unwrap_or(u64::MAX),
+            minutes: sealed.then(|| rollup::minutes_of(polls, &[])),
+        }
+    }
+}
+
+fn newest(block: &Block) -> Vec<Option<(Timestamp, ClockState, Cell)>> {
+    let columns = usize::try_from(block.header.columns).unwrap_or(0);
+    let mut newest = vec![None; columns];
+    let mut wanted = columns;
+    for poll in block.polls.iter().rev() {
+        for (found, cell) in newest.iter_mut().zip(&poll.cells) {
+            if found.is_none() && !matches!(cell, Cell::Skipped) {
+                *found = Some((poll.time, poll.clock, *cell));
+                wanted -= 1;
+            }
+        }
+        if wanted == 0 {
+            break;
+        }
+    }
+    newest
 }
 
 /// What is decoded before the writer's turn, so that its transactions stay short.
@@ -73,11 +149,7 @@ impl Prepared {
                         "its numbers are too large".to_owned(),
                     );
                 }
-                Ok(block) => prepared.blocks.push(Sound {
-                    incarnation,
-                    block,
-                    body,
-                }),
+                Ok(block) => prepared.blocks.push(Sound::new(incarnation, &block, body)),
                 Err(source) => {
                     let place = block::header(&body).map_or(NOWHERE, |header| {
                         (header.stream, header.first_seq, header.last_seq())

@@ -3,8 +3,8 @@
 //! Never decides whether somebody may: the caller asks the folded record first.
 
 use super::changes::{Change, Changed};
-use super::engine::Work;
 use super::error::{Doing as _, StoreError};
+use super::writer::Work;
 use super::{Store, down, events, sql};
 use crate::tenants::TenantScope;
 use protocol::alert::{self, Alert};

@@ -1,6 +1,7 @@
 //! Readings of a sensor over a span of time, and how complete a gateway's record is and why not.
 //! Never stores anything.
 
+mod chart;
 mod completeness;
 mod readings;
 

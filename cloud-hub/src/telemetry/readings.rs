@@ -1,12 +1,11 @@
 //! Readings of one sensor, thinned for a chart, over all streams and incarnations that hold some;
 //! what is not there is named with its cause. Never fills a hole with a guess.
 
-use crate::store::{BlockOfSensor, Hole, SensorRow, Span, Store, StoreError};
+use super::chart::chart;
+use crate::store::{Hole, SensorRow, Span, Store, StoreError};
 use crate::tenants::TenantScope;
-use protocol::block;
 use protocol::id::SensorId;
-use protocol::reading::{Cell, Quality};
-use protocol::series::{Series, SeriesBuilder};
+use protocol::series::Series;
 use protocol::time::Timestamp;
 
 /// Most gaps that are told with one series: the newest.
@@ -43,12 +42,8 @@ pub async fn readings(
     points_max: usize,
 ) -> Result<SensorReadings, StoreError> {
     let row = store.sensor(scope, sensor).await?;
-    let start = (
-        SeriesBuilder::new(span.from, span.to, points_max),
-        Vec::new(),
-    );
-    let (builder, mut gaps) = store
-        .blocks_of_sensor(scope, sensor, span, (start, add))
+    let (series, mut gaps) = store
+        .read_sensor(scope, sensor, move |reader| chart(reader, span, points_max))
         .await?;
     let holes = store.holes(scope, row.gateway.id, span.from).await?;
     let streams = store.streams_of_sensor(scope, sensor).await?;
@@ -67,29 +62,9 @@ pub async fn readings(
     }));
     Ok(SensorReadings {
         sensor: row,
-        series: builder.finish(),
+        series,
         gaps: within(gaps, span),
     })
-}
-
-type Gathered = (SeriesBuilder, Vec<ReadingsGap>);
-
-fn add((builder, gaps): &mut Gathered, block: &BlockOfSensor) {
-    let Ok(cells) = block::decode_column(&block.body, block.position) else {
-        gaps.push(ReadingsGap {
-            from: block.first_time,
-            to: block.last_time,
-            cause: "the hub's copy of these readings is damaged; restore it from a backup",
-        });
-        return;
-    };
-    for (time, _, cell) in cells {
-        match cell {
-            Cell::Skipped => {}
-            Cell::Value(raw, quality) => builder.push(time, Some(block.column.value(raw)), quality),
-            Cell::Missing(cause) => builder.push(time, None, Quality::Bad(cause)),
-        }
-    }
 }
 
 fn gap(hole: &Hole, span: Span, cause: &'static str) -> ReadingsGap {

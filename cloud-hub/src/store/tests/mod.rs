@@ -2,6 +2,7 @@
 
 mod crash;
 mod events;
+mod group;
 mod lists;
 mod readings;
 mod rows;

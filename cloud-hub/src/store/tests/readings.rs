@@ -1,7 +1,8 @@
 //! Readings: each poll once, whatever the order and number of times in which it was sent.
 
 use crate::store::testing::{self, Fixture, INCARNATION, STREAM, block, poll, poll_time};
-use crate::store::{Changed, Connected, Ingest, LostPolls, Page, SensorFilter, Span, Store};
+use crate::store::{Changed, Connected, Ingest, LostPolls, Page, SensorFilter, Store};
+use crate::store::{SensorReader, Span, Which};
 use proptest::prelude::*;
 use protocol::block as codec;
 use protocol::reading::Cell;
@@ -14,19 +15,20 @@ pub(super) async fn stored(fixture: &Fixture) -> BTreeMap<Timestamp, Cell> {
         from: Timestamp(0),
         to: Timestamp(i64::MAX),
     };
-    let sensor = testing::sensors()[0];
-    fixture
-        .store
-        .blocks_of_sensor(
-            fixture.scope,
-            sensor,
-            span,
-            (BTreeMap::new(), |all: &mut BTreeMap<_, _>, block| {
-                for (time, _, cell) in codec::decode_column(&block.body, block.position).unwrap() {
+    let gather = move |reader: &SensorReader<'_>| {
+        let mut all = BTreeMap::new();
+        for stream in reader.streams() {
+            reader.blocks(stream, (span, Which::All), |block| {
+                for (time, _, cell) in codec::decode_column(block.body, stream.position).unwrap() {
                     assert!(all.insert(time, cell).is_none(), "a poll is stored twice");
                 }
-            }),
-        )
+            })?;
+        }
+        Ok(all)
+    };
+    fixture
+        .store
+        .read_sensor(fixture.scope, testing::sensors()[0], gather)
         .await
         .unwrap()
 }
@@ -220,9 +222,13 @@ async fn a_transaction_that_fails_half_way_leaves_nothing() {
             let row =
                 crate::store::blocks::stream_row(work.sql, scope, gateway, (INCARNATION, STREAM))?
                     .unwrap();
-            let body = block(1, 20);
-            let decoded = codec::decode(&body).unwrap();
-            crate::store::blocks::store(work.sql, scope, &row, &decoded, &body)?;
+            let batch = Ingest {
+                blocks: vec![(INCARNATION, block(1, 20))],
+                ..Ingest::default()
+            };
+            let sound = &crate::store::prepared::Prepared::from_batch(batch).blocks[0];
+            let mut rollups = crate::store::rollups::Rollups::default();
+            crate::store::blocks::store(work.sql, scope, (&row, &mut rollups), sound)?;
             panic!("the power goes");
         })
         .await;
