@@ -3,6 +3,7 @@
 //! Never does the work itself. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 mod admin;
+mod check;
 
 use crate::config::Config;
 use crate::server::{self, Notice};
@@ -40,6 +41,17 @@ enum Command {
     /// Gateways that are or may be connected.
     #[command(subcommand)]
     Gateway(admin::Gateway),
+    /// Look through the whole store, block by block; also while the hub runs. Changes nothing.
+    Check {
+        /// Move the store away, so that a backup can take its place. The hub must not run.
+        #[arg(long)]
+        set_aside: bool,
+    },
+    /// Write a whole copy of the store into a new file; also while the hub runs.
+    Backup {
+        /// The file.
+        file: PathBuf,
+    },
     /// Print the completions for a shell.
     Completions {
         /// The shell.
@@ -108,6 +120,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Claim(command) => admin::claim(command, &config, output).await,
             Command::User(command) => admin::user(command, &config, output).await,
             Command::Gateway(command) => admin::gateway(command, &config, output).await,
+            Command::Check { set_aside: true } => check::set_aside(&config, output),
+            Command::Check { set_aside: false } => check::check(&config, output),
+            Command::Backup { file } => check::backup(&config, &file, output).await,
             Command::Completions { .. } | Command::Man => Ok(()),
         }
     })

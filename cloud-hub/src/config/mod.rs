@@ -19,6 +19,20 @@ pub struct Config {
     pub tcp: TcpConfig,
     /// Where people connect.
     pub web: WebConfig,
+    /// How long readings are kept.
+    pub retention: RetentionConfig,
+}
+
+/// How long readings and their statistics are kept, in days; 0 is for ever. Events, alerts, work
+/// orders and the statistics of whole days are kept for ever.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetentionConfig {
+    /// Readings.
+    pub readings_days: usize,
+    /// Statistics per minute.
+    pub minutes_days: usize,
+    /// Statistics per hour.
+    pub hours_days: usize,
 }
 
 /// Where gateways connect.
@@ -65,6 +79,11 @@ impl Default for Config {
                 public_url: None,
                 connections_max: 512,
             },
+            retention: RetentionConfig {
+                readings_days: 730,
+                minutes_days: 1_825,
+                hours_days: 0,
+            },
         }
     }
 }
@@ -103,9 +122,11 @@ pub struct Problem {
     pub words: String,
 }
 
-const KEYS: &[&str] = &["data_dir", "quic", "tcp", "web"];
+const KEYS: &[&str] = &["data_dir", "quic", "tcp", "web", "retention"];
 const QUIC_KEYS: &[&str] = &["listen", "connections_max", "handshakes_per_s"];
 const TCP_KEYS: &[&str] = &["listen"];
+const RETENTION_KEYS: &[&str] = &["readings_days", "minutes_days", "hours_days"];
+const DAYS: (usize, usize) = (0, 36_500);
 const WEB_KEYS: &[&str] = &["listen", "public_url", "connections_max"];
 const CONNECTIONS: (usize, usize) = (1, 100_000);
 
@@ -163,13 +184,23 @@ impl Config {
             CONNECTIONS,
             &mut web.connections_max,
         );
+        let retention = &mut config.retention;
+        reader.keys("retention", RETENTION_KEYS);
+        let days = [
+            ("readings_days", &mut retention.readings_days),
+            ("minutes_days", &mut retention.minutes_days),
+            ("hours_days", &mut retention.hours_days),
+        ];
+        for (key, days) in days {
+            reader.count(("retention", key), DAYS, days);
+        }
         if let Some(url) = reader.text("web", "public_url") {
             if !is_web_address(&url) {
                 let words = "must be the whole address that people type, like \
                              \"https://hub.example.org\"";
                 reader.wrong("web", "public_url", words);
             }
-            web.public_url = Some(url);
+            config.web.public_url = Some(url);
         }
         reader.finish(config)
     }

@@ -22,7 +22,8 @@ fn the_samples_are_right_and_the_full_one_shows_every_key_with_its_default() {
         .map(|line| line.strip_prefix("# ").unwrap_or(line))
         .collect();
     assert_eq!(Config::parse(&uncommented.join("\n")).unwrap(), defaults);
-    for key in KEYS.iter().chain(QUIC_KEYS).chain(TCP_KEYS).chain(WEB_KEYS) {
+    let tables = [KEYS, QUIC_KEYS, TCP_KEYS, WEB_KEYS, RETENTION_KEYS];
+    for key in tables.into_iter().flatten() {
         let named = uncommented
             .iter()
             .any(|line| line.starts_with(&format!("{key} = ")) || *line == format!("[{key}]"));
@@ -56,7 +57,7 @@ public_url = "hub"
     );
     assert_eq!(
         problems("colour = 1"),
-        ["1:1: unknown key \"colour\"; known here: data_dir, quic, tcp, web"]
+        ["1:1: unknown key \"colour\"; known here: data_dir, quic, tcp, web, retention"]
     );
     assert_eq!(
         problems("web = 1"),

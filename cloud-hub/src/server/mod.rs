@@ -3,14 +3,15 @@
 
 mod listener;
 mod lock;
+mod upkeep;
 
 use crate::api::{self, Context, Peer, PublicAddress};
 use crate::auth::{self, Role, UserError};
 use crate::ca::{Authority, CaError};
-use crate::clock::NoRandom;
+use crate::clock::{self, NoRandom};
 use crate::config::Config;
 use crate::ingest::{self, IngestError};
-use crate::store::{Page, Store, StoreError};
+use crate::store::{self, Page, Retention, Store, StoreError};
 use crate::web;
 use listener::Limited;
 use std::net::SocketAddr;
@@ -130,6 +131,8 @@ struct Bound {
     people: TcpListener,
     people_max: usize,
     context: Context,
+    store: Store,
+    retention: Retention,
     stopping: watch::Receiver<bool>,
 }
 
@@ -140,6 +143,7 @@ impl Bound {
         stopping: watch::Receiver<bool>,
     ) -> Result<Self, ServerError> {
         let lock = lock::take(&config.data_dir)?;
+        store::look(&config.data_dir)?;
         let store = Store::open(&config.data_dir)?;
         store.nobody_connected().await?;
         set_up(&store, tell).await?;
@@ -172,6 +176,8 @@ impl Bound {
             },
             people,
             people_max: config.web.connections_max,
+            store: store.clone(),
+            retention: upkeep::retention(&config.retention),
             context: Context::new(
                 store,
                 public.and_then(PublicAddress::parse),
@@ -192,11 +198,21 @@ impl Bound {
         };
         let people = Limited::new(self.people, self.people_max);
         let people = axum::serve(people, service).with_graceful_shutdown(stop);
-        let (served, ()) = tokio::join!(people, self.gateways.serve(self.limits, self.stopping));
+        let (served, (), ()) = tokio::join!(
+            people,
+            upkeep::run(self.store, self.retention, self.stopping.clone()),
+            self.gateways.serve(self.limits, self.stopping)
+        );
         if let Err(error) = served {
             tracing::error!(%error, "serving people ended");
         }
     }
+}
+
+/// Moves the store of a hub that does not run out of the way; where it is now.
+pub fn set_aside(config: &Config) -> Result<PathBuf, ServerError> {
+    let _lock = lock::take(&config.data_dir)?;
+    Ok(store::set_aside(&config.data_dir, clock::now())?)
 }
 
 /// Makes the first administrator when there is nobody yet.

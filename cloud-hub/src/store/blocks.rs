@@ -306,8 +306,8 @@ fn join(
     new.insert(sql, scope, (stream, rollups))
 }
 
-/// Blocks that do not fit one block stay as they are and are not looked at again.
-fn leave(
+/// Loose blocks stay as they are, get into the statistics and are not looked at again.
+pub(super) fn leave(
     sql: &Connection,
     scope: TenantScope,
     (stream, rollups): (&StreamRow, &mut Rollups),

@@ -1,8 +1,8 @@
-//! Connections, the way to the writer thread, and migrations. Never a fact's meaning.
+//! Connections and the way to the writer thread. Never a fact's meaning.
 
 use super::changes::Change;
 use super::error::{Doing as _, StoreError};
-use super::sql;
+use super::migrations;
 use super::writer::{self, Job, Work, Writer};
 use crate::clock;
 use crate::tenants::TenantScope;
@@ -19,12 +19,6 @@ const READERS_MAX: usize = 4;
 const BUSY_TIMEOUT_MS: i64 = 5_000;
 /// Statements kept ready per connection.
 const STATEMENTS_KEPT: usize = 128;
-/// The layouts, oldest first; the number of the newest stands in the file as `user_version`.
-const MIGRATIONS: [&str; 2] = [
-    include_str!("migrations/0001_first.sql"),
-    include_str!("migrations/0002_rollups.sql"),
-];
-
 /// The open file: a queue to the writer thread and a few readers.
 #[derive(Debug)]
 pub(super) struct Engine {
@@ -77,6 +71,20 @@ impl Engine {
         &self,
         query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
+        self.apart(move |connection| {
+            let snapshot = connection.unchecked_transaction().doing("begin to read")?;
+            let value = query(connection);
+            drop(snapshot);
+            value
+        })
+        .await
+    }
+
+    /// Runs `query` on a reader, outside a transaction.
+    pub(super) async fn apart<T: Send + 'static>(
+        &self,
+        query: impl FnOnce(&Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let _permit = self
             .reading
             .acquire()
@@ -87,9 +95,7 @@ impl Engine {
         let task = tokio::task::spawn_blocking(move || {
             let kept = idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
             let connection = kept.map_or_else(|| open_reader(&path), Ok)?;
-            let snapshot = connection.unchecked_transaction().doing("begin to read")?;
             let value = query(&connection);
-            drop(snapshot);
             idle.lock()
                 .unwrap_or_else(PoisonError::into_inner)
                 .push(connection);
@@ -112,15 +118,17 @@ fn open_writer(path: &Path) -> Result<Connection, StoreError> {
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.pragma_update(None, "journal_size_limit", 16_i64 << 20)
     };
-    set_up(&connection).map_err(|source| StoreError::Open {
-        path: path.to_owned(),
-        source,
-    })?;
-    migrate(&mut connection, path)?;
+    set_up(&connection).map_err(|source| StoreError::opening(path, source))?;
+    migrations::migrate(&mut connection, path)?;
     Ok(connection)
 }
 
-fn open_reader(path: &Path) -> Result<Connection, StoreError> {
+/// The file of the store in a folder.
+pub(super) fn file(data_dir: &Path) -> PathBuf {
+    data_dir.join("hub.db")
+}
+
+pub(super) fn open_reader(path: &Path) -> Result<Connection, StoreError> {
     connect(path, OpenFlags::SQLITE_OPEN_READ_ONLY)
 }
 
@@ -132,34 +140,7 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
         connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
         Ok(connection)
     };
-    open().map_err(|source| StoreError::Open {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-/// Brings an older layout up to date, one layout per transaction.
-fn migrate(connection: &mut Connection, path: &Path) -> Result<(), StoreError> {
-    let found: usize = connection
-        .pragma_query_value(None, "user_version", |row| sql::count(row, 0))
-        .doing("read its layout number")?;
-    if found > MIGRATIONS.len() {
-        return Err(StoreError::Newer {
-            path: path.to_owned(),
-            found,
-            known: MIGRATIONS.len(),
-        });
-    }
-    for (layout, script) in (1_i64..).zip(MIGRATIONS).skip(found) {
-        let step = connection
-            .transaction_with_behavior(TransactionBehavior::Immediate)
-            .doing("begin a migration")?;
-        step.execute_batch(script).doing("migrate")?;
-        step.pragma_update(None, "user_version", layout)
-            .doing("note its layout number")?;
-        step.commit().doing("commit a migration")?;
-    }
-    Ok(())
+    open().map_err(|source| StoreError::opening(path, source))
 }
 
 /// What every opening makes sure of: the hub's own row and the first tenant.

@@ -4,7 +4,7 @@
 use crate::clock::NoRandom;
 use protocol::block::BlockError;
 use protocol::wire::WireError;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use thiserror::Error;
 
 /// Why the store did not do what it was asked.
@@ -43,6 +43,28 @@ pub enum StoreError {
         found: usize,
         /// Newest layout of this build.
         known: usize,
+    },
+    /// The file is not what was written: bytes of it were changed or lost.
+    #[error(
+        "the hub's store is damaged: it could not {what}. Stop the hub, see with `cloud-hub check` what \
+         is left, and put the newest backup in its place; boxes send what the backup lacks as long as \
+         they still hold it"
+    )]
+    Damaged {
+        /// What it was doing.
+        what: &'static str,
+        /// What the database said.
+        #[source]
+        source: rusqlite::Error,
+    },
+    /// A copy of the file could not be made.
+    #[error("the copy {path} could not be made; is there room on the disk?")]
+    Copy {
+        /// The copy.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
     },
     /// The database refused.
     #[error("the store could not {what}")]
@@ -110,17 +132,46 @@ pub enum StoreError {
 impl StoreError {
     /// The same failure for another one whom it befell: several share a commit.
     pub(super) fn again(&self) -> Self {
-        let Self::Sql { what, source } = self else {
-            return Self::Stopped;
-        };
-        let source = match source {
+        let copy = |source: &rusqlite::Error| match source {
             rusqlite::Error::SqliteFailure(code, words) => {
                 rusqlite::Error::SqliteFailure(*code, words.clone())
             }
             other => rusqlite::Error::ToSqlConversionFailure(other.to_string().into()),
         };
-        Self::Sql { what, source }
+        match self {
+            Self::Sql { what, source } => Self::Sql {
+                what,
+                source: copy(source),
+            },
+            Self::Damaged { what, source } => Self::Damaged {
+                what,
+                source: copy(source),
+            },
+            _ => Self::Stopped,
+        }
     }
+
+    /// The file could not be opened, or it could and is no store.
+    pub(super) fn opening(path: &Path, source: rusqlite::Error) -> Self {
+        if is_damage(&source) {
+            return Self::Damaged {
+                what: "be opened",
+                source,
+            };
+        }
+        Self::Open {
+            path: path.to_owned(),
+            source,
+        }
+    }
+}
+
+fn is_damage(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
+    matches!(
+        error.sqlite_error_code(),
+        Some(DatabaseCorrupt | NotADatabase)
+    )
 }
 
 /// Says what was being done when the database refused.
@@ -131,7 +182,13 @@ pub(super) trait Doing<T> {
 
 impl<T> Doing<T> for Result<T, rusqlite::Error> {
     fn doing(self, what: &'static str) -> Result<T, StoreError> {
-        self.map_err(|source| StoreError::Sql { what, source })
+        self.map_err(|source| {
+            if is_damage(&source) {
+                StoreError::Damaged { what, source }
+            } else {
+                StoreError::Sql { what, source }
+            }
+        })
     }
 }
 

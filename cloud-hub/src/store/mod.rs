@@ -5,6 +5,7 @@
 mod blocks;
 mod catalog;
 mod changes;
+mod check;
 mod claims;
 mod down;
 mod engine;
@@ -15,6 +16,7 @@ mod holes;
 mod ingest;
 mod latest;
 mod lists;
+mod migrations;
 mod page;
 mod prepared;
 mod readings;
@@ -22,11 +24,13 @@ mod received;
 mod records;
 mod rollups;
 mod sql;
+mod upkeep;
 mod users;
 mod writer;
 
 pub use catalog::{SensorFilter, SensorRow};
 pub use changes::{Change, Changed};
+pub use check::{Checked, check, look, set_aside};
 pub use claims::{CertificateRow, ClaimInfo, NewClaim, RedeemError};
 pub use error::StoreError;
 pub use gateways::{Connected, GatewayRow, Known, LinkState, SiteRow};
@@ -38,6 +42,7 @@ pub use page::{LIMIT_DEFAULT, LIMIT_MAX, Listed, Page};
 pub use prepared::Refused;
 pub use readings::{BlockOfSensor, SensorReader, Span, StreamOfSensor, Which};
 pub use records::{NewEvent, Records};
+pub use upkeep::{Removed, Retention, Round};
 pub use users::{NewUser, Role, SessionRow, UserRow};
 
 use crate::tenants::TenantScope;
@@ -68,7 +73,7 @@ impl Store {
             path: data_dir.to_owned(),
             source,
         })?;
-        let (engine, default_tenant) = Engine::open(&data_dir.join("hub.db"))?;
+        let (engine, default_tenant) = Engine::open(&engine::file(data_dir))?;
         let (changes, _) = broadcast::channel(changes::WAITING_MAX);
         Ok(Self {
             engine: Arc::new(engine),

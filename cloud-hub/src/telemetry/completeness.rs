@@ -11,6 +11,9 @@ const DAY_US: i64 = 24 * 3_600 * 1_000_000;
 /// Most spans of a track: the newest.
 const SPANS_MAX: usize = 500;
 
+/// Most gaps that are told in words, the newest.
+const GAPS_IN_WORDS_MAX: usize = 3;
+
 const ON_THE_BOX: &str = "still on the box, not received yet";
 const AWAY: &str = "the gateway is away";
 const GIVEN_UP: &str = "given up by the box";
@@ -103,7 +106,7 @@ fn judge(gateway: &GatewayRow, mut holes: Holes, now: Timestamp) -> Completeness
     Completeness {
         complete_to,
         missing,
-        words: words(gateway, &holes, (complete_to, missing), now),
+        words: words(gateway, &spans, (complete_to, missing), now),
         from,
         spans,
     }
@@ -142,7 +145,7 @@ fn complete_to(streams: &[StreamHoles]) -> Option<Timestamp> {
 
 fn words(
     gateway: &GatewayRow,
-    holes: &Holes,
+    spans: &[CompletenessSpan],
     (complete_to, missing): (Option<Timestamp>, u64),
     now: Timestamp,
 ) -> String {
@@ -159,22 +162,34 @@ fn words(
     }
     match (complete_to, missing) {
         (None, 0) => parts.push("nothing received yet".to_owned()),
-        (Some(at), 0) => parts.push(format!("complete up to {}", clock_words(at, now))),
-        (_, count) => parts.push(format!("{} missing: {ON_THE_BOX}", polls(count))),
+        (Some(at), _) => parts.push(format!("complete up to {}", clock_words(at, now))),
+        (None, _) => {}
     }
-    let told = holes
-        .gaps
-        .iter()
-        .map(|gap| gap.polls)
-        .fold(0, u64::saturating_add);
-    if let Some(gap) = holes.gaps.last().filter(|_| told > 0) {
-        let cause = gap.cause.words();
-        parts.push(format!(
-            "{} lost in the last 24 hours: {cause}",
-            polls(told)
-        ));
+    if missing > 0 {
+        parts.push(format!("{} missing: {ON_THE_BOX}", polls(missing)));
     }
+    parts.extend(gap_words(spans, now));
     parts.join("; ")
+}
+
+/// `missing 12:00:00 to 12:07:00 UTC: the agent was off`, the newest ones; how many more there are.
+fn gap_words(spans: &[CompletenessSpan], now: Timestamp) -> Vec<String> {
+    let gaps: Vec<_> = spans
+        .iter()
+        .filter(|span| span.state == SpanState::Gap)
+        .collect();
+    let earlier = gaps.len().saturating_sub(GAPS_IN_WORDS_MAX);
+    let mut words: Vec<String> = Vec::new();
+    if earlier > 0 {
+        words.push(format!("{earlier} earlier gaps in the last 24 hours"));
+    }
+    for gap in gaps.into_iter().skip(earlier) {
+        let (from, to) = (clock_words(gap.from, now), clock_words(gap.to, now));
+        let from = from.strip_suffix(" UTC").unwrap_or(&from);
+        let cause = gap.cause.unwrap_or(GIVEN_UP);
+        words.push(format!("missing {from} to {to}: {cause}"));
+    }
+    words
 }
 
 fn polls(count: u64) -> String {
@@ -406,7 +421,7 @@ mod tests {
         let judged = judge(&gateway(LinkState::Online, 900), holes, NOW);
         assert_eq!(
             judged.words,
-            "7 polls missing: still on the box, not received yet"
+            "complete up to 13:58:22 UTC; 7 polls missing: still on the box, not received yet"
         );
         assert_eq!((judged.complete_to, judged.missing), (Some(ago(300)), 7));
         let (missing, complete) = (SpanState::Missing, SpanState::Complete);
@@ -449,6 +464,42 @@ mod tests {
     }
 
     #[test]
+    fn gaps_are_told_by_their_times_and_causes_the_newest_first_of_all() {
+        let gap = |from: i64, to: i64, cause| GapSpan {
+            from: ago(from),
+            to: ago(to),
+            // A box that was off does not know how many polls it missed.
+            polls: 0,
+            cause,
+        };
+        let off = GapCause::AgentOff;
+        let mut holes = Holes {
+            streams: vec![stream(1, 80_000, 1, vec![])],
+            gaps: vec![gap(7_402, 6_982, off)],
+        };
+        let judged = judge(&gateway(LinkState::Online, 900), holes.clone(), NOW);
+        assert_eq!(
+            judged.words,
+            "complete up to 14:03:21 UTC; missing 12:00:00 to 12:07:00 UTC: the agent was off"
+        );
+        let causes = [GapCause::QueueFull, GapCause::StoreDamaged, off, off];
+        for (at, cause) in (1..).zip(causes) {
+            holes
+                .gaps
+                .push(gap(5_000 - at * 1_000, 4_900 - at * 1_000, cause));
+        }
+        let judged = judge(&gateway(LinkState::Online, 900), holes, NOW);
+        assert!(
+            judged.words.starts_with(
+                "complete up to 14:03:21 UTC; 2 earlier gaps in the last 24 hours; missing "
+            ),
+            "{}",
+            judged.words
+        );
+        assert_eq!(judged.words.matches("missing").count(), 3);
+    }
+
+    #[test]
     fn what_the_box_lost_is_a_gap_with_its_cause_and_not_missing() {
         let gap = GapSpan {
             from: ago(500),
@@ -464,8 +515,8 @@ mod tests {
         let judged = judge(&gateway(LinkState::Online, 900), holes, NOW);
         assert_eq!(
             judged.words,
-            "complete up to 14:03:21 UTC; 1 poll lost in the last 24 hours: the buffer of the box \
-             was full"
+            "complete up to 14:03:21 UTC; missing 13:51:42 to 13:52:32 UTC: given up by the box; \
+             missing 13:55:02 to 13:56:42 UTC: the buffer of the box was full"
         );
         assert_eq!(judged.missing, 0);
         let causes: Vec<_> = judged.spans.iter().filter_map(|span| span.cause).collect();

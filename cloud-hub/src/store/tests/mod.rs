@@ -6,3 +6,4 @@ mod group;
 mod lists;
 mod readings;
 mod rows;
+mod upkeep;
