@@ -40,8 +40,16 @@ pub const BLOCKS_PER_FRAME_MAX: usize = 4_096;
 /// Most ports, devices, assets of a catalog, and most limits of a sensor. A longer catalog is
 /// refused by the receiver.
 pub const CATALOG_LIST_MAX: usize = 10_000;
-/// Most poll groups (streams) of one gateway.
+/// Most poll groups (streams) of one gateway in one incarnation.
 pub const STREAMS_MAX: usize = 4_096;
+/// Most streams of one offer; the sender offers the rest when that one is answered.
+pub const STREAMS_PER_OFFER_MAX: usize = 256;
+/// Most ranges told of one stream; one that is left out is only sent again.
+pub const RANGES_PER_HELD_MAX: usize = 128;
+/// Most incarnations in a hello. The oldest are left out: their events are long at the hub.
+pub const INCARNATIONS_MAX: usize = 4_096;
+/// Longest piece of a frame on a lane that is paced.
+pub const PIECE_BYTES_MAX: usize = 16 << 10;
 /// Most ranges kept per stream beyond the contiguous prefix; the oldest hole is then given up to
 /// the sender's retry: nothing is lost, a range is only sent again.
 pub const RANGES_PER_STREAM_MAX: usize = 4_096;

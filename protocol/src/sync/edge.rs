@@ -1,32 +1,54 @@
 //! The box's end of a connection (PROTOCOL §6.2). Never sends what the store has not committed,
 //! never tells the store that a fact is safe before the hub committed it.
 
+mod offer;
 mod send;
 
+use super::pace::Pacer;
 use super::stream::SendState;
-use super::{Lane, PROTOCOL, Refusal, SessionError};
+use super::{Lane, Refusal, SessionError};
+use crate::event::Event;
 use crate::id::StreamId;
+use crate::limits::LANE_IN_FLIGHT_BYTES_MAX;
 use crate::ranges::RangeSet;
 use crate::time::Timestamp;
 use crate::wire::v1::{
-    CatalogV1, DownAckV1, EventsV1, HelloV1, Message, ReferenceV1, RefuseV1, SchemaV1, WelcomeV1,
+    AckV1, CatalogV1, Chain, DownAckV1, EventsV1, HelloV1, Message, OwnEventsV1, OwnHeldV1,
+    ReferenceV1, RefuseV1, WelcomeV1, WindowV1,
 };
 use crate::wire::{Frame, decode_event};
-use send::{Window, window_of};
+use offer::Offers;
+use send::{Bulk, Window};
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 /// Longest wait for the hub's first answer and for an acknowledgement.
 const ANSWER_WAIT_US: i64 = 20_000_000;
+/// Messages of the hub that may come before its welcome: lanes overtake each other.
+const EARLY_MESSAGES_MAX: usize = 8;
 
 /// What the box holds when a connection begins.
 #[derive(Clone, Debug)]
 pub struct EdgeStart {
-    /// First message; its `streams` are the streams of `schemas`.
+    /// First message.
     pub hello: HelloV1,
-    /// Encoded schema of each stream.
-    pub schemas: BTreeMap<StreamId, Vec<u8>>,
+    /// All streams of which it holds polls, those it writes now first.
+    pub streams: Vec<EdgeStream>,
     /// Encoded catalog.
     pub catalog: Vec<u8>,
+}
+
+/// One stream of readings on the box. Its number is unique in the box's store.
+#[derive(Clone, Debug)]
+pub struct EdgeStream {
+    /// Incarnation that writes or wrote it.
+    pub incarnation: u32,
+    /// Its number.
+    pub stream: StreamId,
+    /// Highest durable sequence number.
+    pub last: u64,
+    /// `wire::encode_schema`.
+    pub schema: Arc<[u8]>,
 }
 
 /// What the shell is to do.
@@ -45,12 +67,20 @@ pub enum EdgeAction {
     Received(StreamId, RangeSet),
     /// The hub committed these polls.
     PollsAcked(StreamId, u64, u64),
-    /// The hub committed the box's events up to this number.
-    EventsAcked(u64),
+    /// The hub holds the box's events of this incarnation up to this number, and this is its
+    /// chain up to there: the store compares.
+    EventsAt(u32, u64, Chain),
+    /// The hub committed the box's events of this incarnation up to this number.
+    EventsAcked(u32, u64),
     /// The hub could not take these polls; they stay and are sent again on another connection.
     PollsRefused(StreamId, u64, u64, String),
+    /// The hub numbers its events for this box anew: what is held counts from 0 again.
+    ResetDown,
     /// Store these events of the hub, then call `handle_down_committed`.
-    ApplyDown(u64, Vec<crate::event::Event>),
+    ApplyDown(u64, Vec<Event>),
+    /// Store these events that this box once wrote and no longer has, then call
+    /// `handle_own_committed`: incarnation, number of the first, events.
+    ApplyOwn(u32, u64, Vec<Event>),
     /// Store the names and people of the site.
     ApplyReference(ReferenceV1),
 }
@@ -60,6 +90,8 @@ pub enum EdgeAction {
 pub enum Fetch {
     /// The box's own events after this number.
     Events {
+        /// Of this incarnation.
+        incarnation: u32,
         /// The last one that is not wanted.
         after: u64,
     },
@@ -88,27 +120,37 @@ pub struct FetchRange {
 /// What the store had.
 #[derive(Clone, Debug)]
 pub enum Fetched {
-    /// Events in order with their numbers.
-    Events(Vec<(u64, Vec<u8>)>),
+    /// Events of an incarnation, in order with their numbers.
+    Events(u32, Vec<(u64, Vec<u8>)>),
     /// Per range asked for: its blocks in order. Polls of the range's beginning that no block
     /// holds are gone for good; polls after the last block are merely not read yet, unless there
     /// is no block at all.
     Polls(Vec<(FetchRange, Vec<Vec<u8>>)>),
 }
 
+/// Events of one incarnation on their way to the hub.
+#[derive(Clone, Copy, Debug)]
+struct OwnEvents {
+    incarnation: u32,
+    last: u64,
+    sent: u64,
+}
+
 /// The box's end of one connection.
 #[derive(Debug)]
 pub struct EdgeSession {
     hello: HelloV1,
-    schemas: BTreeMap<StreamId, Vec<u8>>,
     catalog: Vec<u8>,
+    offers: Offers,
     streams: BTreeMap<StreamId, SendState>,
-    events_last: u64,
-    events_sent: u64,
+    own: Vec<OwnEvents>,
     down_mark: u64,
-    windows: [Window; 3],
-    /// Streams that began after the hello was sent.
-    late: Vec<StreamId>,
+    events: Window,
+    live: Window,
+    backlog: Window,
+    bulk: Bulk,
+    /// What came before the welcome.
+    early: Vec<Message>,
     connected: bool,
     deadline: Option<Timestamp>,
     actions: VecDeque<EdgeAction>,
@@ -118,24 +160,33 @@ impl EdgeSession {
     /// Begins: the first action sends the hello.
     pub fn new(start: EdgeStart, now: Timestamp) -> Result<Self, SessionError> {
         let hello = Message::Hello(start.hello.clone()).encode()?;
-        let mut session = Self {
-            events_last: start.hello.events_last,
-            down_mark: start.hello.down_mark,
+        let own = start
+            .hello
+            .events
+            .iter()
+            .map(|(incarnation, last)| OwnEvents {
+                incarnation: *incarnation,
+                last: *last,
+                sent: *last,
+            });
+        Ok(Self {
+            own: own.collect(),
+            down_mark: start.hello.down.0,
             hello: start.hello,
-            schemas: start.schemas,
             catalog: start.catalog,
+            offers: Offers::new(start.streams),
             streams: BTreeMap::new(),
-            events_sent: 0,
-            windows: Default::default(),
-            late: Vec::new(),
+            events: Window::default(),
+            live: Window::default(),
+            backlog: Window::default(),
+            bulk: Bulk::new(Pacer::new(
+                u64::try_from(LANE_IN_FLIGHT_BYTES_MAX).unwrap_or(u64::MAX),
+            )),
+            early: Vec::new(),
             connected: false,
             deadline: Some(now.plus_micros(ANSWER_WAIT_US)),
-            actions: VecDeque::new(),
-        };
-        session
-            .actions
-            .push_back(EdgeAction::Send(Lane::Control, hello));
-        Ok(session)
+            actions: VecDeque::from([EdgeAction::Send(Lane::Control, hello)]),
+        })
     }
 
     /// The next thing to do.
@@ -144,23 +195,27 @@ impl EdgeSession {
     }
 
     /// When `handle_timeout` wants to be called.
-    pub const fn poll_timeout(&self) -> Option<Timestamp> {
-        self.deadline
+    pub fn poll_timeout(&self) -> Option<Timestamp> {
+        match (self.deadline, self.bulk.pacer.wake_at()) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        }
     }
 
-    /// An answer did not come in time.
+    /// An answer did not come in time, or a pause is over.
     pub fn handle_timeout(&mut self, now: Timestamp) -> Result<(), SessionError> {
-        match self.deadline {
-            Some(deadline) if now >= deadline => Err(SessionError::Silent {
+        if self.deadline.is_some_and(|deadline| now >= deadline) {
+            return Err(SessionError::Silent {
                 what: if self.connected {
                     "acknowledgement"
                 } else {
                     "answer to the hello"
                 },
                 seconds: ANSWER_WAIT_US.unsigned_abs() / 1_000_000,
-            }),
-            _ => Ok(()),
+            });
         }
+        self.fill(now);
+        Ok(())
     }
 
     /// A frame came.
@@ -170,83 +225,100 @@ impl EdgeSession {
         frame: &Frame,
         now: Timestamp,
     ) -> Result<(), SessionError> {
-        match (lane, Message::decode(frame)?) {
-            (Lane::Control, Message::Welcome(welcome)) if !self.connected => {
-                self.welcome(welcome)?;
-            }
-            (Lane::Control, Message::Refuse(refuse)) => return Err(refused(refuse)),
-            (Lane::Control, Message::Ack(ack)) => {
-                let lane = Lane::from_number(ack.lane).and_then(window_of);
-                let Some(window) = lane else {
-                    return Err(SessionError::Unexpected {
-                        what: "Ack",
-                        lane: ack.lane,
-                    });
-                };
-                self.acked(window, ack)?;
-                self.deadline = None;
-            }
+        let message = Message::decode(frame)?;
+        if !self.connected && !matches!(lane, Lane::Control | Lane::Reference) {
             // Lanes overtake each other: the hub's events may be here before its welcome.
-            (Lane::Events, Message::Events(events)) => self.down(&events)?,
+            if self.early.len() >= EARLY_MESSAGES_MAX {
+                return Err(unexpected("events before the Welcome", lane));
+            }
+            self.early.push(message);
+            return Ok(());
+        }
+        match (lane, message) {
+            (Lane::Control, message) => self.control(message, now)?,
+            (Lane::Events, message) => self.down_lane(message)?,
             (Lane::Reference, Message::Reference(reference)) => {
                 self.actions
                     .push_back(EdgeAction::ApplyReference(reference));
             }
             (_, Message::Unknown { .. }) => {}
-            (lane, _) => {
-                return Err(SessionError::Unexpected {
-                    what: "a message",
-                    lane: lane.number(),
-                });
-            }
+            (lane, _) => return Err(unexpected("a message", lane)),
         }
         self.fill(now);
         Ok(())
     }
 
+    fn control(&mut self, message: Message, now: Timestamp) -> Result<(), SessionError> {
+        match message {
+            Message::Welcome(welcome) if !self.connected => self.welcome(welcome),
+            Message::Refuse(refuse) => Err(refused(refuse)),
+            Message::Ack(ack) => {
+                self.acked(ack, now)?;
+                self.deadline = None;
+                Ok(())
+            }
+            Message::Received(received) if self.connected => self.received(received),
+            Message::Window(window) if self.connected => {
+                self.window(window);
+                Ok(())
+            }
+            Message::Unknown { .. } => Ok(()),
+            _ => Err(unexpected("a message", Lane::Control)),
+        }
+    }
+
+    fn down_lane(&mut self, message: Message) -> Result<(), SessionError> {
+        match message {
+            Message::Events(events) => self.down(&events),
+            Message::OwnEvents(events) => self.own_events(&events),
+            Message::Unknown { .. } => Ok(()),
+            _ => Err(unexpected("a message", Lane::Events)),
+        }
+    }
+
     /// Polls became durable up to `last`.
     pub fn handle_committed(&mut self, stream: StreamId, last: u64, now: Timestamp) {
-        if let Some(state) = self.streams.get_mut(&stream) {
-            state.committed(last);
-        } else if let Some((_, known)) = self
-            .hello
-            .streams
-            .iter_mut()
-            .find(|(number, _)| *number == stream.0)
-        {
-            *known = last.max(*known);
+        match self.streams.get_mut(&stream) {
+            Some(state) => state.committed(last),
+            None => self.offers.committed(stream, last),
         }
         self.fill(now);
     }
 
     /// A new stream of readings began while the connection stands.
-    pub fn handle_new_stream(
-        &mut self,
-        stream: StreamId,
-        schema: Vec<u8>,
-    ) -> Result<(), SessionError> {
-        if self.connected {
-            self.send_schema(stream, schema)?;
-            self.streams
-                .entry(stream)
-                .or_insert_with(|| SendState::new(0, RangeSet::new()));
-        } else {
-            self.hello.streams.push((stream.0, 0));
-            self.late.push(stream);
-            self.schemas.insert(stream, schema);
-        }
-        Ok(())
+    pub fn handle_new_stream(&mut self, stream: EdgeStream) -> Result<(), SessionError> {
+        self.offers.add(stream);
+        self.offer()
     }
 
-    /// The box's own events became durable up to `last`.
-    pub fn handle_events_committed(&mut self, last: u64, now: Timestamp) {
-        self.events_last = self.events_last.max(last);
+    /// The box's own events of an incarnation became durable up to `last`.
+    pub fn handle_events_committed(&mut self, incarnation: u32, last: u64, now: Timestamp) {
+        match self
+            .own
+            .iter_mut()
+            .find(|own| own.incarnation == incarnation)
+        {
+            Some(own) => own.last = own.last.max(last),
+            None => self.own.push(OwnEvents {
+                incarnation,
+                last,
+                sent: 0,
+            }),
+        }
         self.fill(now);
     }
 
     /// The hub's events up to `seq` are durable on the box.
     pub fn handle_down_committed(&mut self, seq: u64) -> Result<(), SessionError> {
         let bytes = Message::DownAck(DownAckV1 { seq }).encode()?;
+        self.actions
+            .push_back(EdgeAction::Send(Lane::Control, bytes));
+        Ok(())
+    }
+
+    /// The box's own events of this incarnation are durable again up to `seq`.
+    pub fn handle_own_committed(&mut self, incarnation: u32, seq: u64) -> Result<(), SessionError> {
+        let bytes = Message::OwnHeld(OwnHeldV1 { incarnation, seq }).encode()?;
         self.actions
             .push_back(EdgeAction::Send(Lane::Control, bytes));
         Ok(())
@@ -260,85 +332,89 @@ impl EdgeSession {
         now: Timestamp,
     ) -> Result<(), SessionError> {
         match fetched {
-            Fetched::Events(events) => self.send_events(events)?,
-            Fetched::Polls(ranges) => self.send_polls(lane, ranges)?,
+            Fetched::Events(incarnation, events) => self.send_events(incarnation, events, now)?,
+            Fetched::Polls(ranges) => self.send_polls(lane, ranges, now)?,
         }
-        if let Some(window) = window_of(lane).and_then(|at| self.windows.get_mut(at)) {
+        if let Some(window) = self.window_of(lane) {
             window.fetching = false;
         }
         self.fill(now);
         Ok(())
     }
 
+    /// Bulk bytes on the way that the hub has not acknowledged.
+    pub const fn bulk_in_flight(&self) -> u64 {
+        self.bulk.pacer.on_the_way()
+    }
+
     fn welcome(&mut self, welcome: WelcomeV1) -> Result<(), SessionError> {
-        if welcome.protocol != PROTOCOL {
-            return Err(violation(
-                Refusal::Protocol,
-                "the hub speaks another protocol number",
-            ));
-        }
-        let known: BTreeMap<u32, u64> = self.hello.streams.iter().copied().collect();
-        let rewound = welcome.events_mark > self.events_last
-            || welcome.received.iter().any(|(stream, ranges)| {
-                let last = ranges.iter().map(|(_, last)| *last).max().unwrap_or(0);
-                known.get(stream).is_some_and(|known| last > *known)
+        let (oldest, newest) = self.hello.protocol;
+        if !(oldest..=newest).contains(&welcome.protocol) {
+            return Err(SessionError::Refused {
+                refusal: Some(Refusal::Protocol),
+                words: format!(
+                    "the hub speaks protocol {}, this box {oldest} to {newest}: update the older side",
+                    welcome.protocol
+                ),
+                retry_after_s: None,
             });
-        if rewound {
-            return Err(violation(
-                Refusal::StoreRewound,
-                "the hub holds more than this box: the store on the box is an older copy",
-            ));
         }
         if welcome.want_catalog {
-            let message = Message::Catalog(CatalogV1 {
-                catalog: self.catalog.clone(),
-            });
+            let catalog = std::mem::take(&mut self.catalog);
+            let message = Message::Catalog(CatalogV1 { catalog });
             self.actions
                 .push_back(EdgeAction::Send(Lane::Control, message.encode()?));
         }
-        let wanted: Vec<u32> = welcome.want_schemas;
-        for (stream, schema) in std::mem::take(&mut self.schemas) {
-            if wanted.contains(&stream.0) || self.late.contains(&stream) {
-                self.send_schema(stream, schema)?;
-            }
+        for own in &mut self.own {
+            own.sent = 0;
         }
-        let mut received: BTreeMap<u32, RangeSet> = welcome
-            .received
-            .into_iter()
-            .map(|(stream, ranges)| (stream, RangeSet::from_pairs(ranges)))
-            .collect();
-        for (stream, last) in &self.hello.streams {
-            let ranges = received.remove(stream).unwrap_or_default();
-            let stream = StreamId(*stream);
-            self.actions
-                .push_back(EdgeAction::Received(stream, ranges.clone()));
-            self.streams.insert(stream, SendState::new(*last, ranges));
+        for (incarnation, mark, chain) in welcome.events {
+            let Some(own) = self
+                .own
+                .iter_mut()
+                .find(|own| own.incarnation == incarnation)
+            else {
+                continue;
+            };
+            // More than the box holds: its store is an older copy. The hub sends it what it lost.
+            own.sent = mark;
+            own.last = own.last.max(mark);
+            let action = EdgeAction::EventsAt(incarnation, mark, chain);
+            self.actions.push_back(action);
         }
-        self.events_sent = welcome.events_mark;
-        self.actions
-            .push_back(EdgeAction::EventsAcked(welcome.events_mark));
+        if welcome.down_after != self.down_mark {
+            self.down_mark = 0;
+            self.actions.push_back(EdgeAction::ResetDown);
+        }
+        let (events, live, backlog, _) = welcome.windows;
+        self.window(WindowV1 {
+            lane: 1,
+            bytes: events,
+        });
+        self.window(WindowV1 {
+            lane: 4,
+            bytes: live.min(backlog),
+        });
         self.connected = true;
         self.deadline = None;
         self.actions.push_back(EdgeAction::Connected {
             hub_time: Timestamp(welcome.time_us),
         });
+        self.offer()?;
+        for message in std::mem::take(&mut self.early) {
+            self.down_lane(message)?;
+        }
         Ok(())
     }
 
-    fn send_schema(&mut self, stream: StreamId, schema: Vec<u8>) -> Result<(), SessionError> {
-        let incarnation = self.hello.buffer_incarnation;
-        let message = Message::Schema(SchemaV1 {
-            incarnation,
-            stream: stream.0,
-            schema,
-        });
-        let bytes = message.encode()?;
-        // Lanes overtake each other: so it goes on both that may bring the stream's first block.
-        for lane in [Lane::Live, Lane::Backlog] {
-            self.actions
-                .push_back(EdgeAction::Send(lane, bytes.clone()));
+    fn window(&mut self, window: WindowV1) {
+        match Lane::from_number(window.lane) {
+            Some(Lane::Events) => self.events.ceiling = u64::from(window.bytes),
+            Some(Lane::Live | Lane::Backlog) => {
+                self.bulk.pacer.set_ceiling(u64::from(window.bytes));
+            }
+            _ => {}
         }
-        Ok(())
     }
 
     fn down(&mut self, events: &EventsV1) -> Result<(), SessionError> {
@@ -361,6 +437,41 @@ impl EdgeSession {
         }
         Ok(())
     }
+
+    fn own_events(&mut self, message: &OwnEventsV1) -> Result<(), SessionError> {
+        let mut events = Vec::with_capacity(message.events.len());
+        for bytes in &message.events {
+            events.push(decode_event(bytes)?);
+        }
+        let action = EdgeAction::ApplyOwn(message.incarnation, message.first_seq, events);
+        self.actions.push_back(action);
+        Ok(())
+    }
+
+    fn window_of(&mut self, lane: Lane) -> Option<&mut Window> {
+        match lane {
+            Lane::Events => Some(&mut self.events),
+            Lane::Live => Some(&mut self.live),
+            Lane::Backlog => Some(&mut self.backlog),
+            Lane::Control | Lane::Reference => None,
+        }
+    }
+
+    fn acked(&mut self, ack: AckV1, now: Timestamp) -> Result<(), SessionError> {
+        let lane = Lane::from_number(ack.lane)
+            .filter(|lane| matches!(lane, Lane::Events | Lane::Live | Lane::Backlog));
+        match lane {
+            Some(lane) => self.acked_on(lane, ack, now),
+            None => Err(unexpected("an Ack of this lane", Lane::Control)),
+        }
+    }
+}
+
+const fn unexpected(what: &'static str, lane: Lane) -> SessionError {
+    SessionError::Unexpected {
+        what,
+        lane: lane.number(),
+    }
 }
 
 fn refused(refuse: RefuseV1) -> SessionError {
@@ -368,13 +479,5 @@ fn refused(refuse: RefuseV1) -> SessionError {
         refusal: Refusal::from_code(refuse.code),
         words: refuse.words,
         retry_after_s: refuse.retry_after_s,
-    }
-}
-
-fn violation(refusal: Refusal, words: &str) -> SessionError {
-    SessionError::Refused {
-        refusal: Some(refusal),
-        words: words.to_owned(),
-        retry_after_s: None,
     }
 }

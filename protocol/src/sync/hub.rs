@@ -1,14 +1,23 @@
 //! The hub's end of a connection (PROTOCOL §6.3). Never acknowledges before `handle_committed`
 //! says that the store holds it; never trusts a name in a message over the certificate.
 
-use super::{Lane, PROTOCOL, Refusal, SessionError};
+mod lane;
+
+use super::{FEATURES, Lane, PROTOCOL, PROTOCOL_OLDEST, Refusal, SessionError};
 use crate::event::Event;
 use crate::id::{GatewayId, StreamId};
-use crate::limits::LANE_IN_FLIGHT_BYTES_MAX;
+use crate::limits::{EVENTS_PER_FRAME_MAX, LANE_IN_FLIGHT_BYTES_MAX};
 use crate::time::{ClockState, Timestamp};
-use crate::wire::v1::{AckV1, EventsV1, HelloV1, Message, ReferenceV1, RefuseV1, WelcomeV1};
+use crate::wire::v1::{
+    AckV1, Chain, EventsV1, HeldV1, HelloV1, Message, OfferedV1, OwnEventsV1, OwnHeldV1, PieceV1,
+    ReceivedV1, ReferenceV1, RefuseV1, WelcomeV1, WindowV1,
+};
 use crate::wire::{Frame, decode_event};
-use std::collections::VecDeque;
+use lane::LaneState;
+use std::collections::{BTreeMap, VecDeque};
+
+/// Lanes whose frames are counted and acknowledged.
+const DATA_LANES: [Lane; 3] = [Lane::Events, Lane::Live, Lane::Backlog];
 
 /// What the gateway said first, as the store needs it.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,18 +33,31 @@ pub struct HelloInfo {
 pub struct HelloAnswer {
     /// The hub's clock.
     pub now: Timestamp,
-    /// Highest contiguous event number held of this incarnation.
-    pub events_mark: u64,
+    /// Of each incarnation in the hello: highest contiguous event number held, and the chain.
+    pub events: Vec<(u32, u64, Chain)>,
+    /// Events of the gateway that are held here and not by it.
+    pub lost: Vec<OwnLost>,
     /// Highest number of the hub's events for this gateway.
     pub down_last: u64,
+    /// What the gateway holds of them: the number in its hello when its chain is the hub's, else 0.
+    pub down_after: u64,
     /// Whether the catalog held has another hash.
     pub want_catalog: bool,
-    /// Streams without a schema.
-    pub want_schemas: Vec<StreamId>,
-    /// What is held of each stream.
-    pub received: Vec<(StreamId, Vec<(u64, u64)>)>,
+    /// Bytes that may be on the way on lanes 1, 3, 4 and 5.
+    pub windows: (u32, u32, u32, u32),
     /// Names and people.
     pub reference: ReferenceV1,
+}
+
+/// Events of a gateway that its store no longer has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnLost {
+    /// Their incarnation.
+    pub incarnation: u32,
+    /// The last one that the gateway has.
+    pub after: u64,
+    /// The last one that the hub has.
+    pub last: u64,
 }
 
 /// One data frame that the store is to commit.
@@ -70,6 +92,9 @@ pub enum Commit {
     },
 }
 
+/// Polls that could not be taken: incarnation, stream, first, last, why.
+pub type Refused = (u32, StreamId, u64, u64, String);
+
 /// What the shell is to do.
 #[derive(Clone, Debug, PartialEq)]
 pub enum HubAction {
@@ -77,6 +102,8 @@ pub enum HubAction {
     Send(Lane, Vec<u8>),
     /// Look the gateway up and answer with `handle_hello_answer`.
     Hello(HelloInfo),
+    /// Look these streams up and answer with `handle_offer_answer`, in their order.
+    Offer(Vec<OfferedV1>),
     /// Store the meaning of a stream's columns before any later commit.
     StoreSchema(u32, StreamId, Vec<u8>),
     /// Store what the gateway measures.
@@ -85,6 +112,14 @@ pub enum HubAction {
     Commit(Lane, Commit),
     /// Read the hub's events for this gateway after this number; answer with `handle_down`.
     FetchDown {
+        /// The last one that is not wanted.
+        after: u64,
+    },
+    /// Read the gateway's own events of this incarnation after this number; answer with
+    /// `handle_own`.
+    FetchOwn {
+        /// The incarnation.
+        incarnation: u32,
         /// The last one that is not wanted.
         after: u64,
     },
@@ -100,28 +135,32 @@ pub struct HubSession {
     gateway: GatewayId,
     hello: Option<HelloV1>,
     welcomed: bool,
-    events_next: u64,
-    frames: [u64; 3],
+    /// Next event of each incarnation.
+    events_next: BTreeMap<u32, u64>,
+    lanes: [LaneState; DATA_LANES.len()],
     down_last: u64,
     down_sent: u64,
     down_acked: u64,
     down_fetching: bool,
+    /// Events that the gateway is to get back; the first are on the way.
+    lost: VecDeque<OwnLost>,
     actions: VecDeque<HubAction>,
 }
 
 impl HubSession {
     /// Begins for the gateway that the certificate names.
-    pub const fn new(gateway: GatewayId) -> Self {
+    pub fn new(gateway: GatewayId) -> Self {
         Self {
             gateway,
             hello: None,
             welcomed: false,
-            events_next: 1,
-            frames: [0; 3],
+            events_next: BTreeMap::new(),
+            lanes: Default::default(),
             down_last: 0,
             down_sent: 0,
             down_acked: 0,
             down_fetching: false,
+            lost: VecDeque::new(),
             actions: VecDeque::new(),
         }
     }
@@ -135,18 +174,37 @@ impl HubSession {
     pub fn handle_frame(&mut self, lane: Lane, frame: &Frame) -> Result<(), SessionError> {
         match (lane, Message::decode(frame)?) {
             (Lane::Control, Message::Hello(hello)) if self.hello.is_none() => self.hello(hello),
-            (Lane::Live | Lane::Backlog, Message::Schema(schema)) if self.welcomed => {
-                let stream = StreamId(schema.stream);
-                let action = HubAction::StoreSchema(schema.incarnation, stream, schema.schema);
-                self.actions.push_back(action);
+            (Lane::Control, Message::Refuse(refuse)) => Err(SessionError::Refused {
+                refusal: Refusal::from_code(refuse.code),
+                words: refuse.words,
+                retry_after_s: refuse.retry_after_s,
+            }),
+            (_, Message::Unknown { .. }) => Ok(()),
+            (lane, message) if self.welcomed => match lane {
+                Lane::Control => self.control(message),
+                Lane::Events => match message {
+                    Message::Events(events) => self.events(&events),
+                    _ => Err(unexpected(lane)),
+                },
+                Lane::Live | Lane::Backlog => self.readings(lane, message),
+                Lane::Reference => Err(unexpected(lane)),
+            },
+            (lane, _) => Err(unexpected(lane)),
+        }
+    }
+
+    fn control(&mut self, message: Message) -> Result<(), SessionError> {
+        match message {
+            Message::Offer(offer) => {
+                self.actions.push_back(HubAction::Offer(offer.streams));
                 Ok(())
             }
-            (Lane::Control, Message::Catalog(catalog)) if self.welcomed => {
+            Message::Catalog(catalog) => {
                 self.actions
                     .push_back(HubAction::StoreCatalog(catalog.catalog));
                 Ok(())
             }
-            (Lane::Control, Message::DownAck(ack)) if self.welcomed => {
+            Message::DownAck(ack) => {
                 if ack.seq > self.down_sent {
                     return Err(SessionError::Hole {
                         expected: self.down_sent,
@@ -158,69 +216,167 @@ impl HubSession {
                 self.fill_down();
                 Ok(())
             }
-            (Lane::Control, Message::Refuse(refuse)) => Err(SessionError::Refused {
-                refusal: Refusal::from_code(refuse.code),
-                words: refuse.words,
-                retry_after_s: refuse.retry_after_s,
-            }),
-            (Lane::Events, Message::Events(events)) if self.welcomed => self.events(&events),
-            (Lane::Live | Lane::Backlog, Message::Blocks(blocks)) if self.welcomed => {
-                let incarnation = blocks.incarnation;
-                let commit = Commit::Blocks {
-                    incarnation,
-                    blocks: blocks.blocks,
-                };
-                self.actions.push_back(HubAction::Commit(lane, commit));
+            Message::OwnHeld(held) => {
+                self.own_held(held);
                 Ok(())
             }
-            (Lane::Live | Lane::Backlog, Message::Gap(gap)) if self.welcomed => {
-                let commit = Commit::Gap {
-                    incarnation: gap.incarnation,
-                    stream: StreamId(gap.stream),
-                    first_seq: gap.first_seq,
-                    last_seq: gap.last_seq,
-                };
-                self.actions.push_back(HubAction::Commit(lane, commit));
-                Ok(())
-            }
-            (_, Message::Unknown { .. }) => Ok(()),
-            (lane, _) => Err(SessionError::Unexpected {
-                what: "a message",
-                lane: lane.number(),
-            }),
+            _ => Err(unexpected(Lane::Control)),
         }
+    }
+
+    fn readings(&mut self, lane: Lane, message: Message) -> Result<(), SessionError> {
+        let commit = match message {
+            Message::Schema(schema) => {
+                let stream = StreamId(schema.stream);
+                let action = HubAction::StoreSchema(schema.incarnation, stream, schema.schema);
+                self.actions.push_back(action);
+                return Ok(());
+            }
+            Message::Piece(piece) => return self.piece(lane, &piece),
+            Message::Blocks(blocks) => Commit::Blocks {
+                incarnation: blocks.incarnation,
+                blocks: blocks.blocks,
+            },
+            Message::Gap(gap) => Commit::Gap {
+                incarnation: gap.incarnation,
+                stream: StreamId(gap.stream),
+                first_seq: gap.first_seq,
+                last_seq: gap.last_seq,
+            },
+            _ => return Err(unexpected(lane)),
+        };
+        self.commit(lane, commit);
+        Ok(())
+    }
+
+    fn piece(&mut self, lane: Lane, piece: &PieceV1) -> Result<(), SessionError> {
+        let Some(state) = self.lane(lane) else {
+            return Err(unexpected(lane));
+        };
+        match state.piece(piece)? {
+            // A frame in pieces that holds pieces would have no end.
+            Some(frame) => match Message::decode(&frame)? {
+                // Counted like any frame: with its last piece.
+                Message::Unknown { .. } => self.piece_taken(lane),
+                message @ (Message::Blocks(_) | Message::Gap(_)) => self.readings(lane, message),
+                _ => Err(unexpected(lane)),
+            },
+            None => self.piece_taken(lane),
+        }
+    }
+
+    /// A piece that nothing is committed for: acknowledged in its turn.
+    fn piece_taken(&mut self, lane: Lane) -> Result<(), SessionError> {
+        let frames = self.lane(lane).and_then(LaneState::taken);
+        frames.map_or(Ok(()), |frames| self.ack(lane, frames, Vec::new()))
+    }
+
+    fn commit(&mut self, lane: Lane, commit: Commit) {
+        if let Some(state) = self.lane(lane) {
+            state.committing();
+        }
+        self.actions.push_back(HubAction::Commit(lane, commit));
+    }
+
+    fn lane(&mut self, lane: Lane) -> Option<&mut LaneState> {
+        let at = DATA_LANES.iter().position(|known| *known == lane)?;
+        self.lanes.get_mut(at)
     }
 
     /// What the store knows of the gateway that said hello.
     pub fn handle_hello_answer(&mut self, answer: HelloAnswer) -> Result<(), SessionError> {
+        let hello = self.hello.as_ref();
         let welcome = Message::Welcome(WelcomeV1 {
-            protocol: PROTOCOL,
+            protocol: hello.map_or(PROTOCOL, |hello| hello.protocol.1.min(PROTOCOL)),
+            features: hello.map_or(0, |hello| hello.features) & FEATURES,
             time_us: answer.now.0,
-            events_mark: answer.events_mark,
-            down_last: answer.down_last,
+            events: answer.events.clone(),
+            down_after: answer.down_after,
             want_catalog: answer.want_catalog,
-            want_schemas: answer.want_schemas.iter().map(|stream| stream.0).collect(),
-            received: answer
-                .received
-                .into_iter()
-                .map(|(stream, r)| (stream.0, r))
-                .collect(),
+            windows: answer.windows,
         });
         self.actions
             .push_back(HubAction::Send(Lane::Control, welcome.encode()?));
         let reference = Message::Reference(answer.reference).encode()?;
         self.actions
             .push_back(HubAction::Send(Lane::Reference, reference));
-        self.events_next = answer.events_mark + 1;
+        self.events_next = answer
+            .events
+            .iter()
+            .map(|(incarnation, mark, _)| (*incarnation, mark + 1))
+            .collect();
         self.down_last = answer.down_last;
-        let mark = self.hello.as_ref().map_or(0, |hello| hello.down_mark);
-        self.down_sent = mark;
-        self.down_acked = mark;
+        self.down_sent = answer.down_after;
+        self.down_acked = answer.down_after;
         // An acknowledgement lost with the last connection comes again with the hello.
-        self.actions.push_back(HubAction::DownAcked(mark));
+        self.actions
+            .push_back(HubAction::DownAcked(answer.down_after));
+        self.lost = answer.lost.into();
         self.welcomed = true;
         self.fill_down();
+        self.fetch_own();
         Ok(())
+    }
+
+    /// What is held of the streams of the last offer, in its order.
+    pub fn handle_offer_answer(&mut self, streams: Vec<HeldV1>) -> Result<(), SessionError> {
+        let bytes = Message::Received(ReceivedV1 { streams }).encode()?;
+        self.actions
+            .push_back(HubAction::Send(Lane::Control, bytes));
+        Ok(())
+    }
+
+    /// How much may be on the way on a lane from now on.
+    pub fn handle_window(&mut self, lane: Lane, bytes: u32) -> Result<(), SessionError> {
+        if !self.welcomed {
+            return Ok(());
+        }
+        let lane = lane.number();
+        let bytes = Message::Window(WindowV1 { lane, bytes }).encode()?;
+        self.actions
+            .push_back(HubAction::Send(Lane::Control, bytes));
+        Ok(())
+    }
+
+    /// What `FetchOwn` brought: events with their numbers, dense.
+    pub fn handle_own(
+        &mut self,
+        incarnation: u32,
+        events: Vec<(u64, Vec<u8>)>,
+    ) -> Result<(), SessionError> {
+        let Some((first_seq, _)) = events.first() else {
+            return Ok(());
+        };
+        let message = OwnEventsV1 {
+            incarnation,
+            first_seq: *first_seq,
+            events: batch(events),
+        };
+        let bytes = Message::OwnEvents(message).encode()?;
+        self.actions.push_back(HubAction::Send(Lane::Events, bytes));
+        Ok(())
+    }
+
+    /// One batch at a time, as for the hub's own events.
+    fn own_held(&mut self, held: OwnHeldV1) {
+        if let Some(lost) = self.lost.front_mut()
+            && lost.incarnation == held.incarnation
+        {
+            lost.after = lost.after.max(held.seq);
+            if lost.after >= lost.last {
+                self.lost.pop_front();
+            }
+            self.fetch_own();
+        }
+    }
+
+    fn fetch_own(&mut self) {
+        if let Some(lost) = self.lost.front() {
+            self.actions.push_back(HubAction::FetchOwn {
+                incarnation: lost.incarnation,
+                after: lost.after,
+            });
+        }
     }
 
     /// The gateway is not let in.
@@ -246,21 +402,19 @@ impl HubSession {
     pub fn handle_committed(
         &mut self,
         lane: Lane,
-        refused: Vec<(StreamId, u64, u64, String)>,
+        refused: Vec<Refused>,
     ) -> Result<(), SessionError> {
-        let count = match lane {
-            Lane::Events => self.frames.get_mut(0),
-            Lane::Live => self.frames.get_mut(1),
-            _ => self.frames.get_mut(2),
-        };
-        let Some(count) = count else { return Ok(()) };
-        *count += 1;
+        let frames = self.lane(lane).and_then(LaneState::committed);
+        frames.map_or(Ok(()), |frames| self.ack(lane, frames, refused))
+    }
+
+    fn ack(&mut self, lane: Lane, frames: u64, refused: Vec<Refused>) -> Result<(), SessionError> {
         let ack = AckV1 {
             lane: lane.number(),
-            frames: *count,
+            frames,
             refused: refused
                 .into_iter()
-                .map(|(s, first, last, why)| (s.0, first, last, why))
+                .map(|(incarnation, s, first, last, why)| (incarnation, s.0, first, last, why))
                 .collect(),
         };
         let bytes = Message::Ack(ack).encode()?;
@@ -288,17 +442,10 @@ impl HubSession {
                 got: first_seq,
             });
         }
-        let mut batch = Vec::new();
-        let mut bytes = 0;
-        for (_, event) in events.into_iter().take(crate::limits::EVENTS_PER_FRAME_MAX) {
-            bytes += event.len();
-            if !batch.is_empty() && bytes > LANE_IN_FLIGHT_BYTES_MAX {
-                break;
-            }
-            batch.push(event);
-        }
+        let batch = batch(events);
         self.down_sent += u64::try_from(batch.len()).unwrap_or(0);
         let message = Message::Events(EventsV1 {
+            incarnation: 0,
             first_seq,
             events: batch,
         });
@@ -324,9 +471,11 @@ impl HubSession {
             );
         }
         let (oldest, newest) = hello.protocol;
-        if oldest > PROTOCOL || newest < PROTOCOL {
-            let words =
-                format!("this hub speaks protocol {PROTOCOL}, the box {oldest} to {newest}");
+        if oldest > PROTOCOL || newest < PROTOCOL_OLDEST {
+            let words = format!(
+                "this hub speaks protocol {PROTOCOL_OLDEST} to {PROTOCOL}, the box {oldest} to \
+                {newest}: update the older side"
+            );
             return self.refuse(Refusal::Protocol, &words, None);
         }
         let clock = crate::wire::clock_from(hello.clock).unwrap_or_default();
@@ -339,9 +488,11 @@ impl HubSession {
     }
 
     fn events(&mut self, message: &EventsV1) -> Result<(), SessionError> {
-        if message.first_seq > self.events_next {
+        let incarnation = message.incarnation;
+        let expected = self.events_next.get(&incarnation).copied().unwrap_or(1);
+        if message.first_seq > expected {
             return Err(SessionError::Hole {
-                expected: self.events_next,
+                expected,
                 got: message.first_seq,
             });
         }
@@ -350,18 +501,14 @@ impl HubSession {
             events.push(decode_event(bytes)?);
         }
         let count = u64::try_from(events.len()).unwrap_or(0);
-        self.events_next = self.events_next.max(message.first_seq + count);
-        let incarnation = self
-            .hello
-            .as_ref()
-            .map_or(0, |hello| hello.core_incarnation);
+        let next = expected.max(message.first_seq + count);
+        self.events_next.insert(incarnation, next);
         let commit = Commit::Events {
             incarnation,
             first_seq: message.first_seq,
             events,
         };
-        self.actions
-            .push_back(HubAction::Commit(Lane::Events, commit));
+        self.commit(Lane::Events, commit);
         Ok(())
     }
 
@@ -374,5 +521,26 @@ impl HubSession {
                 after: self.down_sent,
             });
         }
+    }
+}
+
+/// As many events as go in one frame.
+fn batch(events: Vec<(u64, Vec<u8>)>) -> Vec<Vec<u8>> {
+    let mut batch = Vec::new();
+    let mut bytes = 0;
+    for (_, event) in events.into_iter().take(EVENTS_PER_FRAME_MAX) {
+        bytes += event.len();
+        if !batch.is_empty() && bytes > LANE_IN_FLIGHT_BYTES_MAX {
+            break;
+        }
+        batch.push(event);
+    }
+    batch
+}
+
+const fn unexpected(lane: Lane) -> SessionError {
+    SessionError::Unexpected {
+        what: "a message",
+        lane: lane.number(),
     }
 }

@@ -5,19 +5,25 @@
 
 mod edge;
 mod hub;
+mod pace;
 mod stream;
 #[cfg(test)]
 #[expect(clippy::as_conversions, reason = "small numbers of a test")]
 mod tests;
 
-pub use edge::{EdgeAction, EdgeSession, EdgeStart, Fetch, FetchRange, Fetched};
-pub use hub::{Commit, HelloAnswer, HelloInfo, HubAction, HubSession};
+pub use edge::{EdgeAction, EdgeSession, EdgeStart, EdgeStream, Fetch, FetchRange, Fetched};
+pub use hub::{Commit, HelloAnswer, HelloInfo, HubAction, HubSession, OwnLost, Refused};
 
 use crate::wire::WireError;
 use thiserror::Error;
 
-/// The protocol number of this build.
+/// The newest protocol number of this build.
 pub const PROTOCOL: u16 = 1;
+/// The oldest one that it still speaks.
+pub const PROTOCOL_OLDEST: u16 = 1;
+/// What this build can do beyond the protocol number: bits that hello and welcome compare. None
+/// yet; a peer's unknown bits are left out of what both can do.
+pub const FEATURES: u64 = 0;
 /// TLS application protocol of a synchronising connection.
 pub const ALPN_SYNC: &[u8] = b"cfe-sync/1";
 /// TLS application protocol of enrolment.

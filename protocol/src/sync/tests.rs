@@ -9,10 +9,14 @@ use crate::limits::LANE_IN_FLIGHT_BYTES_MAX;
 use crate::ranges::RangeSet;
 use crate::reading::{Cell, Poll, Quality, Raw};
 use crate::time::{ClockState, Hlc, Timestamp};
-use crate::wire::v1::{AckV1, EventsV1, GapV1, HelloV1, Message, ReferenceV1, WelcomeV1};
+use crate::wire::v1::{
+    AckV1, Chain, EventsV1, GapV1, HeldV1, HelloV1, Message, OwnEventsV1, ReceivedV1, ReferenceV1,
+    WelcomeV1, WindowV1,
+};
 use crate::wire::{FrameReader, encode_event};
 use proptest::prelude::*;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use uuid::Uuid;
 
 const GATEWAY: Uuid = Uuid::from_u128(7);
@@ -27,10 +31,16 @@ fn poll(n: u64) -> Poll {
 }
 
 fn event(seq: u64) -> Event {
+    event_of(1, seq)
+}
+
+fn event_of(incarnation: u32, seq: u64) -> Event {
     Event {
-        id: EventId(Uuid::from_u128(u128::from(seq))),
+        id: EventId(Uuid::from_u128(
+            u128::from(incarnation) << 64 | u128::from(seq),
+        )),
         origin: Origin::Gateway(GatewayId(GATEWAY)),
-        incarnation: 1,
+        incarnation,
         seq,
         hlc: Hlc {
             wall_ms: seq,
@@ -51,26 +61,67 @@ fn event(seq: u64) -> Event {
     }
 }
 
-/// The box's store: all it committed.
-#[derive(Default)]
+/// The box's store: all it committed. Its clone is a copy of its files.
+#[derive(Clone, Default)]
 struct Box_ {
-    polls: BTreeMap<StreamId, Vec<Poll>>,
+    incarnation: u32,
+    /// Polls and the incarnation that wrote them.
+    polls: BTreeMap<StreamId, (u32, Vec<Poll>)>,
     gone: BTreeMap<StreamId, u64>,
-    events: u64,
+    events: BTreeMap<u32, u64>,
     down: Vec<Event>,
+    down_chain: Chain,
     acked: BTreeMap<StreamId, RangeSet>,
 }
+
+/// Streams of all incarnations.
+type Streams<T> = BTreeMap<(u32, StreamId), T>;
 
 /// The hub's store.
 #[derive(Default)]
 struct Hub {
-    polls: BTreeMap<StreamId, BTreeMap<u64, Poll>>,
-    received: BTreeMap<StreamId, RangeSet>,
-    schemas: BTreeSet<StreamId>,
-    gaps: BTreeMap<StreamId, RangeSet>,
-    events: Vec<Event>,
+    polls: Streams<BTreeMap<u64, Poll>>,
+    received: Streams<RangeSet>,
+    gaps: Streams<RangeSet>,
+    events: BTreeMap<u32, Vec<Event>>,
     down: u64,
     down_acked: u64,
+}
+
+impl Box_ {
+    /// The store is opened, as it is or as an older copy of it: a new incarnation begins.
+    fn open(&mut self, incarnation: u32) {
+        self.incarnation = incarnation;
+    }
+
+    /// The stream that is written now for a poll group.
+    fn stream(&mut self, group: u32) -> StreamId {
+        let stream = StreamId(self.incarnation * 10 + group);
+        let incarnation = self.incarnation;
+        self.polls.entry(stream).or_insert((incarnation, vec![]));
+        stream
+    }
+
+    fn of_stream(&self, stream: StreamId) -> EdgeStream {
+        let (incarnation, polls) = &self.polls[&stream];
+        EdgeStream {
+            incarnation: *incarnation,
+            stream,
+            last: polls.len() as u64,
+            schema: Arc::from([1]),
+        }
+    }
+}
+
+fn down_event(n: u64) -> Vec<u8> {
+    encode_event(&event(1_000 + n)).unwrap()
+}
+
+/// The chain over the first `n` events of the hub.
+fn down_chain(n: u64) -> Chain {
+    (1..=n).fold(Chain::default(), |chain, n| {
+        crate::wire::chain(&chain, &down_event(n))
+    })
 }
 
 struct Link {
@@ -105,32 +156,22 @@ impl Wire {
 }
 
 fn connect(store: &Box_) -> Link {
-    let streams = store
-        .polls
-        .iter()
-        .map(|(s, p)| (s.0, p.len() as u64))
-        .collect();
     let hello = HelloV1 {
         protocol: (1, 1),
+        features: 0,
         gateway: GATEWAY,
         build: "test".into(),
-        core_incarnation: 1,
-        buffer_incarnation: 1,
-        events_last: store.events,
-        down_mark: store.down.len() as u64,
         time_us: 0,
         clock: 0,
         catalog_hash: 0,
-        streams,
+        incarnation: store.incarnation,
+        events: store.events.iter().map(|(i, last)| (*i, *last)).collect(),
+        down: (store.down.len() as u64, store.down_chain),
     };
-    let schemas = store
-        .polls
-        .keys()
-        .map(|stream| (*stream, vec![1]))
-        .collect();
+    let streams = store.polls.keys().rev();
     let start = EdgeStart {
         hello,
-        schemas,
+        streams: streams.map(|stream| store.of_stream(*stream)).collect(),
         catalog: vec![1],
     };
     Link {
@@ -168,11 +209,11 @@ fn step(link: &mut Link, store: &mut Box_, hub: &mut Hub) -> bool {
 fn edge_does(link: &mut Link, store: &mut Box_, action: EdgeAction) {
     match action {
         EdgeAction::Send(lane, bytes) => link.up.push(lane, bytes),
-        EdgeAction::Fetch(Fetch::Events { after }) => {
-            let events = (after + 1..=store.events)
-                .map(|n| (n, encode_event(&event(n)).unwrap()))
+        EdgeAction::Fetch(Fetch::Events { incarnation, after }) => {
+            let events = (after + 1..=store.events[&incarnation])
+                .map(|n| (n, encode_event(&event_of(incarnation, n)).unwrap()))
                 .take(3);
-            let fetched = Fetched::Events(events.collect());
+            let fetched = Fetched::Events(incarnation, events.collect());
             link.edge
                 .handle_fetched(Lane::Events, fetched, Timestamp(0))
                 .unwrap();
@@ -189,12 +230,26 @@ fn edge_does(link: &mut Link, store: &mut Box_, action: EdgeAction) {
         EdgeAction::PollsAcked(stream, first, last) => {
             store.acked.entry(stream).or_default().insert(first, last);
         }
+        EdgeAction::ResetDown => {
+            store.down.clear();
+            store.down_chain = Chain::default();
+        }
         EdgeAction::ApplyDown(first, events) => {
             assert_eq!(first, store.down.len() as u64 + 1);
+            for event in &events {
+                let bytes = encode_event(event).unwrap();
+                store.down_chain = crate::wire::chain(&store.down_chain, &bytes);
+            }
             store.down.extend(events);
             link.edge
                 .handle_down_committed(store.down.len() as u64)
                 .unwrap();
+        }
+        EdgeAction::ApplyOwn(incarnation, first, events) => {
+            let last = store.events.entry(incarnation).or_default();
+            assert!(first <= *last + 1);
+            *last = (*last).max(first + events.len() as u64 - 1);
+            link.edge.handle_own_committed(incarnation, *last).unwrap();
         }
         _ => {}
     }
@@ -215,73 +270,108 @@ fn hub_does(link: &mut Link, hub: &mut Hub, action: HubAction) {
     match action {
         HubAction::Send(lane, bytes) => link.down.push(lane, bytes),
         HubAction::Hello(hello) => {
-            let received = hub
-                .received
-                .iter()
-                .map(|(s, r)| (*s, r.pairs().to_vec()))
-                .collect();
-            let reference = ReferenceV1 {
-                gateway_name: "g".into(),
-                gateway_code: "G".into(),
-                site: SiteId(GATEWAY).0,
-                site_name: "s".into(),
-                people: vec![],
-            };
-            let answer = HelloAnswer {
-                now: Timestamp(0),
-                events_mark: hub.events.len() as u64,
-                down_last: hub.down,
-                want_catalog: true,
-                want_schemas: hello
-                    .hello
-                    .streams
-                    .iter()
-                    .map(|(stream, _)| StreamId(*stream))
-                    .filter(|stream| !hub.schemas.contains(stream))
-                    .collect(),
-                received,
-                reference,
-            };
+            let answer = hello_answer(hub, &hello);
             link.hub.handle_hello_answer(answer).unwrap();
+        }
+        HubAction::Offer(offered) => {
+            let held = offered.iter().map(|offered| {
+                let name = (offered.incarnation, StreamId(offered.stream));
+                let received = hub.received.get(&name);
+                HeldV1 {
+                    incarnation: offered.incarnation,
+                    stream: offered.stream,
+                    want_schema: received.is_none(),
+                    ranges: received.map_or(vec![], |ranges| ranges.pairs().to_vec()),
+                }
+            });
+            link.hub.handle_offer_answer(held.collect()).unwrap();
+        }
+        HubAction::FetchOwn { incarnation, after } => {
+            let events = hub.events[&incarnation].iter().skip(after as usize);
+            let events = events.map(|event| (event.seq, encode_event(event).unwrap()));
+            let events = events.take(2).collect();
+            link.hub.handle_own(incarnation, events).unwrap();
         }
         HubAction::Commit(lane, commit) => {
             take(hub, commit);
             link.hub.handle_committed(lane, vec![]).unwrap();
         }
         HubAction::FetchDown { after } => {
-            let events =
-                (after + 1..=hub.down).map(|n| (n, encode_event(&event(1_000 + n)).unwrap()));
+            let events = (after + 1..=hub.down).map(|n| (n, down_event(n)));
             link.hub.handle_down(events.take(2).collect()).unwrap();
         }
-        HubAction::StoreSchema(_, stream, _) => {
-            hub.schemas.insert(stream);
+        HubAction::StoreSchema(incarnation, stream, _) => {
+            hub.received.entry((incarnation, stream)).or_default();
         }
         HubAction::DownAcked(seq) => hub.down_acked = hub.down_acked.max(seq),
         _ => {}
     }
 }
 
+fn hello_answer(hub: &Hub, hello: &HelloInfo) -> HelloAnswer {
+    let hello = &hello.hello;
+    let mark = |incarnation| hub.events.get(incarnation).map_or(0, |e| e.len() as u64);
+    let mut lost = Vec::new();
+    for incarnation in hub.events.keys() {
+        let known = hello.events.iter().find(|(known, _)| known == incarnation);
+        let after = known.map_or(0, |(_, last)| *last);
+        let last = mark(incarnation);
+        if last > after {
+            lost.push(OwnLost {
+                incarnation: *incarnation,
+                after,
+                last,
+            });
+        }
+    }
+    let (down, chain) = hello.down;
+    let same = down <= hub.down && chain == down_chain(down);
+    HelloAnswer {
+        now: Timestamp(0),
+        events: hello
+            .events
+            .iter()
+            .map(|(incarnation, _)| (*incarnation, mark(incarnation), Chain::default()))
+            .collect(),
+        lost,
+        down_last: hub.down,
+        down_after: if same { down } else { 0 },
+        want_catalog: true,
+        windows: (1 << 18, 1 << 18, 1 << 18, 0),
+        reference: ReferenceV1 {
+            gateway_name: "g".into(),
+            gateway_code: "G".into(),
+            site: SiteId(GATEWAY).0,
+            site_name: "s".into(),
+            people: vec![],
+        },
+    }
+}
+
 fn take(hub: &mut Hub, commit: Commit) {
     match commit {
         Commit::Events {
-            first_seq, events, ..
+            incarnation,
+            first_seq,
+            events,
         } => {
+            let held = hub.events.entry(incarnation).or_default();
             for (at, event) in (first_seq..).zip(events) {
-                if at == hub.events.len() as u64 + 1 {
-                    hub.events.push(event);
+                if at == held.len() as u64 + 1 {
+                    held.push(event);
                 }
             }
         }
-        Commit::Blocks { blocks, .. } => {
+        Commit::Blocks {
+            incarnation,
+            blocks,
+        } => {
             for bytes in blocks {
                 let block = block::decode(&bytes).unwrap();
-                let stream = block.header.stream;
-                assert!(
-                    hub.schemas.contains(&stream),
-                    "a block came before its schema"
-                );
-                let received = hub.received.entry(stream).or_default();
-                let polls = hub.polls.entry(block.header.stream).or_default();
+                let name = (incarnation, block.header.stream);
+                let received = hub.received.get_mut(&name);
+                let received = received.expect("a block came before its schema");
+                let polls = hub.polls.entry(name).or_default();
                 for (seq, poll) in (block.header.first_seq..).zip(block.polls) {
                     polls.insert(seq, poll);
                     received.insert(seq, seq);
@@ -289,19 +379,15 @@ fn take(hub: &mut Hub, commit: Commit) {
             }
         }
         Commit::Gap {
+            incarnation,
             stream,
             first_seq,
             last_seq,
-            ..
         } => {
-            hub.received
-                .entry(stream)
-                .or_default()
-                .insert(first_seq, last_seq);
-            hub.gaps
-                .entry(stream)
-                .or_default()
-                .insert(first_seq, last_seq);
+            let name = (incarnation, stream);
+            for sets in [&mut hub.received, &mut hub.gaps] {
+                sets.entry(name).or_default().insert(first_seq, last_seq);
+            }
         }
     }
 }
@@ -311,33 +397,23 @@ proptest! {
 
     #[test]
     fn each_fact_arrives_once_whatever_the_cuts(
-        script in prop::collection::vec((0_u8..8, 1_usize..40), 1..40),
+        script in prop::collection::vec((0_u8..11, 1_usize..40), 1..40),
         gone in 0_u64..6,
     ) {
         let mut store = Box_::default();
         let mut hub = Hub::default();
         let mut link: Option<Link> = None;
+        let mut incarnation = 1;
+        store.open(incarnation);
+        let mut copy = store.clone();
         for (what, steps) in script {
             match what {
-                0 | 1 => {
-                    let stream = StreamId(1 + u32::from(what));
-                    let polls = store.polls.entry(stream).or_default();
-                    let new = !store.acked.contains_key(&stream) && polls.is_empty();
-                    for _ in 0..steps {
-                        polls.push(poll(polls.len() as u64 + 1));
-                    }
-                    let last = polls.len() as u64;
-                    if let Some(link) = &mut link {
-                        if new {
-                            link.edge.handle_new_stream(stream, vec![1]).unwrap();
-                        }
-                        link.edge.handle_committed(stream, last, Timestamp(0));
-                    }
-                }
+                0 | 1 => commit(&mut store, &mut link, u32::from(what), steps),
                 2 => {
-                    store.events += steps as u64;
+                    let last = store.events.entry(store.incarnation).or_default();
+                    *last += steps as u64;
                     if let Some(link) = &mut link {
-                        link.edge.handle_events_committed(store.events, Timestamp(0));
+                        link.edge.handle_events_committed(store.incarnation, *last, Timestamp(0));
                     }
                 }
                 3 => {
@@ -348,7 +424,18 @@ proptest! {
                 }
                 4 => link = None,
                 5 => {
-                    store.gone.insert(StreamId(1), gone);
+                    let stream = store.stream(1);
+                    store.gone.insert(stream, gone);
+                }
+                6 => copy = store.clone(),
+                7 | 8 => {
+                    // Opened again, as it is or as an older copy.
+                    link = None;
+                    incarnation += 1;
+                    if what == 8 {
+                        store = copy.clone();
+                    }
+                    store.open(incarnation);
                 }
                 _ => {
                     let link = link.get_or_insert_with(|| connect(&store));
@@ -360,19 +447,46 @@ proptest! {
         }
         let mut link = connect(&store);
         while step(&mut link, &mut store, &mut hub) {}
-        for (stream, polls) in &store.polls {
-            let held = hub.polls.get(stream).cloned().unwrap_or_default();
-            let gaps = hub.gaps.get(stream).cloned().unwrap_or_default();
+        for (stream, (incarnation, polls)) in &store.polls {
+            let name = (*incarnation, *stream);
+            let held = hub.polls.get(&name).cloned().unwrap_or_default();
+            let gaps = hub.gaps.get(&name).cloned().unwrap_or_default();
             for (seq, expected) in (1..).zip(polls) {
                 prop_assert!(held.get(&seq) == Some(expected) || gaps.contains(seq), "{stream:?} {seq}");
                 prop_assert!(!gaps.contains(seq) || seq <= gone);
             }
-            prop_assert_eq!(hub.received[stream].contiguous_to(), polls.len() as u64);
+            prop_assert!(hub.received[&name].contiguous_to() >= polls.len() as u64);
         }
-        let seqs: Vec<u64> = hub.events.iter().map(|event| event.seq).collect();
-        prop_assert_eq!(seqs, (1..=store.events).collect::<Vec<_>>());
+        // The hub has all events of the box, and a box that was restored has its own back.
+        let held = |events: &Vec<Event>| events.len() as u64;
+        let at_hub: BTreeMap<u32, u64> = hub.events.iter().map(|(i, e)| (*i, held(e))).collect();
+        prop_assert_eq!(&at_hub, &store.events);
+        for events in hub.events.values() {
+            let seqs: Vec<u64> = events.iter().map(|event| event.seq).collect();
+            prop_assert_eq!(seqs, (1..=held(events)).collect::<Vec<_>>());
+        }
         prop_assert_eq!(store.down.len() as u64, hub.down);
+        prop_assert_eq!(store.down_chain, down_chain(hub.down));
         prop_assert_eq!(hub.down_acked, hub.down);
+    }
+}
+
+/// The box commits polls of a group.
+fn commit(store: &mut Box_, link: &mut Option<Link>, group: u32, count: usize) {
+    let stream = store.stream(group);
+    let polls = &mut store.polls.get_mut(&stream).unwrap().1;
+    let new = polls.is_empty();
+    for _ in 0..count {
+        polls.push(poll(polls.len() as u64 + 1));
+    }
+    let last = polls.len() as u64;
+    if let Some(link) = link {
+        if new {
+            link.edge
+                .handle_new_stream(store.of_stream(stream))
+                .unwrap();
+        }
+        link.edge.handle_committed(stream, last, Timestamp(0));
     }
 }
 
@@ -418,27 +532,36 @@ fn silence_ends_the_session() {
 /// hub holds 10.
 fn welcomed() -> EdgeSession {
     let mut store = Box_ {
-        events: 5,
+        events: [(1, 5)].into(),
+        incarnation: 1,
         ..Box_::default()
     };
-    store
-        .polls
-        .insert(StreamId(1), (1..=100).map(poll).collect());
+    let polls = (1..=100).map(poll).collect();
+    store.polls.insert(StreamId(1), (1, polls));
     let mut edge = connect(&store).edge;
-    let welcome = welcome(0, vec![(1, vec![(1, 10)])]);
-    give(&mut edge, Lane::Control, &welcome).unwrap();
+    give(&mut edge, Lane::Control, &welcome(0)).unwrap();
+    let held = HeldV1 {
+        incarnation: 1,
+        stream: 1,
+        want_schema: false,
+        ranges: vec![(1, 10)],
+    };
+    let received = Message::Received(ReceivedV1 {
+        streams: vec![held],
+    });
+    give(&mut edge, Lane::Control, &received).unwrap();
     edge
 }
 
-fn welcome(events_mark: u64, received: Vec<(u32, Vec<(u64, u64)>)>) -> Message {
+fn welcome(events_mark: u64) -> Message {
     Message::Welcome(WelcomeV1 {
         protocol: PROTOCOL,
+        features: 0,
         time_us: 0,
-        events_mark,
-        down_last: 0,
+        events: vec![(1, events_mark, Chain::default())],
+        down_after: 0,
         want_catalog: false,
-        want_schemas: vec![],
-        received,
+        windows: (1 << 18, 1 << 18, 1 << 18, 0),
     })
 }
 
@@ -485,7 +608,10 @@ fn bring(edge: &mut EdgeSession, lane: Lane, range: (u64, u64), held: (u64, u64)
 fn events_go_first_then_the_newest_polls_then_the_oldest() {
     let fetches = fetches(&mut welcomed());
     let [
-        Fetch::Events { after: 0 },
+        Fetch::Events {
+            incarnation: 1,
+            after: 0,
+        },
         Fetch::Polls {
             lane: Lane::Live,
             ranges: live,
@@ -534,7 +660,7 @@ fn refused_polls_are_reported_and_never_count_as_acknowledged() {
     let message = Message::Ack(AckV1 {
         lane: Lane::Live.number(),
         frames: 1,
-        refused: vec![(1, 98, 99, "damaged".into())],
+        refused: vec![(1, 1, 98, 99, "damaged".into())],
     });
     give(&mut edge, Lane::Control, &message).unwrap();
     let stream = StreamId(1);
@@ -551,20 +677,26 @@ fn a_full_window_stops_reading_and_an_acknowledgement_goes_on() {
     let mut edge = welcomed();
     actions(&mut edge);
     let large = vec![0; LANE_IN_FLIGHT_BYTES_MAX];
-    let fetched = Fetched::Events(vec![(1, large)]);
+    let fetched = Fetched::Events(1, vec![(1, large)]);
     edge.handle_fetched(Lane::Events, fetched, Timestamp(0))
         .unwrap();
-    edge.handle_events_committed(6, Timestamp(0));
+    edge.handle_events_committed(1, 6, Timestamp(0));
     assert_eq!(fetches(&mut edge), []);
     give(&mut edge, Lane::Control, &ack(Lane::Events, 1)).unwrap();
-    assert_eq!(fetches(&mut edge), [Fetch::Events { after: 1 }]);
+    assert_eq!(
+        fetches(&mut edge),
+        [Fetch::Events {
+            incarnation: 1,
+            after: 1
+        }]
+    );
 }
 
 #[test]
 fn one_read_of_the_store_at_a_time_per_lane() {
     let mut edge = welcomed();
     actions(&mut edge);
-    edge.handle_events_committed(9, Timestamp(0));
+    edge.handle_events_committed(1, 9, Timestamp(0));
     edge.handle_committed(StreamId(1), 101, Timestamp(0));
     assert_eq!(fetches(&mut edge), []);
 }
@@ -589,6 +721,7 @@ fn polls_that_the_store_no_longer_has_are_said_in_a_gap() {
 
 fn down(first_seq: u64, count: u64) -> Message {
     Message::Events(EventsV1 {
+        incarnation: 0,
         first_seq,
         events: (first_seq..first_seq + count)
             .map(|n| encode_event(&event(n)).unwrap())
@@ -604,7 +737,7 @@ fn a_hole_in_events_ends_the_session() {
         got: 2,
     });
     assert_eq!(give(&mut edge, Lane::Events, &down(2, 1)), hole);
-    let skipped = Fetched::Events(vec![(2, vec![])]);
+    let skipped = Fetched::Events(1, vec![(2, vec![])]);
     let error = edge.handle_fetched(Lane::Events, skipped, Timestamp(0));
     assert_eq!(error, hole);
 }
@@ -678,11 +811,101 @@ fn a_missing_acknowledgement_ends_the_session_and_one_in_time_does_not() {
 }
 
 #[test]
-fn a_hub_that_holds_more_than_the_box_is_told_apart() {
-    let mut edge = connect(&Box_::default()).edge;
-    let error = give(&mut edge, Lane::Control, &welcome(1, vec![])).unwrap_err();
-    let SessionError::Refused { refusal, .. } = error else {
-        panic!("{error}")
+fn a_box_whose_store_is_an_older_copy_gets_its_events_back() {
+    let mut edge = welcomed();
+    actions(&mut edge);
+    let events = (6..=7).map(|n| encode_event(&event(n)).unwrap()).collect();
+    let message = Message::OwnEvents(OwnEventsV1 {
+        incarnation: 1,
+        first_seq: 6,
+        events,
+    });
+    give(&mut edge, Lane::Events, &message).unwrap();
+    let applied = EdgeAction::ApplyOwn(1, 6, vec![event(6), event(7)]);
+    assert_eq!(actions(&mut edge), [applied]);
+}
+
+#[test]
+fn a_long_frame_of_the_backlog_goes_in_pieces_and_arrives_whole() {
+    let mut edge = welcomed();
+    actions(&mut edge);
+    let noise = |n: u64| Poll {
+        cells: vec![Cell::Value(
+            Raw::Int((n as i64).wrapping_mul(0x1234_5678_9ABC_DEF1)),
+            Quality::Good,
+        )],
+        ..poll(n)
     };
-    assert_eq!(refusal, Some(Refusal::StoreRewound));
+    let polls: Vec<Poll> = (11..=96).cycle().take(1_000).map(noise).collect();
+    let range = FetchRange {
+        stream: StreamId(1),
+        first: 11,
+        last: 96,
+    };
+    let block = block::encode(StreamId(1), 11, &polls).unwrap();
+    let fetched = Fetched::Polls(vec![(range, vec![block.clone()])]);
+    edge.handle_fetched(Lane::Backlog, fetched, Timestamp(0))
+        .unwrap();
+    let mut hub = HubSession::new(GatewayId(GATEWAY));
+    let EdgeAction::Send(_, hello) = connect(&Box_::default()).edge.poll_action().unwrap() else {
+        panic!()
+    };
+    hub.handle_frame(Lane::Control, &deliver(&mut FrameReader::default(), &hello))
+        .unwrap();
+    let Some(HubAction::Hello(info)) = hub.poll_action() else {
+        panic!()
+    };
+    hub.handle_hello_answer(hello_answer(&Hub::default(), &info))
+        .unwrap();
+    let mut taken = Vec::new();
+    let (mut pieces, mut first) = (0, 0);
+    for round in 1..1_000 {
+        for action in actions(&mut edge) {
+            if let EdgeAction::Send(Lane::Backlog, bytes) = action {
+                pieces += 1;
+                if round == 1 {
+                    first = edge.bulk_in_flight();
+                }
+                let frame = deliver(&mut FrameReader::default(), &bytes);
+                hub.handle_frame(Lane::Backlog, &frame).unwrap();
+            }
+        }
+        let now = Timestamp(round * 100_000);
+        while let Some(action) = hub.poll_action() {
+            match action {
+                HubAction::Commit(lane, Commit::Blocks { blocks, .. }) => {
+                    taken.extend(blocks);
+                    hub.handle_committed(lane, vec![]).unwrap();
+                }
+                HubAction::Send(Lane::Control, bytes) => {
+                    let frame = deliver(&mut FrameReader::default(), &bytes);
+                    if matches!(Message::decode(&frame), Ok(Message::Ack(_))) {
+                        edge.handle_frame(Lane::Control, &frame, now).unwrap();
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(taken, [block]);
+    assert!(pieces > 5, "{pieces} pieces");
+    assert!(first < 6_500, "{first} bytes on the way before anything came back");
+}
+
+#[test]
+fn the_hub_lowers_what_may_be_on_the_way() {
+    let mut edge = welcomed();
+    actions(&mut edge);
+    let window = WindowV1 { lane: 1, bytes: 1 };
+    give(&mut edge, Lane::Control, &Message::Window(window)).unwrap();
+    let events = Fetched::Events(1, vec![(1, vec![0; 10])]);
+    edge.handle_fetched(Lane::Events, events, Timestamp(0))
+        .unwrap();
+    assert_eq!(fetches(&mut edge), []);
+    give(&mut edge, Lane::Control, &ack(Lane::Events, 1)).unwrap();
+    let next = Fetch::Events {
+        incarnation: 1,
+        after: 1,
+    };
+    assert_eq!(fetches(&mut edge), [next]);
 }

@@ -118,6 +118,28 @@ pub fn hash(bytes: &[u8]) -> u32 {
     crc32c::crc32c(bytes)
 }
 
+/// The chain after one more event, from the chain before it (PROTOCOL §5.1).
+pub fn chain(before: &v1::Chain, event: &[u8]) -> v1::Chain {
+    let mut digest = ring::digest::Context::new(&ring::digest::SHA256);
+    digest.update(before);
+    digest.update(event);
+    let mut after = v1::Chain::default();
+    for (to, from) in after.iter_mut().zip(digest.finish().as_ref()) {
+        *to = *from;
+    }
+    after
+}
+
+/// What tells schemas apart in an offer: the first 8 bytes of the SHA-256 of an encoded schema.
+pub fn schema_hash(schema: &[u8]) -> [u8; 8] {
+    let mut hash = [0; 8];
+    let digest = ring::digest::digest(&ring::digest::SHA256, schema);
+    for (to, from) in hash.iter_mut().zip(digest.as_ref()) {
+        *to = *from;
+    }
+    hash
+}
+
 fn versioned<T: DeserializeOwned>(bytes: &[u8], kind: u16) -> Result<T, WireError> {
     match bytes.split_first() {
         Some((1, body)) => from_bytes(body, kind, 1),

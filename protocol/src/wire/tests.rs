@@ -55,25 +55,24 @@ fn reference() -> ReferenceV1 {
 fn control() -> Vec<(&'static str, Message)> {
     let hello = HelloV1 {
         protocol: (1, 1),
+        features: 3,
         gateway: A,
         build: "0.1.0".into(),
-        core_incarnation: 1,
-        buffer_incarnation: 2,
-        events_last: 300,
-        down_mark: 4,
         time_us: 1_800_000_000_000_000,
         clock: 1,
         catalog_hash: 0xDEAD_BEEF,
-        streams: vec![(1, 70_000), (2, 0)],
+        incarnation: 2,
+        events: vec![(1, 300), (2, 0)],
+        down: (4, [9; 16]),
     };
     let welcome = WelcomeV1 {
         protocol: 1,
+        features: 1,
         time_us: 1_800_000_000_000_001,
-        events_mark: 299,
-        down_last: 5,
+        events: vec![(1, 299, [8; 16]), (2, 0, [0; 16])],
+        down_after: 4,
         want_catalog: true,
-        want_schemas: vec![2],
-        received: vec![(1, vec![(1, 60_000), (69_000, 70_000)])],
+        windows: (262_144, 262_144, 131_072, 0),
     };
     let schema = SchemaV1 {
         incarnation: 2,
@@ -86,7 +85,7 @@ fn control() -> Vec<(&'static str, Message)> {
     let ack = AckV1 {
         lane: 3,
         frames: 128,
-        refused: vec![(1, 5, 9, "the block is damaged".into())],
+        refused: vec![(2, 1, 5, 9, "the block is damaged".into())],
     };
     let refuse = RefuseV1 {
         code: 4,
@@ -110,8 +109,61 @@ fn control() -> Vec<(&'static str, Message)> {
     ]
 }
 
+fn offers() -> Vec<(&'static str, Message)> {
+    let offered = OfferedV1 {
+        incarnation: 2,
+        stream: 1,
+        last: 70_000,
+        schema: [7; 8],
+    };
+    let held = HeldV1 {
+        incarnation: 2,
+        stream: 1,
+        want_schema: true,
+        ranges: vec![(1, 60_000), (69_000, 70_000)],
+    };
+    let window = WindowV1 {
+        lane: 4,
+        bytes: 65_536,
+    };
+    let own = OwnEventsV1 {
+        incarnation: 2,
+        first_seq: 5,
+        events: vec![vec![1]],
+    };
+    let piece = PieceV1 {
+        last: true,
+        bytes: vec![1, 2, 3],
+    };
+    vec![
+        (
+            "offer",
+            Message::Offer(OfferV1 {
+                streams: vec![offered],
+            }),
+        ),
+        (
+            "received",
+            Message::Received(ReceivedV1 {
+                streams: vec![held],
+            }),
+        ),
+        ("window", Message::Window(window)),
+        (
+            "own_held",
+            Message::OwnHeld(OwnHeldV1 {
+                incarnation: 2,
+                seq: 6,
+            }),
+        ),
+        ("own_events", Message::OwnEvents(own)),
+        ("piece", Message::Piece(piece)),
+    ]
+}
+
 fn data() -> Vec<(&'static str, Message)> {
     let events = EventsV1 {
+        incarnation: 2,
         first_seq: 300,
         events: vec![vec![1, 2, 3], vec![]],
     };
@@ -414,7 +466,11 @@ fn events() -> Vec<(&'static str, Event)> {
 
 #[test]
 fn messages_are_as_released() {
-    let values: Vec<_> = control().into_iter().chain(data()).collect();
+    let values: Vec<_> = control()
+        .into_iter()
+        .chain(offers())
+        .chain(data())
+        .collect();
     let built: Vec<_> = values
         .iter()
         .map(|(name, value)| (*name, value.encode().unwrap()))
@@ -623,7 +679,7 @@ fn what_a_newer_build_wrote_is_kept_and_passed_on_unchanged() {
 
 #[test]
 fn bytes_left_over_or_missing_are_an_error() {
-    for (name, message) in control().into_iter().chain(data()) {
+    for (name, message) in control().into_iter().chain(offers()).chain(data()) {
         let whole = frame(&message.encode().unwrap());
         for body in [
             [whole.body.as_slice(), &[0]].concat(),
@@ -649,6 +705,7 @@ fn lists_and_bodies_over_their_limits_are_refused() {
     let mut over = reference();
     over.people = vec![(A, String::new()); crate::limits::PEOPLE_MAX + 1];
     let events = EventsV1 {
+        incarnation: 2,
         first_seq: 1,
         events: vec![vec![]; crate::limits::EVENTS_PER_FRAME_MAX + 1],
     };

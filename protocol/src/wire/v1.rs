@@ -30,32 +30,34 @@ pub struct EventV1 {
     pub body: Vec<u8>,
 }
 
+/// A hash over a numbered sequence of events: `chain(n)` is the first 16 bytes of
+/// SHA-256(`chain(n - 1)` followed by the bytes of event `n`), `chain(0)` is zero (PROTOCOL §5.1).
+pub type Chain = [u8; 16];
+
 /// First word of a gateway on lane 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct HelloV1 {
     /// Oldest and newest protocol number it speaks.
     pub protocol: (u16, u16),
+    /// What it can do beyond that: the bits of `sync::features`.
+    pub features: u64,
     /// Must be the one in its certificate.
     pub gateway: Uuid,
     /// Version of the program.
     pub build: String,
-    /// Incarnation of its events.
-    pub core_incarnation: u32,
-    /// Incarnation of its readings.
-    pub buffer_incarnation: u32,
-    /// Highest number of its own events.
-    pub events_last: u64,
-    /// Highest number of the hub's events that it holds.
-    pub down_mark: u64,
     /// Its wall clock.
     pub time_us: i64,
     /// State of that clock (0 synchronised, 1 holdover, 2 untrusted).
     pub clock: u8,
     /// Hash of its catalog (crc32c of the encoded catalog).
     pub catalog_hash: u32,
-    /// Each stream and its highest sequence number.
-    #[serde(deserialize_with = "at_most::<{ limits::STREAMS_MAX }, _, _>")]
-    pub streams: Vec<(u32, u64)>,
+    /// The incarnation that it writes in now.
+    pub incarnation: u32,
+    /// Every incarnation of its own events, oldest first, and the highest number it holds.
+    #[serde(deserialize_with = "at_most::<{ limits::INCARNATIONS_MAX }, _, _>")]
+    pub events: Vec<(u32, u64)>,
+    /// Highest number of the hub's events that it holds, and the chain up to there.
+    pub down: (u64, Chain),
 }
 
 /// The hub's answer on lane 0.
@@ -63,20 +65,95 @@ pub struct HelloV1 {
 pub struct WelcomeV1 {
     /// Protocol number that counts.
     pub protocol: u16,
+    /// What both sides can do: the bits that hello and hub have in common.
+    pub features: u64,
     /// The hub's wall clock.
     pub time_us: i64,
-    /// Highest contiguous event number that the hub holds of this incarnation.
-    pub events_mark: u64,
-    /// Highest number of the hub's events for this gateway.
-    pub down_last: u64,
+    /// Of each incarnation in the hello: the highest contiguous number of events that the hub
+    /// holds, and the chain up to there.
+    #[serde(deserialize_with = "at_most::<{ limits::INCARNATIONS_MAX }, _, _>")]
+    pub events: Vec<(u32, u64, Chain)>,
+    /// The hub's events for this gateway are sent from the one after this on: what the hello
+    /// said, or 0 when the hub's sequence is another than the gateway holds.
+    pub down_after: u64,
     /// Whether the hub wants the catalog again.
     pub want_catalog: bool,
-    /// Streams whose schema the hub lacks.
-    #[serde(deserialize_with = "at_most::<{ limits::STREAMS_MAX }, _, _>")]
-    pub want_schemas: Vec<u32>,
-    /// What the hub holds of each stream (closed ranges).
-    #[serde(deserialize_with = "at_most::<{ limits::STREAMS_MAX }, _, _>")]
-    pub received: Vec<(u32, Vec<(u64, u64)>)>,
+    /// Bytes that may be on the way, unacknowledged, on lanes 1, 3, 4 and 5.
+    pub windows: (u32, u32, u32, u32),
+}
+
+/// What the box holds of streams of readings, on lane 0; answered by `Received`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OfferV1 {
+    /// The streams.
+    #[serde(deserialize_with = "at_most::<{ limits::STREAMS_PER_OFFER_MAX }, _, _>")]
+    pub streams: Vec<OfferedV1>,
+}
+
+/// One stream that a box holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OfferedV1 {
+    /// Incarnation that wrote it.
+    pub incarnation: u32,
+    /// The stream.
+    pub stream: u32,
+    /// Highest sequence number.
+    pub last: u64,
+    /// First 8 bytes of the SHA-256 of its schema.
+    pub schema: [u8; 8],
+}
+
+/// What the hub holds of the streams of an `Offer`, in its order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ReceivedV1 {
+    /// The streams.
+    #[serde(deserialize_with = "at_most::<{ limits::STREAMS_PER_OFFER_MAX }, _, _>")]
+    pub streams: Vec<HeldV1>,
+}
+
+/// What the hub holds of one stream.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeldV1 {
+    /// Incarnation that wrote it.
+    pub incarnation: u32,
+    /// The stream.
+    pub stream: u32,
+    /// Whether the hub lacks its schema.
+    pub want_schema: bool,
+    /// Closed ranges. One that is left out is only sent again.
+    #[serde(deserialize_with = "at_most::<{ limits::RANGES_PER_HELD_MAX }, _, _>")]
+    pub ranges: Vec<(u64, u64)>,
+}
+
+/// How much may be on the way on a lane from now on: the hub's admission control.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WindowV1 {
+    /// Number of the lane.
+    pub lane: u8,
+    /// Unacknowledged bytes.
+    pub bytes: u32,
+}
+
+/// Events of the gateway that its own store no longer has: it was replaced or restored. Down on
+/// lane 1, dense from `first_seq`; answered by `OwnHeld`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct OwnEventsV1 {
+    /// Incarnation of the events.
+    pub incarnation: u32,
+    /// Number of the first one.
+    pub first_seq: u64,
+    /// Each as `wire::encode_event`.
+    #[serde(deserialize_with = "at_most::<{ limits::EVENTS_PER_FRAME_MAX }, _, _>")]
+    pub events: Vec<Vec<u8>>,
+}
+
+/// The box holds its own events of an incarnation up to here again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OwnHeldV1 {
+    /// The incarnation.
+    pub incarnation: u32,
+    /// Highest contiguous number.
+    pub seq: u64,
 }
 
 /// What a stream's columns mean; sent before its first block.
@@ -101,6 +178,8 @@ pub struct CatalogV1 {
 /// this gateway.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EventsV1 {
+    /// Up: incarnation of the events. Down: 0.
+    pub incarnation: u32,
     /// Number of the first one.
     pub first_seq: u64,
     /// Each as `wire::encode_event`.
@@ -118,6 +197,16 @@ pub struct BlocksV1 {
     pub blocks: Vec<Vec<u8>>,
 }
 
+/// A piece of a frame that is too long for the lane's window: the pieces of a frame follow each
+/// other on their lane, and the frame counts as one, after its last piece.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PieceV1 {
+    /// Whether the frame is whole with this piece.
+    pub last: bool,
+    /// Bytes of the frame, its length field included.
+    pub bytes: Vec<u8>,
+}
+
 /// Polls that the gateway no longer has.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct GapV1 {
@@ -131,16 +220,17 @@ pub struct GapV1 {
     pub last_seq: u64,
 }
 
-/// Frames of one lane that are committed, counted from the start of the connection.
+/// Frames of one lane that are done with (committed, or taken when they are pieces), counted from
+/// the start of the connection.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AckV1 {
     /// Number of the lane.
     pub lane: u8,
-    /// How many data frames of it are committed, in order.
+    /// How many data frames of it, in order.
     pub frames: u64,
-    /// What was in them and could not be taken: stream, first, last, why.
+    /// What was in them and could not be taken: incarnation, stream, first, last, why.
     #[serde(deserialize_with = "at_most::<{ limits::BLOCKS_PER_FRAME_MAX }, _, _>")]
-    pub refused: Vec<(u32, u64, u64, String)>,
+    pub refused: Vec<(u32, u32, u64, u64, String)>,
 }
 
 /// The hub's events up to here are stored on the box.
@@ -212,9 +302,15 @@ pub enum Message {
     Ack(AckV1),
     DownAck(DownAckV1),
     Refuse(RefuseV1),
+    Offer(OfferV1),
+    Received(ReceivedV1),
+    Window(WindowV1),
+    OwnHeld(OwnHeldV1),
     Events(EventsV1),
+    OwnEvents(OwnEventsV1),
     Reference(ReferenceV1),
     Blocks(BlocksV1),
+    Piece(PieceV1),
     Gap(GapV1),
     Enrol(EnrolV1),
     Enrolled(EnrolledV1),
@@ -251,7 +347,8 @@ macro_rules! numbered {
 // The numbers are on the wire (PROTOCOL §4): append only.
 numbered! {
     1 Hello; 2 Welcome; 3 Schema; 4 Catalog; 5 Ack; 6 DownAck; 7 Refuse;
-    16 Events; 18 Reference;
-    32 Blocks; 34 Gap;
+    8 Offer; 9 Received; 10 Window; 11 OwnHeld;
+    16 Events; 17 OwnEvents; 18 Reference;
+    32 Blocks; 33 Piece; 34 Gap;
     48 Enrol; 49 Enrolled;
 }
