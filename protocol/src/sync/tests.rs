@@ -831,7 +831,7 @@ fn a_long_frame_of_the_backlog_goes_in_pieces_and_arrives_whole() {
     actions(&mut edge);
     let noise = |n: u64| Poll {
         cells: vec![Cell::Value(
-            Raw::Int((n as i64).wrapping_mul(0x1234_5678_9ABC_DEF1)),
+            Raw::Int((n as i64 * n as i64).wrapping_mul(0x1234_5678_9ABC_DEF1)),
             Quality::Good,
         )],
         ..poll(n)
