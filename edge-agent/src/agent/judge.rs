@@ -13,7 +13,7 @@ use crate::uplink::Durable;
 use crate::work_orders::{Alarm, Decision, NewOrder, Policy, Standing, cleared};
 use protocol::alert::Alert;
 use protocol::event::{Actor, AlertEvent, AlertRaised, Body, Snapshot, WorkOrderEvent};
-use protocol::id::{AlertId, EventId, StreamId, WorkOrderId};
+use protocol::id::{AlertId, EventId, Origin, StreamId, WorkOrderId};
 use protocol::reading::{GroupSchema, Poll, Reading, readings};
 use protocol::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,8 @@ pub(super) struct Judge {
     health: Arc<Health>,
     rules: Arc<OrderRules>,
     schemas: HashMap<StreamId, Arc<GroupSchema>>,
+    /// This opening of the store.
+    incarnation: u32,
     detectors: Detectors,
     book: AlertBook,
     snapshots: Snapshots,
@@ -78,14 +80,10 @@ impl Judge {
         let mut book = AlertBook::new(&config.rules);
         book.restore(&saved.alerts);
         let state = storage.sync_state().await?;
-        let durable = Durable {
-            streams: state
-                .streams
-                .iter()
-                .map(|stream| (stream.stream, stream.last_seq))
-                .collect(),
-            events: state.events_last,
-        };
+        let mut marks = saved.marks;
+        marks.retain(|stream, _| state.streams.iter().any(|known| known.stream == *stream));
+        // What the store holds already, the uplink asks for itself.
+        let durable = Durable::default();
         let mut judge = Self {
             storage,
             health,
@@ -97,7 +95,8 @@ impl Judge {
             detectors,
             book,
             snapshots: Snapshots::default(),
-            marks: saved.marks,
+            marks,
+            incarnation: state.incarnation,
             last_time: (saved.last_time > 0).then_some(Timestamp(saved.last_time)),
             saved_at: Timestamp::default(),
             durable: watch::Sender::new(durable),
@@ -145,6 +144,10 @@ impl Judge {
         self.marks.get(&stream).copied().unwrap_or(0)
     }
 
+    fn origin(&self) -> Origin {
+        Origin::Gateway(self.storage.gateway_id())
+    }
+
     /// Time of the newest reading judged.
     pub(super) const fn last_time(&self) -> Option<Timestamp> {
         self.last_time
@@ -175,8 +178,11 @@ impl Judge {
                     }
                 }
                 change = changes.recv() => {
-                    let own = change.as_ref().ok().and_then(|change| change.events.last());
-                    let last = own.map(|event| event.seq);
+                    let written = change.iter().flat_map(|change| &change.events);
+                    let own = written.filter(|event| {
+                        event.origin == self.origin() && event.incarnation == self.incarnation
+                    });
+                    let last = own.map(|event| event.seq).max();
                     self.durable.send_if_modified(|durable| {
                         let before = durable.events;
                         durable.events = before.max(last.unwrap_or(0));

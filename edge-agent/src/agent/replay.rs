@@ -4,6 +4,7 @@
 use super::judge::Judge;
 use crate::storage::{Storage, StorageError};
 use protocol::block;
+use protocol::wire;
 
 /// Bytes of blocks read at once.
 const READ_BYTES_MAX: usize = 256 << 10;
@@ -12,7 +13,15 @@ const FIRST_POLLS_MAX: u64 = 600;
 
 /// Judges what was left.
 pub(super) async fn run(storage: &Storage, judge: &mut Judge) -> Result<(), StorageError> {
-    for stream in storage.sync_state().await?.streams {
+    let state = storage.sync_state().await?;
+    // Those of earlier openings of the store: in this one nothing was read yet.
+    for stream in state.streams {
+        if stream.incarnation == state.incarnation {
+            continue;
+        }
+        if let Ok(schema) = wire::decode_schema(&stream.schema) {
+            judge.know(stream.stream, schema);
+        }
         let mut next = judge.mark(stream.stream) + 1;
         // Before the first save nothing is known of earlier readings: only what follows counts.
         if next == 1 {

@@ -15,6 +15,9 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+/// Names the file: the opening that made it.
+pub(super) const FILE: &str = "file";
+
 /// What the writer and the readers both know of buffer.db.
 #[derive(Debug, Default)]
 pub(super) struct Shared {
@@ -23,11 +26,12 @@ pub(super) struct Shared {
     groups: RwLock<Vec<Group>>,
 }
 
-/// A poll group that was registered once; it may belong to an earlier configuration.
+/// A poll group that was registered once, in this opening of the store or an earlier one.
 #[derive(Debug)]
 pub(super) struct Registered {
+    pub incarnation: u32,
     pub stream: StreamId,
-    pub schema: GroupSchema,
+    pub schema: Arc<GroupSchema>,
     pub bytes: Arc<[u8]>,
 }
 
@@ -71,6 +75,13 @@ impl Shared {
         work(&mut self.index.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
+    fn forget(&self, streams: &[StreamId]) {
+        self.streams
+            .write()
+            .unwrap_or_else(PoisonError::into_inner)
+            .retain(|known| !streams.contains(&known.stream));
+    }
+
     fn add(&self, registered: Registered) {
         self.streams
             .write()
@@ -97,6 +108,8 @@ impl Pending {
 /// The open buffer and what is remembered of it.
 pub(super) struct Buffer {
     pub db: Connection,
+    /// This opening of the store.
+    incarnation: u32,
     pub shared: Arc<Shared>,
     pub streams: BTreeMap<StreamId, StreamState>,
     pub bytes_max: u64,
@@ -131,9 +144,17 @@ impl StreamState {
 
 impl Buffer {
     /// Reads what has to be remembered of an open database.
-    pub(super) fn load(db: Connection, bytes_max: u64) -> Result<Self, StorageError> {
+    pub(super) fn load(
+        db: Connection,
+        incarnation: u32,
+        bytes_max: u64,
+    ) -> Result<Self, StorageError> {
+        if database::meta::<u32>(&db, FILE)?.is_none() {
+            database::set_meta(&db, FILE, incarnation)?;
+        }
         let mut buffer = Self {
             db,
+            incarnation,
             shared: Arc::default(),
             streams: BTreeMap::new(),
             bytes_max,
@@ -144,6 +165,7 @@ impl Buffer {
         };
         buffer.load_streams()?;
         buffer.load_journal()?;
+        buffer.forget_done_streams()?;
         buffer.shared.add_groups(rollups::groups(&buffer.db)?);
         buffer.block_count = buffer
             .db
@@ -153,34 +175,47 @@ impl Buffer {
         Ok(buffer)
     }
 
-    /// The stream of a poll group: the same schema has the same stream for ever.
+    /// The stream of a poll group: the same schema has the same stream while the store is open.
     pub(super) fn register(&mut self, schema: GroupSchema) -> Result<StreamId, StorageError> {
         let bytes = wire::encode_schema(&schema).doing("encoding a group's schema")?;
         wire::decode_schema(&bytes).doing("checking a group's schema")?;
         let streams = self.shared.streams();
-        if let Some(known) = streams.iter().find(|known| *known.bytes == *bytes) {
+        let current = || {
+            streams
+                .iter()
+                .filter(|known| known.incarnation == self.incarnation)
+        };
+        if let Some(known) = current().find(|known| *known.bytes == *bytes) {
             return Ok(known.stream);
         }
-        if streams.len() >= STREAMS_MAX {
+        let found = current().count() + 1;
+        if found > STREAMS_MAX {
             return Err(StorageError::OverLimit {
-                what: "the number of poll groups this box ever had",
-                found: streams.len() + 1,
+                what: "the number of poll groups",
+                found,
                 max: STREAMS_MAX,
             });
         }
+        // Groups seldom change: the columns are kept once, however often the store was opened.
+        let same = streams.iter().find(|known| *known.bytes == *bytes);
+        let (schema, bytes) = match same {
+            Some(known) => (Arc::clone(&known.schema), Arc::clone(&known.bytes)),
+            None => (Arc::new(schema), bytes.into()),
+        };
         let last = streams.iter().map(|known| known.stream.0).max();
         let stream = StreamId(last.unwrap_or(0) + 1);
         self.db
             .execute(
-                "INSERT INTO stream (id, schema) VALUES (?1, ?2)",
-                (stream.0, &bytes),
+                "INSERT INTO stream (id, incarnation, schema) VALUES (?1, ?2, ?3)",
+                (stream.0, self.incarnation, &*bytes),
             )
             .doing("registering a poll group")?;
         self.streams.insert(stream, StreamState::default());
         self.shared.add(Registered {
+            incarnation: self.incarnation,
             stream,
             schema,
-            bytes: bytes.into(),
+            bytes,
         });
         Ok(stream)
     }
@@ -338,7 +373,7 @@ impl Buffer {
         let mut query = self
             .db
             .prepare(
-                "SELECT id, schema, sealed_seq, gone, ranges
+                "SELECT id, schema, sealed_seq, gone, ranges, incarnation
                  FROM stream LEFT JOIN acked ON acked.stream = stream.id ORDER BY id",
             )
             .doing(doing)?;
@@ -355,13 +390,54 @@ impl Buffer {
                 ..StreamState::default()
             };
             self.streams.insert(stream, state);
+            let streams = self.shared.streams();
+            let (schema, bytes) = match streams.iter().find(|known| *known.bytes == *bytes) {
+                Some(known) => (Arc::clone(&known.schema), Arc::clone(&known.bytes)),
+                None => {
+                    let schema = wire::decode_schema(&bytes).doing(doing)?;
+                    (Arc::new(schema), bytes.into())
+                }
+            };
             self.shared.add(Registered {
+                incarnation: row.get(5).doing(doing)?,
                 stream,
-                schema: wire::decode_schema(&bytes).doing(doing)?,
-                bytes: bytes.into(),
+                schema,
+                bytes,
             });
         }
         Ok(())
+    }
+
+    /// Drops streams of earlier openings of which nothing is held and nothing is to be told.
+    fn forget_done_streams(&mut self) -> Result<(), StorageError> {
+        let doing = "forgetting streams without polls";
+        let mut done = Vec::new();
+        for (stream, state) in &self.streams {
+            let told = state.acked.missing(1, state.last_seq).is_empty();
+            if told && state.unsealed() == 0 && !self.has_blocks(*stream)? {
+                done.push(*stream);
+            }
+        }
+        let tx = self.db.transaction().doing(doing)?;
+        for stream in &done {
+            tx.execute("DELETE FROM acked WHERE stream = ?1", [stream.0])
+                .doing(doing)?;
+            tx.execute("DELETE FROM stream WHERE id = ?1", [stream.0])
+                .doing(doing)?;
+        }
+        tx.commit().doing(doing)?;
+        for stream in &done {
+            self.streams.remove(stream);
+        }
+        self.shared.forget(&done);
+        Ok(())
+    }
+
+    fn has_blocks(&self, stream: StreamId) -> Result<bool, StorageError> {
+        self.db
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM block WHERE stream = ?1)")
+            .and_then(|mut query| query.query_row([stream.0], |row| row.get(0)))
+            .doing("looking for blocks of a stream")
     }
 
     fn load_journal(&mut self) -> Result<(), StorageError> {
@@ -428,23 +504,6 @@ fn encode(stream: StreamId, first_seq: u64, polls: &[Poll]) -> Result<Vec<Piece>
         });
     }
     Ok(pieces)
-}
-
-/// The incarnation of the readings: one more than ever before when the buffer is new.
-pub(super) fn settle_incarnation(buffer: &Buffer, core: &Connection) -> Result<u32, StorageError> {
-    let key = "incarnation_buffer";
-    let known: Option<u32> = database::meta(core, key)?;
-    let held: Option<u32> = database::meta(&buffer.db, "incarnation")?;
-    if let Some(held) = held
-        && Some(held) == known
-    {
-        return Ok(held);
-    }
-    let next = known.max(held).unwrap_or(0) + 1;
-    // First in core.db: a number that is skipped does no harm, one used twice does.
-    database::set_meta(core, key, next)?;
-    database::set_meta(&buffer.db, "incarnation", next)?;
-    Ok(next)
 }
 
 pub(super) fn ranges_to_bytes(ranges: &RangeSet) -> Vec<u8> {

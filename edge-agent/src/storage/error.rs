@@ -117,6 +117,18 @@ pub enum StorageError {
         /// Last number held.
         held: u64,
     },
+    /// Own events that do not continue what is held.
+    #[error(
+        "the hub sent this box's own events of opening {incarnation} from {first_seq} on, but only those up to {held} are stored; ask for those in between"
+    )]
+    OwnHole {
+        /// The opening of the store that wrote them.
+        incarnation: u32,
+        /// First number that came.
+        first_seq: u64,
+        /// Last number held.
+        held: u64,
+    },
     /// A stream that was never registered.
     #[error("stream {stream} is not known; register its poll group first")]
     UnknownStream {

@@ -36,7 +36,7 @@ mod tests;
 pub use error::{PushError, StorageError};
 pub use folds::{Counts, Page};
 pub use gaps::Gap;
-pub use records::{NewEvent, RecordChange, RecordTx};
+pub use records::{NewEvent, OwnEvents, RecordChange, RecordTx};
 pub use source::{Stats, StreamSync, SyncState};
 pub use writer::{Batch, Committed};
 
@@ -90,10 +90,9 @@ pub struct StorageOptions {
 pub struct Opened {
     /// The identity of this box, made at the first start and kept in `core.db`.
     pub gateway: GatewayId,
-    /// Incarnation of the events.
-    pub incarnation_core: u32,
-    /// Incarnation of the readings; rises when the buffer had to be replaced.
-    pub incarnation_buffer: u32,
+    /// This opening of the store, at random: sequence numbers count within it, so that a store
+    /// that is put back from a copy never uses one twice.
+    pub incarnation: u32,
     /// The agent did not close the store the last time.
     pub unclean: bool,
     /// Where the damaged buffer is now, if it was replaced at this start.
@@ -141,7 +140,7 @@ impl Storage {
         self.gateway
     }
 
-    /// The stream of a poll group. The same schema always gets the same stream.
+    /// The stream of a poll group in this opening of the store: the same schema, the same stream.
     pub async fn register_group(&self, schema: GroupSchema) -> Result<StreamId, StorageError> {
         self.job(|writer| writer.buffer.register(schema)).await
     }

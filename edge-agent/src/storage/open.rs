@@ -1,6 +1,6 @@
 //! Bringing the store up: folder, lock, both databases, the writer's thread.
 
-use super::buffer::{self, Buffer, Pending};
+use super::buffer::{Buffer, Pending};
 use super::database;
 use super::error::StorageError;
 use super::readers::Readers;
@@ -35,16 +35,15 @@ pub(super) fn open(
     let core = Core::load(core_file.db, now, changes.clone())?;
     let bytes_max = options.buffer_bytes_max.max(BUFFER_BYTES_MIN);
     let ((buffer, unclean), damaged) = database::open_buffer(&folder, now.millis(), |opened| {
-        Ok((Buffer::load(opened.db, bytes_max)?, opened.unclean))
+        let buffer = Buffer::load(opened.db, core.incarnation(), bytes_max)?;
+        Ok((buffer, opened.unclean))
     })?;
-    let incarnation_buffer = buffer::settle_incarnation(&buffer, &core.db)?;
     if let Some(aside) = &damaged {
         blocks::save_loss(&buffer.db, &salvage::extent(aside, now))?;
     }
     let opened = Opened {
         gateway: core.gateway(),
-        incarnation_core: core.incarnation(),
-        incarnation_buffer,
+        incarnation: core.incarnation(),
         unclean: unclean || core_file.unclean || damaged.is_some(),
         damaged,
     };

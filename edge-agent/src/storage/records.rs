@@ -5,10 +5,11 @@ use super::database::{meta, set_meta};
 use super::error::{Doing as _, StorageError};
 use super::{checks, folds};
 use protocol::alert::Alert;
-use protocol::event::{Actor, Body, Event, RecordRef};
+use protocol::event::{Actor, Body, Event, RecordRef, WorkOrderEvent};
 use protocol::id::{AlertId, EventId, GatewayId, Origin, WorkOrderId, uuid_v7};
 use protocol::time::{ClockState, Hlc, HlcClock, Timestamp};
 use protocol::wire;
+use protocol::wire::v1::Chain;
 use protocol::work_order::WorkOrder;
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rusqlite::{Connection, OptionalExtension as _, Transaction, TransactionBehavior};
@@ -102,7 +103,7 @@ impl RecordTx<'_> {
             record: new.record,
             body: new.body,
         };
-        insert(self.db, &event, Some(event.seq))?;
+        self.heads.chain = insert_own(self.db, &event, &self.heads.chain)?;
         folds::refresh(self.db, event.record)?;
         self.heads.seq_last = event.seq;
         self.written.push(event.clone());
@@ -164,33 +165,49 @@ struct Heads {
     gateway: GatewayId,
     incarnation: u32,
     seq_last: u64,
+    /// Over the events of this incarnation.
+    chain: Chain,
     clock: HlcClock,
     down_mark: u64,
+    down_chain: Chain,
+}
+
+/// Events of one opening of the store.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OwnEvents {
+    /// The opening.
+    pub incarnation: u32,
+    /// Highest number.
+    pub last: u64,
+    /// The hub has them up to here, as it last said.
+    pub acked: u64,
 }
 
 /// The open core.db and what is remembered of it.
 pub(super) struct Core {
     pub db: Connection,
     heads: Heads,
-    /// The hub has this box's events up to here.
-    pub events_acked: u64,
-    /// The acknowledgement above is not yet on disk.
+    /// Events of earlier openings, oldest first.
+    earlier: Vec<OwnEvents>,
+    /// The hub has the events of this opening up to here.
+    acked: u64,
+    /// Acknowledgements are not yet on disk.
     pub acked_dirty: bool,
     pub changes: broadcast::Sender<RecordChange>,
 }
 
 impl Core {
-    /// Reads what has to be remembered; a new store gets its identity here.
+    /// Reads what has to be remembered; a new store gets its identity here, and every opening
+    /// an incarnation of its own.
     pub(super) fn load(
         mut db: Connection,
         now: Timestamp,
         changes: broadcast::Sender<RecordChange>,
     ) -> Result<Self, StorageError> {
         let doing = "reading where the events ended";
-        let (gateway, incarnation) = identity(&mut db, now)?;
-        let seq_last: Option<u64> = db
-            .query_row("SELECT max(seq) FROM event", [], |row| row.get(0))
-            .doing(doing)?;
+        let gateway = identity(&mut db, now)?;
+        let earlier = earlier(&db)?;
+        let incarnation = new_incarnation(&earlier)?;
         // The node only has to differ between writers; the end of a UUIDv7 is random.
         let [.., a, b, c, d] = *gateway.0.as_bytes();
         let node = u32::from_be_bytes([a, b, c, d]);
@@ -218,11 +235,14 @@ impl Core {
             heads: Heads {
                 gateway,
                 incarnation,
-                seq_last: seq_last.unwrap_or(0),
+                seq_last: 0,
+                chain: Chain::default(),
                 clock,
                 down_mark: meta(&db, "down_mark")?.unwrap_or(0),
+                down_chain: meta(&db, "down_chain")?.unwrap_or_default(),
             },
-            events_acked: meta(&db, "events_acked")?.unwrap_or(0),
+            earlier,
+            acked: 0,
             acked_dirty: false,
             changes,
             db,
@@ -237,12 +257,41 @@ impl Core {
         self.heads.incarnation
     }
 
-    pub(super) const fn seq_last(&self) -> u64 {
-        self.heads.seq_last
+    /// This box's events by opening, oldest first; openings without events are left out.
+    pub(super) fn own_events(&self) -> Vec<OwnEvents> {
+        let mut own = self.earlier.clone();
+        if self.heads.seq_last > 0 {
+            own.push(OwnEvents {
+                incarnation: self.heads.incarnation,
+                last: self.heads.seq_last,
+                acked: self.acked,
+            });
+        }
+        own
     }
 
-    pub(super) const fn down_mark(&self) -> u64 {
-        self.heads.down_mark
+    /// The hub has the events of this incarnation up to `seq`, whatever it said before.
+    pub(super) fn mark_acked(&mut self, incarnation: u32, seq: u64) {
+        let mut earlier = self.earlier.iter_mut();
+        if incarnation == self.heads.incarnation {
+            self.acked = seq;
+        } else if let Some(own) = earlier.find(|own| own.incarnation == incarnation) {
+            own.acked = seq;
+        }
+        self.acked_dirty = true;
+    }
+
+    /// How far the hub's events are held, and the chain up to there.
+    pub(super) const fn down(&self) -> (u64, Chain) {
+        (self.heads.down_mark, self.heads.down_chain)
+    }
+
+    /// The hub numbers its events for this box anew.
+    pub(super) fn reset_down(&mut self) -> Result<(), StorageError> {
+        set_meta(&self.db, "down_mark", 0)?;
+        self.heads.down_mark = 0;
+        self.heads.down_chain = Chain::default();
+        Ok(())
     }
 
     /// Runs `work` in one transaction and tells the listeners what it wrote.
@@ -298,23 +347,95 @@ impl Core {
                 continue;
             }
             heads.down_mark = number;
+            let body = wire::encode_event(&new).doing(doing)?;
+            heads.down_chain = wire::chain(&heads.down_chain, &body);
             heads.clock.observe(new.hlc, now);
             if event(&tx, new.id)?.is_none() {
-                insert(&tx, &new, None)?;
+                insert(&tx, &new, (None, None, None), &body)?;
                 folds::refresh(&tx, new.record)?;
                 written.push(new);
             }
         }
         set_meta(&tx, "down_mark", heads.down_mark)?;
+        set_meta(&tx, "down_chain", heads.down_chain)?;
         tx.commit().doing(doing)?;
         self.heads = heads;
         self.publish(written);
         Ok(self.heads.down_mark)
     }
 
-    /// Writes the acknowledgement that is not yet on disk.
+    /// Takes back events that this box once wrote and that its store no longer has, dense from
+    /// `first_seq`: it was replaced, or put back from a copy. Says up to where they are held.
+    pub(super) fn apply_own(
+        &mut self,
+        incarnation: u32,
+        first_seq: u64,
+        events: Vec<Event>,
+        now: Timestamp,
+    ) -> Result<u64, StorageError> {
+        let doing = "taking back this box's own events";
+        let at = self
+            .earlier
+            .iter()
+            .position(|own| own.incarnation == incarnation);
+        let mut last = at
+            .and_then(|at| self.earlier.get(at))
+            .map_or(0, |own| own.last);
+        if first_seq > last + 1 || incarnation == self.heads.incarnation {
+            return Err(StorageError::OwnHole {
+                incarnation,
+                first_seq,
+                held: last,
+            });
+        }
+        let mut heads = self.heads.clone();
+        let mut written = Vec::new();
+        let tx = self
+            .db
+            .transaction_with_behavior(TransactionBehavior::Immediate)
+            .doing(doing)?;
+        let mut chain = chain_at(&tx, incarnation, last)?.unwrap_or_default();
+        for (number, new) in (first_seq..).zip(events) {
+            let own = (Origin::Gateway(heads.gateway), incarnation, number);
+            if number <= last || (new.origin, new.incarnation, new.seq) != own {
+                continue;
+            }
+            heads.clock.observe(new.hlc, now);
+            chain = insert_own(&tx, &new, &chain)?;
+            raise_order_number(&tx, &new)?;
+            folds::refresh(&tx, new.record)?;
+            last = number;
+            written.push(new);
+        }
+        tx.commit().doing(doing)?;
+        self.heads = heads;
+        let held = OwnEvents {
+            incarnation,
+            last,
+            acked: last,
+        };
+        match at.and_then(|at| self.earlier.get_mut(at)) {
+            Some(own) => *own = held,
+            None => self.earlier.push(held),
+        }
+        self.acked_dirty = true;
+        self.publish(written);
+        Ok(last)
+    }
+
+    /// Writes the acknowledgements that are not yet on disk.
     pub(super) fn save_acked(&mut self) -> Result<(), StorageError> {
-        set_meta(&self.db, "events_acked", self.events_acked)?;
+        let doing = "writing what the hub has";
+        let own = self.own_events();
+        let tx = self.db.transaction().doing(doing)?;
+        for own in own {
+            tx.prepare_cached(
+                "UPDATE incarnation SET acked = ?2 WHERE number = ?1 AND acked <> ?2",
+            )
+            .and_then(|mut update| update.execute((own.incarnation, own.acked)))
+            .doing(doing)?;
+        }
+        tx.commit().doing(doing)?;
         self.acked_dirty = false;
         Ok(())
     }
@@ -337,19 +458,49 @@ impl Core {
     }
 }
 
-/// The gateway's id and the incarnation of its events, made at the first start.
-fn identity(db: &mut Connection, now: Timestamp) -> Result<(GatewayId, u32), StorageError> {
-    let doing = "reading the gateway's identity";
+/// The gateway's id, made at the first start.
+fn identity(db: &mut Connection, now: Timestamp) -> Result<GatewayId, StorageError> {
     if let Some(bytes) = meta::<[u8; 16]>(db, "gateway")? {
-        let incarnation = meta(db, "incarnation")?.unwrap_or(1);
-        return Ok((GatewayId(uuid::Uuid::from_bytes(bytes)), incarnation));
+        return Ok(GatewayId(uuid::Uuid::from_bytes(bytes)));
     }
     let gateway = GatewayId(random_id(now)?);
-    let tx = db.transaction().doing(doing)?;
-    set_meta(&tx, "gateway", gateway.0.as_bytes().as_slice())?;
-    set_meta(&tx, "incarnation", 1)?;
-    tx.commit().doing(doing)?;
-    Ok((gateway, 1))
+    set_meta(db, "gateway", gateway.0.as_bytes().as_slice())?;
+    Ok(gateway)
+}
+
+/// A number for this opening of the store. At random, so that a store that was put back from a
+/// copy never writes the same number twice, wherever the copy came from.
+fn new_incarnation(earlier: &[OwnEvents]) -> Result<u32, StorageError> {
+    loop {
+        let mut random = [0; 4];
+        SystemRandom::new()
+            .fill(&mut random)
+            .map_err(|_| StorageError::Random)?;
+        let number = u32::from_le_bytes(random);
+        if number != 0 && earlier.iter().all(|own| own.incarnation != number) {
+            return Ok(number);
+        }
+    }
+}
+
+fn earlier(db: &Connection) -> Result<Vec<OwnEvents>, StorageError> {
+    let doing = "reading the openings of the store";
+    let mut query = db
+        .prepare(
+            "SELECT number, acked,
+                (SELECT max(seq) FROM event
+                    WHERE event.incarnation = incarnation.number AND seq IS NOT NULL)
+            FROM incarnation ORDER BY pos",
+        )
+        .doing(doing)?;
+    let rows = query.query_map([], |row| {
+        Ok(OwnEvents {
+            incarnation: row.get(0)?,
+            last: row.get::<_, Option<u64>>(2)?.unwrap_or(0),
+            acked: row.get(1)?,
+        })
+    });
+    rows.and_then(Iterator::collect).doing(doing)
 }
 
 fn random_id(now: Timestamp) -> Result<uuid::Uuid, StorageError> {
@@ -376,22 +527,75 @@ fn event(db: &Connection, id: EventId) -> Result<Option<Event>, StorageError> {
         .doing(doing)
 }
 
-fn insert(db: &Connection, event: &Event, own_seq: Option<u64>) -> Result<(), StorageError> {
-    let doing = "writing an event";
-    let body = wire::encode_event(event).doing(doing)?;
+/// Numbers of orders that came back are not given again.
+fn raise_order_number(db: &Connection, event: &Event) -> Result<(), StorageError> {
+    let Body::WorkOrder(WorkOrderEvent::Created(created)) = &event.body else {
+        return Ok(());
+    };
+    let number = created
+        .number
+        .rsplit_once('-')
+        .map(|(_, number)| number.parse::<u64>());
+    let given = meta::<u64>(db, "order_number")?.unwrap_or(0);
+    match number {
+        Some(Ok(number)) if number > given => set_meta(db, "order_number", number),
+        _ => Ok(()),
+    }
+}
+
+/// The chain over an incarnation's events up to `seq`.
+pub(super) fn chain_at(
+    db: &Connection,
+    incarnation: u32,
+    seq: u64,
+) -> Result<Option<Chain>, StorageError> {
     db.prepare_cached(
-        "INSERT INTO event (id, seq, kind, record, hlc, body) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        "SELECT chain FROM event WHERE incarnation = ?1 AND seq = ?2 AND seq IS NOT NULL",
+    )
+    .and_then(|mut query| {
+        query
+            .query_row((incarnation, seq), |row| row.get(0))
+            .optional()
+    })
+    .doing("reading the chain of events")
+}
+
+/// Writes an event of this box; the chain up to it, from the chain before it.
+fn insert_own(db: &Connection, event: &Event, before: &Chain) -> Result<Chain, StorageError> {
+    let doing = "writing an event";
+    if event.seq == 1 {
+        db.prepare_cached("INSERT OR IGNORE INTO incarnation (number) VALUES (?1)")
+            .and_then(|mut insert| insert.execute([event.incarnation]))
+            .doing(doing)?;
+    }
+    let body = wire::encode_event(event).doing(doing)?;
+    let chain = wire::chain(before, &body);
+    let own = (Some(event.incarnation), Some(event.seq), Some(chain));
+    insert(db, event, own, &body)?;
+    Ok(chain)
+}
+
+/// Incarnation, number and chain of one of this box's own events.
+type Own = (Option<u32>, Option<u64>, Option<Chain>);
+
+fn insert(db: &Connection, event: &Event, own: Own, body: &[u8]) -> Result<(), StorageError> {
+    let (incarnation, seq, chain) = own;
+    db.prepare_cached(
+        "INSERT INTO event (id, incarnation, seq, chain, kind, record, hlc, body)
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )
     .and_then(|mut insert| {
         insert.execute((
             event.id.0.as_bytes().as_slice(),
-            own_seq,
+            incarnation,
+            seq,
+            chain,
             folds::kind_code(event.record.kind),
             event.record.id.as_bytes().as_slice(),
             folds::hlc_key(event.hlc),
             body,
         ))
     })
-    .doing(doing)?;
+    .doing("writing an event")?;
     Ok(())
 }

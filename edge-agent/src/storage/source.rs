@@ -4,10 +4,13 @@
 use super::buffer::{Buffer, StreamState};
 use super::error::{Doing as _, StorageError};
 use super::readings::{self, Wanted};
+use super::records::{OwnEvents, chain_at};
 use super::{REFERENCE_BYTES_MAX, STATE_BYTES_MAX, STATES_MAX, Storage};
+use protocol::event::Event;
 use protocol::id::StreamId;
 use protocol::ranges::RangeSet;
 use protocol::time::Timestamp;
+use protocol::wire::v1::Chain;
 use rusqlite::OptionalExtension as _;
 use std::sync::Arc;
 use std::time::Instant;
@@ -15,23 +18,22 @@ use std::time::Instant;
 /// How far everything is that goes to the hub.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SyncState {
-    /// Incarnation of the events.
-    pub incarnation_core: u32,
-    /// Incarnation of the readings.
-    pub incarnation_buffer: u32,
-    /// Highest number of this box's own events.
-    pub events_last: u64,
-    /// The hub has this box's events up to here, as it last said.
-    pub events_acked: u64,
-    /// The hub's events are held up to here.
-    pub down_mark: u64,
-    /// All poll groups ever registered.
+    /// This opening of the store.
+    pub incarnation: u32,
+    /// This box's own events by opening, oldest first.
+    pub events: Vec<OwnEvents>,
+    /// The hub's events are held up to here, and the chain over them.
+    pub down: (u64, Chain),
+    /// All poll groups of which polls are held or may come: those of this opening first, then
+    /// the oldest.
     pub streams: Vec<StreamSync>,
 }
 
 /// How far one stream is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StreamSync {
+    /// The opening of the store that writes or wrote it.
+    pub incarnation: u32,
     /// The stream.
     pub stream: StreamId,
     /// Its schema, as `protocol::wire::encode_schema` wrote it.
@@ -71,10 +73,13 @@ impl Storage {
     /// How far everything is. Polls that are not committed yet do not count.
     pub async fn sync_state(&self) -> Result<SyncState, StorageError> {
         self.job(|writer| {
-            let shared = writer.buffer.shared.streams();
+            let current = writer.core.incarnation();
+            let mut shared = writer.buffer.shared.streams();
+            shared.sort_by_key(|known| (known.incarnation != current, known.stream));
             let streams = shared.iter().filter_map(|registered| {
                 let state = writer.buffer.streams.get(&registered.stream)?;
                 Some(StreamSync {
+                    incarnation: registered.incarnation,
                     stream: registered.stream,
                     schema: Arc::clone(&registered.bytes),
                     last_seq: state.last_seq,
@@ -83,12 +88,9 @@ impl Storage {
                 })
             });
             Ok(SyncState {
-                incarnation_core: writer.core.incarnation(),
-                incarnation_buffer: super::database::meta(&writer.buffer.db, "incarnation")?
-                    .unwrap_or(0),
-                events_last: writer.core.seq_last(),
-                events_acked: writer.core.events_acked,
-                down_mark: writer.core.down_mark(),
+                incarnation: current,
+                events: writer.core.own_events(),
+                down: writer.core.down(),
                 streams: streams.collect(),
             })
         })
@@ -122,10 +124,11 @@ impl Storage {
         Ok(found.blocks)
     }
 
-    /// Own events after `seq`, in order, with their numbers: as many as fit `bytes_max`, but one
+    /// Own events of an opening after `seq`, in order, with their numbers: as many as fit `bytes_max`, but one
     /// at least if there is any.
     pub async fn events_after(
         &self,
+        incarnation: u32,
         seq: u64,
         bytes_max: usize,
     ) -> Result<Vec<(u64, Vec<u8>)>, StorageError> {
@@ -133,9 +136,12 @@ impl Storage {
         self.core
             .read(move |db| {
                 let mut query = db
-                    .prepare_cached("SELECT seq, body FROM event WHERE seq > ?1 ORDER BY seq")
+                    .prepare_cached(
+                        "SELECT seq, body FROM event
+                        WHERE incarnation = ?1 AND seq > ?2 AND seq IS NOT NULL ORDER BY seq",
+                    )
                     .doing(doing)?;
-                let mut rows = query.query([seq]).doing(doing)?;
+                let mut rows = query.query((incarnation, seq)).doing(doing)?;
                 let mut events: Vec<(u64, Vec<u8>)> = Vec::new();
                 let mut bytes = 0;
                 while let Some(row) = rows.next().doing(doing)? {
@@ -173,11 +179,41 @@ impl Storage {
             .await
     }
 
-    /// The hub has this box's events up to `seq`, whatever it said before.
-    pub async fn mark_events_acked(&self, seq: u64) -> Result<(), StorageError> {
+    /// The chain over an opening's events up to `seq`; `None` when there is no such event.
+    pub async fn chain_at(
+        &self,
+        incarnation: u32,
+        seq: u64,
+    ) -> Result<Option<Chain>, StorageError> {
+        self.core
+            .read(move |db| chain_at(db, incarnation, seq))
+            .await
+    }
+
+    /// Takes back events that this box once wrote and that its store no longer has. Says up to
+    /// where the events of that opening are held now.
+    pub async fn apply_own(
+        &self,
+        incarnation: u32,
+        first_seq: u64,
+        events: Vec<Event>,
+    ) -> Result<u64, StorageError> {
         self.job(move |writer| {
-            writer.core.events_acked = seq;
-            writer.core.acked_dirty = true;
+            let now = (writer.now)();
+            writer.core.apply_own(incarnation, first_seq, events, now)
+        })
+        .await
+    }
+
+    /// The hub numbers its events for this box anew: what is held counts from 0 again.
+    pub async fn reset_down(&self) -> Result<(), StorageError> {
+        self.job(|writer| writer.core.reset_down()).await
+    }
+
+    /// The hub has this box's events of an opening up to `seq`, whatever it said before.
+    pub async fn mark_events_acked(&self, incarnation: u32, seq: u64) -> Result<(), StorageError> {
+        self.job(move |writer| {
+            writer.core.mark_acked(incarnation, seq);
             writer.buffer.acks_since.get_or_insert_with(Instant::now);
             Ok(())
         })
@@ -277,7 +313,7 @@ impl Storage {
                 journal_rows: buffer.journal_rows(),
                 blocks: buffer.block_count,
                 oldest_unacked: oldest_unacked(buffer)?,
-                waiting_events: core.seq_last().saturating_sub(core.events_acked),
+                waiting_events: waiting_events(&core.own_events()),
                 waiting_readings: waiting_readings(buffer),
                 dropped_polls: buffer.dropped_polls,
                 failures: writer.failures,
@@ -301,6 +337,12 @@ fn oldest_unacked(buffer: &Buffer) -> Result<Option<Timestamp>, StorageError> {
         };
     }
     Ok(oldest)
+}
+
+fn waiting_events(own: &[OwnEvents]) -> u64 {
+    own.iter()
+        .map(|own| own.last.saturating_sub(own.acked))
+        .sum()
 }
 
 fn waiting_readings(buffer: &Buffer) -> u64 {

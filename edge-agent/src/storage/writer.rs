@@ -3,7 +3,7 @@
 //! it stop taking polls, so that the queue fills and the loss is counted where it happens.
 
 use super::blocks;
-use super::buffer::{Buffer, Pending};
+use super::buffer::{Buffer, FILE, Pending};
 use super::database;
 use super::error::StorageError;
 use super::records::{Core, NewEvent};
@@ -264,10 +264,10 @@ impl Writer {
     /// between the two databases does not tell it twice.
     pub(super) fn tell_gaps(&mut self) -> Result<(), StorageError> {
         let gateway = self.core.gateway();
-        let incarnation = database::meta::<u32>(&self.buffer.db, "incarnation")?.unwrap_or(0);
+        let file = database::meta::<u32>(&self.buffer.db, FILE)?.unwrap_or(0);
         let losses = blocks::losses(&self.buffer.db)?;
         for (number, loss) in losses {
-            let name = format!("gap:{incarnation}:{number}");
+            let name = format!("gap:{file}:{number}");
             let event = NewEvent {
                 id: Some(EventId(uuid::Uuid::new_v5(&gateway.0, name.as_bytes()))),
                 actor: Actor::System("storage".to_owned()),

@@ -6,11 +6,13 @@ use super::{Backoff, Uplink, UplinkError};
 use crate::clock;
 use crate::health::LinkState;
 use crate::storage::Storage;
+use protocol::limits::INCARNATIONS_MAX;
 use protocol::sync::{
-    EdgeAction, EdgeSession, EdgeStart, Fetch, FetchRange, Fetched, Lane, PROTOCOL,
+    EdgeAction, EdgeSession, EdgeStart, EdgeStream, FEATURES, Fetch, FetchRange, Fetched, Lane,
+    PROTOCOL, PROTOCOL_OLDEST,
 };
 use protocol::wire::clock_code;
-use protocol::wire::v1::HelloV1;
+use protocol::wire::v1::{Chain, HelloV1};
 use std::convert::Infallible;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -32,12 +34,14 @@ pub(super) async fn run(
     backoff: &mut Backoff,
 ) -> Result<Infallible, UplinkError> {
     let mut durable = uplink.durable.clone();
-    let session = EdgeSession::new(start(uplink).await?, clock::monotonic())?;
+    let (start, incarnation) = start(uplink).await?;
+    let session = EdgeSession::new(start, clock::monotonic())?;
     let (answers, answered) = mpsc::channel(ANSWERS_MAX);
     // Whatever became durable since the start was read is told once more; that is harmless.
     durable.mark_changed();
     let mut link = Link {
         uplink,
+        incarnation,
         session,
         lanes,
         answers,
@@ -47,39 +51,40 @@ pub(super) async fn run(
 }
 
 /// What the box holds now.
-async fn start(uplink: &Uplink) -> Result<EdgeStart, UplinkError> {
+async fn start(uplink: &Uplink) -> Result<(EdgeStart, u32), UplinkError> {
     let state = uplink.storage.sync_state().await?;
+    // When there are too many, the oldest are left out: the hub has had them for long.
+    let events = state.events.iter().rev().take(INCARNATIONS_MAX).rev();
     let hello = HelloV1 {
-        protocol: (PROTOCOL, PROTOCOL),
+        protocol: (PROTOCOL_OLDEST, PROTOCOL),
+        features: FEATURES,
         gateway: uplink.gateway.0,
         build: env!("CARGO_PKG_VERSION").to_owned(),
-        core_incarnation: state.incarnation_core,
-        buffer_incarnation: state.incarnation_buffer,
-        events_last: state.events_last,
-        down_mark: state.down_mark,
         time_us: clock::now().0,
         clock: clock_code(clock::state()),
         catalog_hash: protocol::wire::hash(&uplink.catalog),
-        streams: state
-            .streams
-            .iter()
-            .map(|stream| (stream.stream.0, stream.last_seq))
-            .collect(),
+        incarnation: state.incarnation,
+        events: events.map(|own| (own.incarnation, own.last)).collect(),
+        down: state.down,
     };
-    let schemas = state
-        .streams
-        .into_iter()
-        .map(|stream| (stream.stream, stream.schema.to_vec()))
-        .collect();
-    Ok(EdgeStart {
+    let streams = state.streams.into_iter().map(|known| EdgeStream {
+        incarnation: known.incarnation,
+        stream: known.stream,
+        last: known.last_seq,
+        schema: known.schema,
+    });
+    let start = EdgeStart {
         hello,
-        schemas,
+        streams: streams.collect(),
         catalog: uplink.catalog.clone(),
-    })
+    };
+    Ok((start, state.incarnation))
 }
 
 struct Link<'a> {
     uplink: &'a Uplink,
+    /// This opening of the store.
+    incarnation: u32,
     session: EdgeSession,
     lanes: Lanes,
     answers: mpsc::Sender<Answer>,
@@ -110,24 +115,26 @@ impl Link<'_> {
                 Duration::from_micros(u64::try_from(deadline.micros_since(now)).unwrap_or(0))
             });
             tokio::select! {
-                // What the hub said comes before the end of the connection: it may say why.
-                biased;
-                Some(frame) = inbound.recv() => {
-                    let (lane, frame) = frame?;
-                    self.session.handle_frame(lane, &frame, clock::monotonic())?;
-                }
-                Some(answer) = answered.recv() => {
-                    let (lane, fetched) = answer?;
-                    self.session.handle_fetched(lane, fetched, clock::monotonic())?;
-                }
-                Ok(()) = durable.changed() => {
-                    let events = durable.borrow_and_update().events;
-                    self.session.handle_events_committed(events, clock::monotonic());
-                    live.committed();
-                }
-                error = self.lanes.closed() => return Err(error),
-                () = tokio::time::sleep(wait) => self.session.handle_timeout(clock::monotonic())?,
-            }
+                            // What the hub said comes before the end of the connection: it may say why.
+                            biased;
+                            Some(frame) = inbound.recv() => {
+                                let (lane, frame) = frame?;
+                                self.session.handle_frame(lane, &frame, clock::monotonic())?;
+                            }
+                            Some(answer) = answered.recv() => {
+                                let (lane, fetched) = answer?;
+                                self.session.handle_fetched(lane, fetched, clock::monotonic())?;
+                            }
+                            Ok(()) = durable.changed() => {
+            let events = durable.borrow_and_update().events;
+                                let now = clock::monotonic();
+                                self.session
+                                    .handle_events_committed(self.incarnation, events, now);
+                                live.committed();
+                            }
+                            error = self.lanes.closed() => return Err(error),
+                            () = tokio::time::sleep(wait) => self.session.handle_timeout(clock::monotonic())?,
+                        }
         }
     }
 
@@ -147,9 +154,23 @@ impl Link<'_> {
                 EdgeAction::PollsAcked(stream, first, last) => {
                     storage.mark_acked(stream, first, last).await?;
                 }
-                EdgeAction::EventsAcked(seq) => storage.mark_events_acked(seq).await?,
+                EdgeAction::EventsAt(incarnation, seq, chain) => {
+                    self.compare(incarnation, seq, chain).await?;
+                }
+                EdgeAction::EventsAcked(incarnation, seq) => {
+                    storage.mark_events_acked(incarnation, seq).await?;
+                }
                 EdgeAction::PollsRefused(stream, first, last, words) => {
                     tracing::error!(%stream, first, last, words, "the hub cannot take these polls");
+                }
+                EdgeAction::ResetDown => {
+                    tracing::warn!("the hub was put back from a copy: its events are taken again");
+                    storage.reset_down().await?;
+                }
+                EdgeAction::ApplyOwn(incarnation, first, events) => {
+                    let held = storage.apply_own(incarnation, first, events).await?;
+                    tracing::info!(incarnation, held, "own events came back from the hub");
+                    self.session.handle_own_committed(incarnation, held)?;
                 }
                 EdgeAction::ApplyDown(first, events) => {
                     let last = first.saturating_add(u64::try_from(events.len()).unwrap_or(0)) - 1;
@@ -162,16 +183,35 @@ impl Link<'_> {
         Ok(())
     }
 
+    /// The hub has events of an opening up to here: they must be those of this box.
+    async fn compare(&self, incarnation: u32, seq: u64, hub: Chain) -> Result<(), UplinkError> {
+        let storage = &self.uplink.storage;
+        if seq == 0 {
+            return Ok(storage.mark_events_acked(incarnation, 0).await?);
+        }
+        match storage.chain_at(incarnation, seq).await? {
+            Some(own) if own != hub => tracing::error!(
+                incarnation,
+                seq,
+                "the events at the hub are not those of this box: one of the two records was \
+                 changed; compare both histories of the gateway before trusting either"
+            ),
+            // None: this store is an older copy. The hub sends what it lacks.
+            _ => storage.mark_events_acked(incarnation, seq).await?,
+        }
+        Ok(())
+    }
+
     /// Reads beside the session, so that an acknowledgement never waits for the disk.
     fn fetch(&self, fetch: Fetch) {
         let storage = self.uplink.storage.clone();
         let answers = self.answers.clone();
         tokio::spawn(async move {
             let answer = match fetch {
-                Fetch::Events { after } => storage
-                    .events_after(after, EVENTS_BYTES_MAX)
+                Fetch::Events { incarnation, after } => storage
+                    .events_after(incarnation, after, EVENTS_BYTES_MAX)
                     .await
-                    .map(|events| (Lane::Events, Fetched::Events(events)))
+                    .map(|events| (Lane::Events, Fetched::Events(incarnation, events)))
                     .map_err(UplinkError::from),
                 Fetch::Polls {
                     lane,

@@ -831,7 +831,11 @@ fn a_long_frame_of_the_backlog_goes_in_pieces_and_arrives_whole() {
     actions(&mut edge);
     let noise = |n: u64| Poll {
         cells: vec![Cell::Value(
-            Raw::Int((n as i64 * n as i64).wrapping_mul(0x1234_5678_9ABC_DEF1)),
+            Raw::Int(
+                (n as i64)
+                    .wrapping_mul(0x1234_5678_9ABC_DEF1)
+                    .rotate_left(n as u32),
+            ),
             Quality::Good,
         )],
         ..poll(n)
@@ -889,7 +893,10 @@ fn a_long_frame_of_the_backlog_goes_in_pieces_and_arrives_whole() {
     }
     assert_eq!(taken, [block]);
     assert!(pieces > 5, "{pieces} pieces");
-    assert!(first < 6_500, "{first} bytes on the way before anything came back");
+    assert!(
+        first < 6_500,
+        "{first} bytes on the way before anything came back"
+    );
 }
 
 #[test]

@@ -5,9 +5,10 @@ CREATE TABLE meta (
     value ANY NOT NULL
 ) STRICT, WITHOUT ROWID;
 
--- One row per poll group. A changed group is a new row.
+-- One row per poll group and opening of the store. A changed group is a new row.
 CREATE TABLE stream (
     id         INTEGER PRIMARY KEY,
+    incarnation INTEGER NOT NULL,
     schema     BLOB NOT NULL,
     sealed_seq INTEGER NOT NULL DEFAULT 0, -- polls up to here stand in blocks, later ones in the journal
     gone       BLOB                        -- ranges given up before the hub had them

@@ -8,15 +8,24 @@ CREATE TABLE meta (
 CREATE TABLE event (
     pos    INTEGER PRIMARY KEY,
     id     BLOB NOT NULL UNIQUE,
-    seq    INTEGER,               -- dense number of this store's own events; NULL for those of others
+    incarnation INTEGER,          -- of this box's own events; NULL for those of others
+    seq    INTEGER,               -- dense number in the incarnation
+    chain  BLOB,                  -- hash over the incarnation's events up to this one
     kind   INTEGER NOT NULL,      -- 1 alert, 2 work order, 3 gateway
     record BLOB NOT NULL,
     hlc    BLOB NOT NULL,         -- 16 bytes that sort like the stamp
     body   BLOB NOT NULL
 ) STRICT;
 
-CREATE UNIQUE INDEX event_own ON event (seq) WHERE seq IS NOT NULL;
+CREATE UNIQUE INDEX event_own ON event (incarnation, seq) WHERE seq IS NOT NULL;
 CREATE INDEX event_record ON event (kind, record, hlc);
+
+-- Openings of the store in which events were written, in order.
+CREATE TABLE incarnation (
+    pos    INTEGER PRIMARY KEY,
+    number INTEGER NOT NULL UNIQUE,
+    acked  INTEGER NOT NULL DEFAULT 0 -- the hub has them up to here
+) STRICT;
 
 CREATE TABLE alert (
     id        BLOB PRIMARY KEY,

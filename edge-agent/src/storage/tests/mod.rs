@@ -119,6 +119,16 @@ fn crash_copy(folder: &Path) -> TempDir {
     copy
 }
 
+/// All of the box's own events, of all openings of its store.
+async fn own_events(storage: &Storage) -> Vec<(u64, Vec<u8>)> {
+    let mut all = Vec::new();
+    for own in storage.sync_state().await.unwrap().events {
+        let events = storage.events_after(own.incarnation, 0, usize::MAX).await;
+        all.extend(events.unwrap());
+    }
+    all
+}
+
 fn sensor(number: u128) -> SensorId {
     SensorId(Uuid::from_u128(number))
 }

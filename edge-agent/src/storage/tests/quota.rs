@@ -39,7 +39,7 @@ async fn account(store: &Store, stream: StreamId, all: &[Poll]) -> (RangeSet, Ra
 }
 
 async fn gaps(storage: &Storage) -> Vec<(u64, GapCause)> {
-    let events = storage.events_after(0, usize::MAX).await.unwrap();
+    let events = own_events(storage).await;
     let gap = |(_, bytes): &(u64, Vec<u8>)| match decode_event(bytes).unwrap().body {
         Body::Gateway(GatewayEvent::Gap { polls, cause, .. }) => Some((polls, cause)),
         _ => None,

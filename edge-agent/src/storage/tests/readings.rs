@@ -34,19 +34,20 @@ async fn what_came_out_survives_a_power_cut_and_the_numbers_go_on() {
     let mut store = Store::open(copy.path());
     assert!(store.opened.unclean);
     assert_eq!(store.opened.damaged, None);
-    assert_eq!(store.opened.incarnation_buffer, 1);
     let again = store
         .storage
         .register_group(group("a", 1, 3))
         .await
         .unwrap();
-    assert_eq!(again, stream);
-    assert_eq!(store.store(stream, late).await.first().unwrap().0, 41);
-    assert_eq!(store.read_all(stream, 100).await, numbered(&polls));
+    // What was written before and what comes now never share a number, however the files came here.
+    assert_ne!(again, stream);
+    assert_eq!(store.store(again, late).await, numbered(late));
+    assert_eq!(store.read_all(stream, 100).await, numbered(early));
 
     let store = store.reopen(copy.path()).await;
     assert!(!store.opened.unclean);
-    assert_eq!(store.read_all(stream, 100).await, numbered(&polls));
+    assert_eq!(store.read_all(stream, 100).await, numbered(early));
+    assert_eq!(store.read_all(again, 100).await, numbered(late));
 }
 
 #[tokio::test]
@@ -206,23 +207,8 @@ async fn the_same_schema_has_the_same_stream_and_a_changed_one_a_new() {
     let first = storage.register_group(group("a", 1, 3)).await.unwrap();
     let changed = storage.register_group(group("a", 1, 4)).await.unwrap();
     assert_eq!((first, changed), (StreamId(1), StreamId(2)));
-    let store = store.reopen(folder.path()).await;
-    assert_eq!(
-        store
-            .storage
-            .register_group(group("a", 1, 4))
-            .await
-            .unwrap(),
-        changed
-    );
-    assert_eq!(
-        store
-            .storage
-            .register_group(group("a", 1, 3))
-            .await
-            .unwrap(),
-        first
-    );
+    let again = storage.register_group(group("a", 1, 3)).await.unwrap();
+    assert_eq!(again, first);
     assert!(
         store
             .storage

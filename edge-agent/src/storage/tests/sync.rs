@@ -6,7 +6,9 @@ use protocol::event::{Actor, AlertEvent, Body, WorkOrderEvent};
 use protocol::id::{EventId, Origin};
 use protocol::ranges::RangeSet;
 use protocol::time::Hlc;
-use protocol::wire::decode_event;
+use protocol::wire::v1::Chain;
+use protocol::wire::{self, decode_event, encode_event};
+use protocol::work_order::WorkOrderState;
 
 /// What a planner at the hub said, `ahead_ms` ahead of this box's clock.
 fn from_hub(number: u64, ahead_ms: i64) -> Event {
@@ -66,13 +68,27 @@ async fn events_of_the_hub_are_taken_over_once_and_in_order() {
         })
     ));
     // They are not this box's own: nothing of them goes up again.
-    assert_eq!(storage.events_after(0, usize::MAX).await.unwrap().len(), 1);
+    assert_eq!(own_events(storage).await.len(), 1);
     let copy = crash_copy(folder.path());
     let store = Store::open(copy.path());
-    assert_eq!(store.storage.sync_state().await.unwrap().down_mark, 3);
+    assert_eq!(store.storage.sync_state().await.unwrap().down.0, 3);
     assert_eq!(
         comments(&store.storage).await,
         ["note 1", "note 2", "note 3"]
+    );
+    // The hub was put back from a copy: it begins anew, and what is known is not taken twice.
+    let (mark, chain) = store.storage.sync_state().await.unwrap().down;
+    let bytes = events.iter().map(|event| encode_event(event).unwrap());
+    let over_all = bytes.fold(Chain::default(), |before, bytes| {
+        wire::chain(&before, &bytes)
+    });
+    assert_eq!((mark, chain), (3, over_all));
+    store.storage.reset_down().await.unwrap();
+    store.storage.apply_down(1, events).await.unwrap();
+    assert_eq!(comments(&store.storage).await.len(), 3);
+    assert_eq!(
+        store.storage.sync_state().await.unwrap().down,
+        (3, over_all)
     );
 }
 
@@ -140,23 +156,75 @@ async fn own_events_are_read_in_portions() {
             .await
             .unwrap();
     }
-    let one = storage.events_after(3, 1).await.unwrap();
+    let one = storage
+        .events_after(store.opened.incarnation, 3, 1)
+        .await
+        .unwrap();
     assert_eq!(one.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(), [4]);
     let size = one[0].1.len();
-    let three = storage.events_after(3, 3 * size + size / 2).await.unwrap();
+    let three = storage
+        .events_after(store.opened.incarnation, 3, 3 * size + size / 2)
+        .await
+        .unwrap();
     assert_eq!(
         three.iter().map(|(seq, _)| *seq).collect::<Vec<_>>(),
         [4, 5, 6]
     );
     let event = decode_event(&three[2].1).unwrap();
     assert_eq!((event.seq, event.record), (6, alert_id(6).into()));
-    assert_eq!(storage.events_after(10, 1).await.unwrap(), []);
+    assert_eq!(
+        storage
+            .events_after(store.opened.incarnation, 10, 1)
+            .await
+            .unwrap(),
+        []
+    );
 
-    storage.mark_events_acked(7).await.unwrap();
+    let incarnation = store.opened.incarnation;
+    storage.mark_events_acked(incarnation, 7).await.unwrap();
     assert_eq!(storage.stats().await.unwrap().waiting_events, 3);
     let store = store.reopen(folder.path()).await;
     assert_eq!(store.storage.stats().await.unwrap().waiting_events, 3);
-    assert_eq!(store.storage.sync_state().await.unwrap().events_acked, 7);
+    let own = OwnEvents {
+        incarnation,
+        last: 10,
+        acked: 7,
+    };
+    assert_eq!(store.storage.sync_state().await.unwrap().events, [own]);
+}
+
+#[tokio::test]
+async fn a_store_put_back_from_a_copy_gets_its_events_back() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(folder.path());
+    let order = on_order(order_id(1), created("k", None));
+    append(&store.storage, order).await.unwrap();
+    let copy = crash_copy(folder.path());
+    let started = on_order(order_id(1), WorkOrderEvent::Started);
+    append(&store.storage, started).await.unwrap();
+    let incarnation = store.opened.incarnation;
+    let all = own_events(&store.storage).await;
+    let chain = store.storage.chain_at(incarnation, 2).await.unwrap();
+    assert!(chain.is_some());
+
+    let store = Store::open(copy.path());
+    let storage = &store.storage;
+    assert_ne!(store.opened.incarnation, incarnation);
+    append(storage, on_alert(alert_id(1), raised()))
+        .await
+        .unwrap();
+    let lost = decode_event(&all[1].1).unwrap();
+    let hole = storage.apply_own(incarnation, 3, vec![lost.clone()]).await;
+    assert!(matches!(hole, Err(StorageError::OwnHole { held: 1, .. })));
+    for _ in 0..2 {
+        let held = storage.apply_own(incarnation, 2, vec![lost.clone()]).await;
+        assert_eq!(held.unwrap(), 2);
+    }
+    assert_eq!(storage.chain_at(incarnation, 2).await.unwrap(), chain);
+    let folded = storage.work_order(order_id(1)).await.unwrap().unwrap();
+    assert_eq!(folded.state, WorkOrderState::InProgress);
+    let waiting = storage.stats().await.unwrap().waiting_events;
+    assert_eq!(waiting, 1, "what the hub sent is not sent back to it");
 }
 
 #[tokio::test]
