@@ -18,6 +18,8 @@ use tokio::sync::{broadcast, mpsc, watch};
 /// What a box is told whose certificate no longer counts.
 const WITHDRAWN: &str = "this box was withdrawn at the hub, or enrolled anew with another key; \
     if it is to come back, enrol it with a new claim";
+/// Bytes that a box may have on the way on lanes 1, 3, 4 and 5.
+const WINDOWS: (u32, u32, u32, u32) = (256 << 10, 256 << 10, 256 << 10, 256 << 10);
 /// Frames committed in one transaction at the most.
 const BATCH_FRAMES_MAX: usize = 64;
 /// How often a standing connection's right to stand is looked up.
@@ -174,6 +176,19 @@ impl Gateway {
             match action {
                 HubAction::Send(lane, bytes) => self.lanes.send(lane, bytes).await?,
                 HubAction::Hello(info) => self.hello(info).await?,
+                HubAction::Offer(offered, last) => {
+                    let store = &self.store;
+                    let held = store.offered(self.scope, self.id, offered, last).await?;
+                    self.session.handle_offer_answer(held)?;
+                }
+                HubAction::FetchOwn { incarnation, after } => {
+                    let place = (incarnation, after);
+                    let events = self
+                        .store
+                        .own_after(self.scope, self.id, place, LANE_IN_FLIGHT_BYTES_MAX)
+                        .await?;
+                    self.session.handle_own(incarnation, events)?;
+                }
                 HubAction::StoreSchema(incarnation, stream, schema) => {
                     batch.ingest.schemas.push((incarnation, stream, schema));
                 }
@@ -202,35 +217,35 @@ impl Gateway {
         let connected = Connected {
             version: hello.build.clone(),
             clock: info.clock,
-            buffer_incarnation: hello.buffer_incarnation,
-            heads: hello
-                .streams
-                .iter()
-                .map(|(stream, last)| (StreamId(*stream), *last))
-                .collect(),
         };
         self.store.connected(self.scope, self.id, connected).await?;
-        let (core, buffer) = (hello.core_incarnation, hello.buffer_incarnation);
-        let known = self.store.known(self.scope, self.id, core, buffer).await?;
-        let has_schema = |stream: u32| known.received.iter().any(|(known, _)| known.0 == stream);
-        let want_schemas = hello
-            .streams
-            .iter()
-            .filter(|(stream, _)| !has_schema(*stream))
-            .map(|(stream, _)| StreamId(*stream))
-            .collect();
+        let known = self
+            .store
+            .known(self.scope, self.id, hello.events, hello.down)
+            .await?;
+        if !known.lost.is_empty() {
+            let events: u64 = known.lost.iter().map(|lost| lost.last - lost.after).sum();
+            tracing::warn!(
+                gateway = %self.id, events,
+                "a gateway has lost events of its own (replaced, or put back from a copy); it gets \
+                 them back"
+            );
+        }
+        if known.down_after < hello.down.0 {
+            tracing::warn!(
+                gateway = %self.id,
+                "a gateway holds other events of this hub than the hub; it gets them again"
+            );
+        }
         let hash = known.catalog.as_deref().map(protocol::wire::hash);
         let answer = HelloAnswer {
             now: clock::now(),
-            events_mark: known.events_mark,
+            events: known.events,
+            lost: known.lost,
             down_last: known.down_last,
+            down_after: known.down_after,
             want_catalog: hash != Some(hello.catalog_hash),
-            want_schemas,
-            received: known
-                .received
-                .into_iter()
-                .map(|(stream, ranges)| (stream, ranges.pairs().to_vec()))
-                .collect(),
+            windows: WINDOWS,
             reference: reference(&self.store, self.scope, self.id).await?,
         };
         tracing::info!(gateway = %self.id, build = hello.build, "a gateway has connected");
@@ -252,7 +267,16 @@ impl Gateway {
                 .refused
                 .iter()
                 .filter(|refused| frame.holds(refused.stream, refused.first_seq))
-                .map(|r| (r.stream, r.first_seq, r.last_seq, r.words.clone()))
+                .map(|r| {
+                    let incarnation = frame.incarnation;
+                    (
+                        incarnation,
+                        r.stream,
+                        r.first_seq,
+                        r.last_seq,
+                        r.words.clone(),
+                    )
+                })
                 .collect();
             self.session.handle_committed(frame.lane, refused)?;
         }
@@ -283,6 +307,7 @@ struct Batch {
 /// A frame to be acknowledged, and where its blocks begin.
 struct Pending {
     lane: Lane,
+    incarnation: u32,
     blocks: Vec<(StreamId, u64)>,
 }
 
@@ -301,6 +326,7 @@ impl Batch {
     fn add(&mut self, lane: Lane, commit: Commit) {
         let mut pending = Pending {
             lane,
+            incarnation: 0,
             blocks: Vec::new(),
         };
         match commit {
@@ -309,6 +335,7 @@ impl Batch {
                 incarnation,
                 blocks,
             } => {
+                pending.incarnation = incarnation;
                 for bytes in blocks {
                     if let Ok(header) = protocol::block::header(&bytes) {
                         pending.blocks.push((header.stream, header.first_seq));

@@ -236,6 +236,34 @@ impl NewStream {
     }
 }
 
+/// Keeps a stream whose columns are those of another stream of the gateway, told by their hash;
+/// whether there is one.
+pub(super) fn add_stream_like(
+    sql: &Connection,
+    scope: TenantScope,
+    gateway: GatewayId,
+    ((incarnation, stream), hash): ((u32, StreamId), [u8; 8]),
+) -> Result<bool, StoreError> {
+    let schema: Option<Vec<u8>> = sql
+        .prepare_cached(
+            "SELECT schema FROM stream
+            WHERE tenant_id = ?1 AND gateway_id = ?2 AND schema_hash = ?3 LIMIT 1",
+        )
+        .and_then(|mut query| {
+            query
+                .query_row((scope.key(), gateway.0.into_bytes(), hash), |row| {
+                    row.get(0)
+                })
+                .optional()
+        })
+        .doing("look for a known schema")?;
+    let Some(schema) = schema else {
+        return Ok(false);
+    };
+    let new = NewStream::read(incarnation, stream, schema).doing("a schema")?;
+    Ok(add_stream(sql, scope, gateway, &new)?.is_none())
+}
+
 /// Keeps a stream's meaning; it never changes once it is known. Reason and words when refused.
 pub(super) fn add_stream(
     sql: &Connection,
@@ -268,15 +296,17 @@ pub(super) fn add_stream(
     let columns = i64::try_from(new.schema.columns.len()).unwrap_or(i64::MAX);
     let stream_key: i64 = sql
         .query_row(
-            "INSERT INTO stream (tenant_id, gateway_id, incarnation, stream, schema, columns)
-            VALUES (?1, ?2, ?3, ?4, ?5, ?6) RETURNING stream_key",
+            "INSERT INTO stream (tenant_id, gateway_id, incarnation, stream, schema, columns,
+                schema_hash)
+            VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) RETURNING stream_key",
             params![
                 scope.key(),
                 id,
                 new.incarnation,
                 new.stream.0,
                 new.bytes,
-                columns
+                columns,
+                wire::schema_hash(&new.bytes)
             ],
             |row| row.get(0),
         )

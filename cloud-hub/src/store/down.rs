@@ -6,6 +6,8 @@ use super::{Store, sql};
 use crate::tenants::TenantScope;
 use protocol::id::{EventId, GatewayId};
 use protocol::limits::EVENTS_PER_FRAME_MAX;
+use protocol::wire;
+use protocol::wire::v1::Chain;
 use rusqlite::{Connection, OptionalExtension as _};
 
 impl Store {
@@ -116,8 +118,28 @@ pub(super) fn push(
         })
         .doing("number an event for a gateway")?
         .ok_or(StoreError::NotFound { what: "gateway" })?;
+    let before: Option<Chain> = sql
+        .prepare_cached(
+            "SELECT chain FROM down WHERE tenant_id = ?1 AND gateway_id = ?2 AND seq = ?3",
+        )
+        .and_then(|mut query| {
+            query
+                .query_row((scope.key(), gateway.0.into_bytes(), seq - 1), |row| {
+                    row.get(0)
+                })
+                .optional()
+        })
+        .doing("read the chain of a gateway's events")?;
+    let body: Vec<u8> = sql
+        .prepare_cached("SELECT body FROM event WHERE tenant_id = ?1 AND id = ?2")
+        .and_then(|mut query| {
+            query.query_row((scope.key(), event.0.into_bytes()), |row| row.get(0))
+        })
+        .doing("read an event for a gateway")?;
+    let chain = wire::chain(&before.unwrap_or_default(), &body);
     sql.prepare_cached(
-        "INSERT INTO down (tenant_id, gateway_id, seq, event_id) VALUES (?1, ?2, ?3, ?4)",
+        "INSERT INTO down (tenant_id, gateway_id, seq, event_id, chain)
+        VALUES (?1, ?2, ?3, ?4, ?5)",
     )
     .and_then(|mut query| {
         query.execute((
@@ -125,6 +147,7 @@ pub(super) fn push(
             gateway.0.into_bytes(),
             seq,
             event.0.into_bytes(),
+            chain,
         ))
     })
     .map(|_| ())

@@ -12,6 +12,7 @@ use protocol::id::{AlertId, GatewayId, Origin, WorkOrderId};
 use protocol::limits;
 use protocol::time::Hlc;
 use protocol::wire;
+use protocol::wire::v1::Chain;
 use protocol::work_order::{self, WorkOrder};
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde::Serialize;
@@ -39,25 +40,26 @@ pub(super) fn state_word<S: Serialize>(state: &S) -> String {
     }
 }
 
-/// Up to here the events of a gateway's incarnation are held without a hole.
+/// Up to here the events of a gateway's incarnation are held without a hole, and the chain over
+/// them.
 pub(super) fn mark(
     sql: &Connection,
     scope: TenantScope,
     gateway: GatewayId,
     incarnation: u32,
-) -> Result<u64, StoreError> {
+) -> Result<(u64, Chain), StoreError> {
     sql.prepare_cached(
-        "SELECT seq FROM event_mark
+        "SELECT seq, chain FROM event_mark
         WHERE tenant_id = ?1 AND gateway_id = ?2 AND incarnation = ?3",
     )
     .and_then(|mut query| {
         query
             .query_row((scope.key(), gateway.0.into_bytes(), incarnation), |row| {
-                row.get(0)
+                Ok((sql::uint(row.get(0)?), row.get(1)?))
             })
             .optional()
     })
-    .map(|seq| seq.map_or(0, sql::uint))
+    .map(Option::unwrap_or_default)
     .doing("read how far a gateway's events go")
 }
 
@@ -66,18 +68,20 @@ pub(super) fn set_mark(
     sql: &Connection,
     scope: TenantScope,
     gateway: GatewayId,
-    (incarnation, seq): (u32, u64),
+    (incarnation, seq, chain): (u32, u64, Chain),
 ) -> Result<(), StoreError> {
     sql.prepare_cached(
-        "INSERT INTO event_mark (tenant_id, gateway_id, incarnation, seq) VALUES (?1, ?2, ?3, ?4)
-        ON CONFLICT DO UPDATE SET seq = excluded.seq",
+        "INSERT INTO event_mark (tenant_id, gateway_id, incarnation, seq, chain)
+        VALUES (?1, ?2, ?3, ?4, ?5)
+        ON CONFLICT DO UPDATE SET seq = excluded.seq, chain = excluded.chain",
     )
     .and_then(|mut query| {
         query.execute(params![
             scope.key(),
             gateway.0.into_bytes(),
             incarnation,
-            sql::int(seq)
+            sql::int(seq),
+            chain
         ])
     })
     .map(|_| ())

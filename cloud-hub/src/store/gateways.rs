@@ -3,10 +3,9 @@
 use super::changes::{Change, Changed};
 use super::error::{Doing as _, StoreError};
 use super::page::{Keyed, Listed, Page};
-use super::{Store, received, sql};
+use super::{Store, sql};
 use crate::tenants::TenantScope;
-use protocol::id::{GatewayId, SiteId, StreamId};
-use protocol::ranges::RangeSet;
+use protocol::id::{GatewayId, SiteId};
 use protocol::time::{ClockState, Timestamp};
 use protocol::view::Named;
 use rusqlite::{Connection, OptionalExtension as _, Row, params};
@@ -90,25 +89,6 @@ pub struct Connected {
     pub version: String,
     /// State of its clock.
     pub clock: ClockState,
-    /// Incarnation of its readings.
-    pub buffer_incarnation: u32,
-    /// Each stream and its highest sequence number.
-    pub heads: Vec<(StreamId, u64)>,
-}
-
-/// What the hub holds of a gateway: the answer to its hello.
-#[derive(Clone, Debug, PartialEq, Default)]
-pub struct Known {
-    /// Up to here its events of the asked incarnation are held without a hole.
-    pub events_mark: u64,
-    /// Highest number of the hub's events for it.
-    pub down_last: u64,
-    /// Highest number of the hub's events that it said it holds.
-    pub down_acked: u64,
-    /// Its catalog as it sent it (`wire::encode_catalog`).
-    pub catalog: Option<Vec<u8>>,
-    /// Streams of the asked incarnation whose schema is known, and the polls held of each.
-    pub received: Vec<(StreamId, RangeSet)>,
 }
 
 impl Keyed for SiteRow {
@@ -243,6 +223,7 @@ impl Store {
                 .sql
                 .execute(
                     "UPDATE gateway SET online = 1, last_seen_us = ?3, version = ?4, clock = ?5,
+                        offers_since_us = ?3,
                         link_since_us = CASE online WHEN 1 THEN link_since_us ELSE ?3 END
                     WHERE tenant_id = ?1 AND id = ?2",
                     params![
@@ -257,24 +238,10 @@ impl Store {
             if changed == 0 {
                 return Err(StoreError::NotFound { what: "gateway" });
             }
-            for (stream, head) in &hello.heads {
-                work.sql
-                    .prepare_cached(
-                        "UPDATE stream SET head_seq = max(head_seq, ?5)
-                        WHERE tenant_id = ?1 AND gateway_id = ?2 AND incarnation = ?3 AND stream = ?4",
-                    )
-                    .and_then(|mut query| {
-                        query.execute(params![
-                            scope.key(),
-                            gateway.0.into_bytes(),
-                            hello.buffer_incarnation,
-                            stream.0,
-                            sql::int(*head)
-                        ])
-                    })
-                    .doing("note how far a stream goes")?;
-            }
-            work.changes.push(Change { scope, what: Changed::Gateway(gateway) });
+            work.changes.push(Change {
+                scope,
+                what: Changed::Gateway(gateway),
+            });
             Ok(())
         })
         .await
@@ -306,42 +273,6 @@ impl Store {
     /// A gateway gave a sign of life without bringing anything. Call it at most once a minute.
     pub async fn seen(&self, scope: TenantScope, gateway: GatewayId) -> Result<(), StoreError> {
         self.write(move |work| touch(work.sql, scope, gateway, work.now).map(|_| ()))
-            .await
-    }
-
-    /// What the hub holds of a gateway, for the answer to its hello.
-    pub async fn known(
-        &self,
-        scope: TenantScope,
-        gateway: GatewayId,
-        core_incarnation: u32,
-        buffer_incarnation: u32,
-    ) -> Result<Known, StoreError> {
-        self.engine
-            .read(move |sql| {
-                let (down_last, down_acked, catalog) = sql
-                    .query_row(
-                        "SELECT down_last, down_acked, catalog FROM gateway
-                        WHERE tenant_id = ?1 AND id = ?2",
-                        (scope.key(), gateway.0.into_bytes()),
-                        |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
-                    )
-                    .optional()
-                    .doing("read a gateway")?
-                    .ok_or(StoreError::NotFound { what: "gateway" })?;
-                let received = received::of_gateway(sql, scope, gateway)?
-                    .into_iter()
-                    .filter(|(incarnation, _, _)| *incarnation == buffer_incarnation)
-                    .map(|(_, stream, ranges)| (stream, ranges))
-                    .collect();
-                Ok(Known {
-                    events_mark: super::events::mark(sql, scope, gateway, core_incarnation)?,
-                    down_last: sql::uint(down_last),
-                    down_acked: sql::uint(down_acked),
-                    catalog,
-                    received,
-                })
-            })
             .await
     }
 }

@@ -26,6 +26,8 @@ pub struct Holes {
 pub struct StreamHoles {
     /// Incarnation of the readings.
     pub incarnation: u32,
+    /// The box no longer holds this stream: what is missing will not come.
+    pub gone: bool,
     /// The stream.
     pub stream: StreamId,
     /// Time of its first poll held.
@@ -108,15 +110,15 @@ fn stream_holes(
     gateway: GatewayId,
     ((incarnation, stream), held): ((u32, StreamId), &RangeSet),
 ) -> Result<Option<StreamHoles>, StoreError> {
-    let (key, head): (i64, i64) = sql
+    let (key, head, gone): (i64, i64, bool) = sql
         .prepare_cached(
-            "SELECT stream_key, head_seq FROM stream
+            "SELECT stream_key, head_seq, gone FROM stream
             WHERE tenant_id = ?1 AND gateway_id = ?2 AND incarnation = ?3 AND stream = ?4",
         )
         .and_then(|mut query| {
             query.query_row(
                 params![scope.key(), gateway.0.into_bytes(), incarnation, stream.0],
-                |row| Ok((row.get(0)?, row.get(1)?)),
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
             )
         })
         .doing("look up a stream")?;
@@ -162,6 +164,7 @@ fn stream_holes(
     )?;
     Ok(Some(StreamHoles {
         incarnation,
+        gone,
         stream,
         first_time: time_near(sql, scope, key, Near::After(0))?,
         last_time: time_near(sql, scope, key, Near::Before(u64::MAX))?,
@@ -208,7 +211,11 @@ fn time_near(
         .doing("look up the time of a poll")
 }
 
-fn lost(sql: &Connection, scope: TenantScope, stream_key: i64) -> Result<RangeSet, StoreError> {
+pub(super) fn lost(
+    sql: &Connection,
+    scope: TenantScope,
+    stream_key: i64,
+) -> Result<RangeSet, StoreError> {
     let pairs = sql
         .prepare_cached(
             "SELECT first_seq, last_seq FROM lost WHERE tenant_id = ?1 AND stream_key = ?2",

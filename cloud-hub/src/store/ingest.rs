@@ -14,6 +14,8 @@ use protocol::event::{Event, RecordKind};
 use protocol::id::{GatewayId, Origin, SensorId, StreamId};
 use protocol::ranges::RangeSet;
 use protocol::reading::{Cell, Quality, Reading};
+use protocol::wire;
+use protocol::wire::v1::Chain;
 use rusqlite::params;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use tokio::sync::Semaphore;
@@ -144,7 +146,7 @@ impl Store {
         incarnation: u32,
     ) -> Result<u64, StoreError> {
         self.engine
-            .read(move |sql| events::mark(sql, scope, gateway, incarnation))
+            .read(move |sql| Ok(events::mark(sql, scope, gateway, incarnation)?.0))
             .await
     }
 
@@ -355,7 +357,7 @@ impl Batch<'_, '_> {
 
     /// Takes events as long as they continue what is held; what repeats is no harm.
     fn take_events(&mut self, events: &[Event]) -> Result<(), StoreError> {
-        let mut marks: BTreeMap<u32, u64> = BTreeMap::new();
+        let mut marks: BTreeMap<u32, (u64, Chain)> = BTreeMap::new();
         let mut touched = BTreeSet::new();
         for event in events {
             let place = (StreamId::EVENTS, event.seq, event.seq);
@@ -364,11 +366,11 @@ impl Batch<'_, '_> {
                 self.refuse(place, "origin", words);
                 continue;
             }
-            let mark = match marks.get(&event.incarnation) {
+            let (mark, chain) = match marks.get(&event.incarnation) {
                 Some(mark) => *mark,
                 None => events::mark(self.work.sql, self.scope, self.gateway, event.incarnation)?,
             };
-            marks.insert(event.incarnation, mark);
+            marks.insert(event.incarnation, (mark, chain));
             if event.seq > mark + 1 {
                 let words = format!("event {} came before event {}", event.seq, mark + 1);
                 self.refuse(place, "event_order", words);
@@ -379,21 +381,26 @@ impl Batch<'_, '_> {
                 if self.take_event(event)? {
                     touched.insert(event.record);
                 }
-                marks.insert(event.incarnation, event.seq);
+                let bytes = wire::encode_event(event).doing("an event")?;
+                let chain = wire::chain(&chain, &bytes);
+                marks.insert(event.incarnation, (event.seq, chain));
             }
         }
-        for (incarnation, mark) in &marks {
+        for (incarnation, (mark, chain)) in &marks {
             events::set_mark(
                 self.work.sql,
                 self.scope,
                 self.gateway,
-                (*incarnation, *mark),
+                (*incarnation, *mark, *chain),
             )?;
         }
         for record in touched {
             events::refold(self.work, self.scope, record)?;
         }
-        self.ingested.events_marks = marks.into_iter().collect();
+        self.ingested.events_marks = marks
+            .into_iter()
+            .map(|(incarnation, (mark, _))| (incarnation, mark))
+            .collect();
         Ok(())
     }
 

@@ -62,6 +62,15 @@ pub(super) fn of_gateway(
     Ok(held)
 }
 
+/// What is held of a stream.
+pub(super) fn of_stream(
+    sql: &Connection,
+    scope: TenantScope,
+    stream_key: i64,
+) -> Result<RangeSet, StoreError> {
+    around(sql, scope, stream_key, 0, u64::MAX)
+}
+
 /// The ranges of a stream that touch `first..=last` or lie in it.
 pub(super) fn around(
     sql: &Connection,

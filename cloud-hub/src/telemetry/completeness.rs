@@ -81,7 +81,7 @@ pub async fn completeness(
 }
 
 fn judge(gateway: &GatewayRow, mut holes: Holes, now: Timestamp) -> Completeness {
-    give_up_older_incarnations(&mut holes);
+    give_up_what_is_gone(&mut holes);
     let missing = holes
         .streams
         .iter()
@@ -112,11 +112,10 @@ fn judge(gateway: &GatewayRow, mut holes: Holes, now: Timestamp) -> Completeness
     }
 }
 
-/// What an older incarnation lacks went with the store that had it.
-fn give_up_older_incarnations(holes: &mut Holes) {
-    let newest = holes.streams.iter().map(|stream| stream.incarnation).max();
+/// What is missing of a stream that the box no longer holds went with the store that had it.
+fn give_up_what_is_gone(holes: &mut Holes) {
     for stream in &mut holes.streams {
-        if Some(stream.incarnation) != newest {
+        if stream.gone {
             let gone = std::mem::take(&mut stream.missing);
             stream
                 .lost
@@ -373,6 +372,7 @@ mod tests {
     fn stream(incarnation: u32, first: i64, last: i64, missing: Vec<Hole>) -> StreamHoles {
         StreamHoles {
             incarnation,
+            gone: false,
             stream: StreamId(1),
             first_time: Some(ago(first)),
             last_time: Some(ago(last)),
@@ -509,7 +509,13 @@ mod tests {
         };
         let gone = vec![hole(5, 700, Some(650)), hole(9, 600, None)];
         let holes = Holes {
-            streams: vec![stream(1, 900, 600, gone), stream(2, 590, 1, vec![])],
+            streams: vec![
+                StreamHoles {
+                    gone: true,
+                    ..stream(1, 900, 600, gone)
+                },
+                stream(2, 590, 1, vec![]),
+            ],
             gaps: vec![gap],
         };
         let judged = judge(&gateway(LinkState::Online, 900), holes, NOW);

@@ -102,8 +102,9 @@ pub enum HubAction {
     Send(Lane, Vec<u8>),
     /// Look the gateway up and answer with `handle_hello_answer`.
     Hello(HelloInfo),
-    /// Look these streams up and answer with `handle_offer_answer`, in their order.
-    Offer(Vec<OfferedV1>),
+    /// Look these streams up and answer with `handle_offer_answer`, in their order. When true,
+    /// the gateway has offered all it holds.
+    Offer(Vec<OfferedV1>, bool),
     /// Store the meaning of a stream's columns before any later commit.
     StoreSchema(u32, StreamId, Vec<u8>),
     /// Store what the gateway measures.
@@ -196,7 +197,8 @@ impl HubSession {
     fn control(&mut self, message: Message) -> Result<(), SessionError> {
         match message {
             Message::Offer(offer) => {
-                self.actions.push_back(HubAction::Offer(offer.streams));
+                self.actions
+                    .push_back(HubAction::Offer(offer.streams, offer.last));
                 Ok(())
             }
             Message::Catalog(catalog) => {

@@ -273,7 +273,7 @@ fn hub_does(link: &mut Link, hub: &mut Hub, action: HubAction) {
             let answer = hello_answer(hub, &hello);
             link.hub.handle_hello_answer(answer).unwrap();
         }
-        HubAction::Offer(offered) => {
+        HubAction::Offer(offered, _) => {
             let held = offered.iter().map(|offered| {
                 let name = (offered.incarnation, StreamId(offered.stream));
                 let received = hub.received.get(&name);

@@ -140,6 +140,7 @@ fn offers() -> Vec<(&'static str, Message)> {
             "offer",
             Message::Offer(OfferV1 {
                 streams: vec![offered],
+                last: true,
             }),
         ),
         (

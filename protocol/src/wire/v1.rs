@@ -88,6 +88,8 @@ pub struct OfferV1 {
     /// The streams.
     #[serde(deserialize_with = "at_most::<{ limits::STREAMS_PER_OFFER_MAX }, _, _>")]
     pub streams: Vec<OfferedV1>,
+    /// Whether these, and those offered before on this connection, are all it holds.
+    pub last: bool,
 }
 
 /// One stream that a box holds.

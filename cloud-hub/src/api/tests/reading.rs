@@ -38,8 +38,6 @@ async fn a_gateway_says_how_complete_it_is() {
     let hello = Connected {
         version: "1.2.3".to_owned(),
         clock: ClockState::Synchronised,
-        buffer_incarnation: testing::INCARNATION,
-        heads: Vec::new(),
     };
     let (scope, id) = (hub.fixture.scope, hub.fixture.gateway);
     hub.fixture.store.connected(scope, id, hello).await.unwrap();

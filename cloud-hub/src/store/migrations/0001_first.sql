@@ -40,6 +40,7 @@ CREATE TABLE gateway (
     down_last INTEGER NOT NULL DEFAULT 0,
     down_acked INTEGER NOT NULL DEFAULT 0,
     catalog BLOB,
+    offers_since_us INTEGER NOT NULL DEFAULT 0,
     PRIMARY KEY (tenant_id, id),
     UNIQUE (tenant_id, code)
 ) STRICT;
@@ -126,11 +127,17 @@ CREATE TABLE stream (
     incarnation INTEGER NOT NULL,
     stream INTEGER NOT NULL,
     schema BLOB NOT NULL,
+    schema_hash BLOB NOT NULL,
     columns INTEGER NOT NULL,
     head_seq INTEGER NOT NULL DEFAULT 0,
+    -- When the box said last that it holds the stream, and whether it holds it no longer.
+    offered_us INTEGER NOT NULL DEFAULT 0,
+    gone INTEGER NOT NULL DEFAULT 0,
     loose_polls INTEGER NOT NULL DEFAULT 0,
     UNIQUE (tenant_id, gateway_id, incarnation, stream)
 ) STRICT;
+
+CREATE INDEX stream_by_schema ON stream (tenant_id, gateway_id, schema_hash);
 
 CREATE TABLE stream_column (
     tenant_id INTEGER NOT NULL,
@@ -221,6 +228,7 @@ CREATE TABLE event_mark (
     gateway_id BLOB NOT NULL,
     incarnation INTEGER NOT NULL,
     seq INTEGER NOT NULL,
+    chain BLOB NOT NULL,
     PRIMARY KEY (tenant_id, gateway_id, incarnation)
 ) STRICT, WITHOUT ROWID;
 
@@ -238,6 +246,7 @@ CREATE TABLE down (
     gateway_id BLOB NOT NULL,
     seq INTEGER NOT NULL,
     event_id BLOB NOT NULL,
+    chain BLOB NOT NULL,
     PRIMARY KEY (tenant_id, gateway_id, seq)
 ) STRICT, WITHOUT ROWID;
 

@@ -35,11 +35,11 @@ async fn child() {
     };
     let store = Store::open(folder.as_ref()).unwrap();
     let (scope, gateway) = (store.default_tenant(), testing::gateway_id(1));
-    let known = store
-        .known(scope, gateway, INCARNATION, INCARNATION)
+    let mark = store
+        .events_mark(scope, gateway, INCARNATION)
         .await
         .unwrap();
-    let mut next = known.events_mark + 1;
+    let mut next = mark + 1;
     loop {
         let batch = Ingest {
             blocks: (next..next + 5)
@@ -81,18 +81,18 @@ async fn the_store_is_whole_after_every_kill() {
         child.wait().unwrap();
 
         fixture.reopen();
-        let known = fixture
-            .store
-            .known(fixture.scope, fixture.gateway, INCARNATION, INCARNATION)
+        let (store, scope, gateway) = (&fixture.store, fixture.scope, fixture.gateway);
+        let held = store
+            .events_mark(scope, gateway, INCARNATION)
             .await
             .unwrap();
-        let held = known.events_mark;
+        let received = store.received(scope, gateway).await.unwrap();
         assert!(
             held >= answered && answered > held_before,
             "{held} of {answered}"
         );
         assert_eq!(
-            known.received[0].1.pairs(),
+            received[0].2.pairs(),
             [(1, held)],
             "readings and events go together"
         );

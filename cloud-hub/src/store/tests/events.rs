@@ -9,8 +9,10 @@ use protocol::event::{
     WorkOrderEvent,
 };
 use protocol::id::{AlertId, EventId, GatewayId, Origin, UserId, WorkOrderId};
+use protocol::sync::OwnLost;
 use protocol::time::Hlc;
 use protocol::wire;
+use protocol::wire::v1::Chain;
 use protocol::work_order::WorkOrderState;
 use uuid::Uuid;
 
@@ -272,12 +274,58 @@ async fn what_a_planner_does_goes_down_to_the_box_in_dense_order() {
     );
     store.mark_down_acked(scope, gateway, 99).await.unwrap();
     let known = store
-        .known(scope, gateway, INCARNATION, INCARNATION)
+        .known(
+            scope,
+            gateway,
+            vec![(INCARNATION, 1)],
+            (0, Chain::default()),
+        )
         .await
         .unwrap();
     assert_eq!(
-        (known.events_mark, known.down_last, known.down_acked),
+        (known.events[0].1, known.down_last, known.down_acked),
         (1, 2, 2)
+    );
+    assert_eq!(known.lost, []);
+    // A box that holds these events goes on after them; one that holds others begins anew.
+    let chain = down.iter().fold(Chain::default(), |chain, (_, body)| {
+        wire::chain(&chain, body)
+    });
+    for (chain, after) in [(chain, 2), ([7; 16], 0)] {
+        let known = store
+            .known(scope, gateway, vec![], (2, chain))
+            .await
+            .unwrap();
+        assert_eq!(known.down_after, after);
+        let lost = OwnLost {
+            incarnation: INCARNATION,
+            after: 0,
+            last: 1,
+        };
+        assert_eq!(
+            known.lost,
+            [lost],
+            "a box without its events gets them back"
+        );
+    }
+    let own = store
+        .own_after(scope, gateway, (INCARNATION, 0), 1)
+        .await
+        .unwrap();
+    assert_eq!(own.len(), 1);
+    let (_, mark, chain) = store
+        .known(
+            scope,
+            gateway,
+            vec![(INCARNATION, 1)],
+            (0, Chain::default()),
+        )
+        .await
+        .unwrap()
+        .events[0];
+    assert_eq!(
+        (mark, chain),
+        (1, wire::chain(&Chain::default(), &own[0].1))
     );
 }
 

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use protocol::block as codec;
 use protocol::reading::Cell;
 use protocol::time::{ClockState, Timestamp};
+use protocol::wire::v1::OfferedV1;
 use std::collections::BTreeMap;
 
 /// Each stored poll's time and cell of the first sensor; a poll in two blocks is found.
@@ -296,10 +297,23 @@ async fn holes_are_known_by_number_and_time() {
     let hello = Connected {
         version: "1.0".to_owned(),
         clock: ClockState::Synchronised,
-        buffer_incarnation: INCARNATION,
-        heads: vec![(STREAM, 42)],
     };
     store.connected(scope, gateway, hello).await.unwrap();
+    let offered = OfferedV1 {
+        incarnation: INCARNATION,
+        stream: STREAM.0,
+        last: 42,
+        schema: [0; 8],
+    };
+    let held = store
+        .offered(scope, gateway, vec![offered], true)
+        .await
+        .unwrap();
+    assert_eq!(
+        held[0].ranges,
+        [(1, 10), (15, 40)],
+        "what the box gave up is not asked for"
+    );
     let holes = store.holes(scope, gateway, Timestamp(0)).await.unwrap();
     let [stream] = holes.streams.as_slice() else {
         panic!("one stream was expected");

@@ -1,7 +1,7 @@
 //! Claims, certificates, people and the link of a gateway.
 
 use crate::clock;
-use crate::store::testing::{self, Fixture, INCARNATION};
+use crate::store::testing::{self, Fixture};
 use crate::store::{Connected, LinkState, NewClaim, NewUser, Page, RedeemError, Role, StoreError};
 use protocol::time::ClockState;
 
@@ -90,8 +90,6 @@ async fn a_gateway_comes_and_goes_and_is_away_after_the_hub_was_killed() {
     let hello = || Connected {
         version: "1.2".to_owned(),
         clock: ClockState::Holdover,
-        buffer_incarnation: INCARNATION,
-        heads: Vec::new(),
     };
     fixture
         .store

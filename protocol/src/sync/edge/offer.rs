@@ -73,7 +73,8 @@ impl EdgeSession {
                 schema: wire::schema_hash(&known.schema),
             });
         }
-        let bytes = Message::Offer(OfferV1 { streams }).encode()?;
+        let last = offers.waiting.is_empty();
+        let bytes = Message::Offer(OfferV1 { streams, last }).encode()?;
         self.actions
             .push_back(EdgeAction::Send(Lane::Control, bytes));
         Ok(())
