@@ -106,25 +106,23 @@ fn numbers(group: &Group) -> RangeSet {
 /// All polls in the box's buffer: sealed blocks and journal.
 pub(crate) fn of_box(folder: &Path) -> Result<Groups> {
     let db = Connection::open(folder.join("buffer.db")).context("opening the box's buffer")?;
-    let incarnation: u32 = db
-        .query_row(
-            "SELECT value FROM meta WHERE key = 'incarnation'",
-            [],
-            |row| row.get(0),
-        )
-        .context("reading the buffer's incarnation")?;
     let mut groups = Groups::new();
     let mut sealed = BTreeMap::new();
-    let mut query = db.prepare("SELECT id, schema, sealed_seq FROM stream")?;
-    let rows = query.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)))?;
+    let mut incarnations = BTreeMap::new();
+    let mut query = db.prepare("SELECT id, incarnation, schema, sealed_seq FROM stream")?;
+    let rows = query.query_map([], |row| {
+        Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+    })?;
     for row in rows {
-        let (stream, schema, sealed_seq): (u32, Vec<u8>, u64) = row?;
+        let (stream, incarnation, schema, sealed_seq): (u32, u32, Vec<u8>, u64) = row?;
+        incarnations.insert(stream, incarnation);
         let schema = wire::decode_schema(&schema)?;
         let polls = BTreeMap::new();
         groups.insert((incarnation, stream), Group { schema, polls });
         sealed.insert(stream, sealed_seq);
     }
     for body in blobs(&db, "SELECT body FROM block ORDER BY id")? {
+        let incarnation = incarnation_of(&incarnations, &body)?;
         add(&mut groups, incarnation, &body).context("reading a block of the box")?;
     }
     for row in blobs(&db, "SELECT body FROM journal ORDER BY id")? {
@@ -132,12 +130,20 @@ pub(crate) fn of_box(folder: &Path) -> Result<Groups> {
             let header = block::header(piece).context("reading the box's journal")?;
             // A row is written again when all in it is sealed; what is sealed counts once.
             if header.last_seq() > sealed.get(&header.stream.0).copied().unwrap_or(0) {
+                let incarnation = incarnation_of(&incarnations, piece)?;
                 add(&mut groups, incarnation, piece).context("reading the box's journal")?;
             }
         }
     }
     groups.retain(|_, group| !group.polls.is_empty());
     Ok(groups)
+}
+
+/// The opening of the box's store that wrote a block's stream.
+fn incarnation_of(incarnations: &BTreeMap<u32, u32>, body: &[u8]) -> Result<u32> {
+    let stream = block::header(body)?.stream.0;
+    let known = incarnations.get(&stream).copied();
+    known.with_context(|| format!("a block of an unknown stream {stream}"))
 }
 
 /// The blocks in a row of the journal: behind an order number of eight bytes each stands behind

@@ -260,7 +260,7 @@ async fn what_the_hub_has_is_kept_and_what_waits_is_known() {
     let kept = &state.streams[0];
     assert_eq!((kept.stream, kept.last_seq), (stream, 650));
     assert_eq!(kept.acked.pairs(), [(1, 620), (641, 650)]);
-    let schema = protocol::wire::decode_schema(&kept.schema).unwrap();
+    let schema = wire::decode_schema(&kept.schema).unwrap();
     assert_eq!(schema, group("a", 1, 3));
 
     // The hub was restored from a backup: it has less than it said.
