@@ -95,20 +95,17 @@ pub enum Refusal {
     Busy,
     /// The claim token is unknown, used or too old.
     Claim,
-    /// The hub holds more than the box: the box's store is an older copy.
-    StoreRewound,
     /// The other side broke the protocol.
     Violation,
 }
 
 impl Refusal {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 6] = [
         Self::WrongGateway,
         Self::Revoked,
         Self::Protocol,
         Self::Busy,
         Self::Claim,
-        Self::StoreRewound,
         Self::Violation,
     ];
 
@@ -120,7 +117,6 @@ impl Refusal {
             Self::Protocol => 3,
             Self::Busy => 4,
             Self::Claim => 5,
-            Self::StoreRewound => 6,
             Self::Violation => 7,
         }
     }
