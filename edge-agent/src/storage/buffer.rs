@@ -391,12 +391,12 @@ impl Buffer {
             };
             self.streams.insert(stream, state);
             let streams = self.shared.streams();
-            let (schema, bytes) = match streams.iter().find(|known| *known.bytes == *bytes) {
-                Some(known) => (Arc::clone(&known.schema), Arc::clone(&known.bytes)),
-                None => {
-                    let schema = wire::decode_schema(&bytes).doing(doing)?;
-                    (Arc::new(schema), bytes.into())
-                }
+            let same = streams.iter().find(|known| *known.bytes == *bytes);
+            let (schema, bytes) = if let Some(known) = same {
+                (Arc::clone(&known.schema), Arc::clone(&known.bytes))
+            } else {
+                let schema = wire::decode_schema(&bytes).doing(doing)?;
+                (Arc::new(schema), bytes.into())
             };
             self.shared.add(Registered {
                 incarnation: row.get(5).doing(doing)?,

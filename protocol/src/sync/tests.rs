@@ -287,7 +287,9 @@ fn hub_does(link: &mut Link, hub: &mut Hub, action: HubAction) {
             link.hub.handle_offer_answer(held.collect()).unwrap();
         }
         HubAction::FetchOwn { incarnation, after } => {
-            let events = hub.events[&incarnation].iter().skip(after as usize);
+            let events = hub.events[&incarnation]
+                .iter()
+                .skip(usize::try_from(after).unwrap());
             let events = events.map(|event| (event.seq, encode_event(event).unwrap()));
             let events = events.take(2).collect();
             link.hub.handle_own(incarnation, events).unwrap();
@@ -825,6 +827,22 @@ fn a_box_whose_store_is_an_older_copy_gets_its_events_back() {
     assert_eq!(actions(&mut edge), [applied]);
 }
 
+/// A hub that has welcomed a box without anything.
+fn welcoming() -> HubSession {
+    let mut hub = HubSession::new(GatewayId(GATEWAY));
+    let EdgeAction::Send(_, hello) = connect(&Box_::default()).edge.poll_action().unwrap() else {
+        panic!()
+    };
+    hub.handle_frame(Lane::Control, &deliver(&mut FrameReader::default(), &hello))
+        .unwrap();
+    let Some(HubAction::Hello(info)) = hub.poll_action() else {
+        panic!()
+    };
+    hub.handle_hello_answer(hello_answer(&Hub::default(), &info))
+        .unwrap();
+    hub
+}
+
 #[test]
 fn a_long_frame_of_the_backlog_goes_in_pieces_and_arrives_whole() {
     let mut edge = welcomed();
@@ -832,9 +850,10 @@ fn a_long_frame_of_the_backlog_goes_in_pieces_and_arrives_whole() {
     let noise = |n: u64| Poll {
         cells: vec![Cell::Value(
             Raw::Int(
-                (n as i64)
+                i64::try_from(n)
+                    .unwrap()
                     .wrapping_mul(0x1234_5678_9ABC_DEF1)
-                    .rotate_left(n as u32),
+                    .rotate_left(u32::try_from(n).unwrap()),
             ),
             Quality::Good,
         )],
@@ -850,17 +869,7 @@ fn a_long_frame_of_the_backlog_goes_in_pieces_and_arrives_whole() {
     let fetched = Fetched::Polls(vec![(range, vec![block.clone()])]);
     edge.handle_fetched(Lane::Backlog, fetched, Timestamp(0))
         .unwrap();
-    let mut hub = HubSession::new(GatewayId(GATEWAY));
-    let EdgeAction::Send(_, hello) = connect(&Box_::default()).edge.poll_action().unwrap() else {
-        panic!()
-    };
-    hub.handle_frame(Lane::Control, &deliver(&mut FrameReader::default(), &hello))
-        .unwrap();
-    let Some(HubAction::Hello(info)) = hub.poll_action() else {
-        panic!()
-    };
-    hub.handle_hello_answer(hello_answer(&Hub::default(), &info))
-        .unwrap();
+    let mut hub = welcoming();
     let mut taken = Vec::new();
     let (mut pieces, mut first) = (0, 0);
     for round in 1..1_000 {

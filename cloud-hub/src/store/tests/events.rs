@@ -287,6 +287,22 @@ async fn what_a_planner_does_goes_down_to_the_box_in_dense_order() {
         (1, 2, 2)
     );
     assert_eq!(known.lost, []);
+}
+
+#[tokio::test]
+async fn a_box_goes_on_after_what_both_hold_and_gets_back_what_it_lost() {
+    let fixture = Fixture::new().await;
+    let first = created(fixture.gateway, 1, ORDER, "Look at the press");
+    fixture.tell(vec![first]).await;
+    for id in [50, 51] {
+        let new = by_planner(&fixture, id, ORDER.into(), comment("soon"));
+        let append = fixture
+            .store
+            .records(fixture.scope, |records| records.append(new));
+        append.await.unwrap();
+    }
+    let (store, scope, gateway) = (&fixture.store, fixture.scope, fixture.gateway);
+    let down = store.down_after(scope, gateway, 0, 1 << 20).await.unwrap();
     // A box that holds these events goes on after them; one that holds others begins anew.
     let chain = down.iter().fold(Chain::default(), |chain, (_, body)| {
         wire::chain(&chain, body)

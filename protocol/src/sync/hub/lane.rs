@@ -26,12 +26,12 @@ impl LaneState {
     }
 
     /// The store holds the oldest frame that was given to it: how many are acknowledged now.
-    pub(super) fn committed(&mut self) -> Option<u64> {
+    pub(super) fn committed(&mut self) -> u64 {
         if self.waiting.pop_front() == Some(true) {
             self.acked += 1;
         }
         self.drain();
-        Some(self.acked)
+        self.acked
     }
 
     /// A frame that needs no commit came: how many are acknowledged now, if that changed.
