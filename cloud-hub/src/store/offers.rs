@@ -1,8 +1,8 @@
 //! What a box says it holds, and what the hub holds of it: events by opening of the box's store,
 //! streams of readings as they are offered. Never decides what is sent.
 
-use super::engine::Work;
 use super::error::{Doing as _, StoreError};
+use super::writer::Work;
 use super::{Store, blocks, catalog, holes, received, sql};
 use crate::tenants::TenantScope;
 use protocol::id::{GatewayId, Origin, StreamId};
