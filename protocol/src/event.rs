@@ -453,6 +453,8 @@ pub enum GapCause {
     StoreDamaged,
     /// The agent did not run.
     AgentOff,
+    /// The store was full: of its oldest readings only statistics by minute are left on the box.
+    Thinned,
 }
 
 impl GapCause {
@@ -463,6 +465,7 @@ impl GapCause {
             Self::BufferFull => "the buffer of the box was full",
             Self::StoreDamaged => "the store of the box was damaged",
             Self::AgentOff => "the agent was off",
+            Self::Thinned => "the buffer of the box was full: only statistics by minute are left there",
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use crate::report::{Report, median};
 use anyhow::{Context as _, Result, ensure};
-use edge_agent::storage::{Committed, Storage, StorageOptions};
+use edge_agent::storage::{Committed, Disk, Keep, Storage, StorageOptions};
 use harness::Scratch;
 use protocol::id::{SensorId, StreamId};
 use protocol::reading::{Cell, Column, GroupSchema, Poll, Quality, Raw, RawKind};
@@ -95,6 +95,10 @@ async fn seed_ours(folder: &Path) -> Result<Storage> {
         commit_tick: Duration::from_secs(60),
         seal_after: Duration::from_secs(3_600),
         buffer_bytes_max: 4 << 30,
+        core_bytes_max: 1 << 30,
+        ballast_bytes: 0,
+        keep: Keep::default(),
+        disk: Disk::of,
         queue_polls_max: 4_096,
         now: edge_agent::clock::now,
         clock: edge_agent::clock::state,

@@ -8,7 +8,7 @@ use anyhow::{Context as _, Result, ensure};
 use edge_agent::clock;
 use edge_agent::config::{Deadband, Watch};
 use edge_agent::pipeline::{GroupSpec, Pipeline, RawCell, RawPoll, SensorSpec};
-use edge_agent::storage::{PushError, Storage, StorageOptions};
+use edge_agent::storage::{Disk, Keep, PushError, Storage, StorageOptions};
 use harness::Scratch;
 use protocol::id::StreamId;
 use protocol::reading::{Raw, RawKind};
@@ -103,6 +103,10 @@ async fn store_ours(folder: &Path) -> Result<()> {
         commit_tick: Duration::from_secs(1),
         seal_after: Duration::from_secs(3_600),
         buffer_bytes_max: 1 << 30,
+        core_bytes_max: 1 << 30,
+        ballast_bytes: 0,
+        keep: Keep::default(),
+        disk: Disk::of,
         queue_polls_max: 4_096,
         now: clock::now,
         clock: clock::state,

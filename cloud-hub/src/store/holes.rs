@@ -66,11 +66,12 @@ pub struct GapSpan {
     pub cause: GapCause,
 }
 
-const CAUSES: [(i64, GapCause); 4] = [
+const CAUSES: [(i64, GapCause); 5] = [
     (1, GapCause::QueueFull),
     (2, GapCause::BufferFull),
     (3, GapCause::StoreDamaged),
     (4, GapCause::AgentOff),
+    (5, GapCause::Thinned),
 ];
 
 /// The number of a cause in a column.

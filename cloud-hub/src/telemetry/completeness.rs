@@ -224,9 +224,10 @@ enum Reason {
     GivenUp,
 }
 
-const TOLD: [GapCause; 4] = [
+const TOLD: [GapCause; 5] = [
     GapCause::StoreDamaged,
     GapCause::BufferFull,
+    GapCause::Thinned,
     GapCause::QueueFull,
     GapCause::AgentOff,
 ];

@@ -12,7 +12,7 @@ use crate::config::{Config, ConfigError};
 use crate::drivers;
 use crate::health::Health;
 use crate::identity::Identity;
-use crate::storage::{Opened, Storage, StorageError, StorageOptions};
+use crate::storage::{Disk, Keep, Opened, Storage, StorageError, StorageOptions};
 use crate::uplink::{Durable, Uplink};
 use crate::web::{self, WebError};
 use intake::Intake;
@@ -81,6 +81,16 @@ pub fn open_storage(
         commit_tick: config.storage.commit_tick,
         seal_after: config.storage.seal_after,
         buffer_bytes_max: config.storage.buffer_bytes_max,
+        core_bytes_max: config.storage.core_bytes_max,
+        ballast_bytes: config.storage.ballast_bytes,
+        keep: Keep {
+            raw: config.storage.keep_raw,
+            minutes: config.storage.keep_minutes,
+            hours: config.storage.keep_hours,
+            days: config.storage.keep_days,
+            for_hub: config.hub.is_some(),
+        },
+        disk: Disk::of,
         queue_polls_max: config.queue.polls_max,
         now: clock::now,
         clock: clock::state,

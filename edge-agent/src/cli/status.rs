@@ -55,6 +55,10 @@ fn head(status: &Value) -> String {
         bytes("/store/buffer_bytes_max"),
         t("/store/failures")
     );
+    let warnings = items(status, "/store/warnings").iter();
+    let store = warnings
+        .filter_map(Value::as_str)
+        .fold(store, |store, warning| format!("{store}. {warning}"));
     let queue = format!(
         "{} of {} polls; {} dropped since the start",
         t("/queue/depth"),

@@ -78,6 +78,18 @@ pub struct StorageConfig {
     pub buffer_bytes_max: u64,
     /// Age at which an open poll group is sealed into a block, full or not.
     pub seal_after: Duration,
+    /// Age at which readings go that the hub has; none: when their room is needed.
+    pub keep_raw: Option<Duration>,
+    /// Age at which statistics by minute go.
+    pub keep_minutes: Duration,
+    /// Age at which statistics by hour go.
+    pub keep_hours: Duration,
+    /// Age at which statistics by day go.
+    pub keep_days: Duration,
+    /// Bytes that alerts, work orders and other events may take on disk; they are never given up.
+    pub core_bytes_max: u64,
+    /// Bytes set aside on the disk for events on a full disk.
+    pub ballast_bytes: u64,
 }
 
 /// `[queue]`
@@ -218,22 +230,44 @@ fn path(section: &mut Section, key: &'static str, base: &Path) -> Option<PathBuf
 }
 
 fn storage(mut section: Section) -> StorageConfig {
-    let (ms, hour) = (Duration::from_millis(1), Duration::from_secs(3_600));
-    let commit_tick = section
-        .duration("commit_tick", ms * 50..=ms * 10_000)
-        .unwrap_or(ms * 1_000);
+    let hour = Duration::from_secs(3_600);
+    let commit_tick = commit_tick(&mut section);
     let buffer_bytes_max = section
         .bytes("buffer_max", 10_000_000..=1_000_000_000_000)
         .unwrap_or(2_000_000_000);
     let seal_after = section
         .duration("seal_after", hour / 360..=hour * 24)
         .unwrap_or(hour);
+    let day = hour * 24;
+    let mut keep = |key| section.duration(key, hour..=day * 36_500);
+    let (keep_raw, keep_minutes) = (keep("keep_raw"), keep("keep_minutes"));
+    let (keep_hours, keep_days) = (keep("keep_hours"), keep("keep_days"));
+    let core_bytes_max = section.bytes("events_max", 10_000_000..=100_000_000_000);
+    let ballast_bytes = section.bytes("ballast", 0..=1_000_000_000);
     section.finish();
     StorageConfig {
         commit_tick,
         buffer_bytes_max,
         seal_after,
+        keep_raw,
+        keep_minutes: keep_minutes.unwrap_or(day * 60),
+        keep_hours: keep_hours.unwrap_or(day * 730),
+        keep_days: keep_days.unwrap_or(day * 3_650),
+        core_bytes_max: core_bytes_max.unwrap_or(1_000_000_000),
+        ballast_bytes: ballast_bytes.unwrap_or(16_000_000),
     }
+}
+
+/// `commit_tick`, or what `flash_saver` makes of it.
+fn commit_tick(section: &mut Section) -> Duration {
+    let ms = Duration::from_millis(1);
+    let saver = section.boolean("flash_saver").unwrap_or(false);
+    if saver && section.has("commit_tick") {
+        let words = "means a commit_tick of \"10s\", and commit_tick is written too; leave one out";
+        section.problem("flash_saver", words);
+    }
+    let written = section.duration("commit_tick", ms * 50..=ms * 10_000);
+    written.unwrap_or(if saver { ms * 10_000 } else { ms * 1_000 })
 }
 
 fn queue(mut section: Section) -> QueueConfig {

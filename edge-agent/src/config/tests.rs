@@ -353,6 +353,24 @@ fn a_file_nested_without_end_is_told_and_breaks_nothing() {
 }
 
 #[test]
+fn the_flash_saver_is_one_word_and_excludes_a_tick_of_its_own() {
+    let parse = |text: &str| Config::parse(Path::new("edge.toml"), text);
+    let saver = parse("[storage]\nflash_saver = true\nkeep_raw = \"30d\"\n").unwrap();
+    assert_eq!(saver.storage.commit_tick, Duration::from_secs(10));
+    assert_eq!(
+        saver.storage.keep_raw,
+        Some(Duration::from_secs(30 * 86_400))
+    );
+    let both = "[storage]\nflash_saver = true\ncommit_tick = \"1s\"\nkeep_minutes = \"1m\"\n";
+    let words = parse(both).unwrap_err().to_string();
+    assert!(words.contains("leave one out"), "{words}");
+    assert!(
+        words.contains("keep_minutes") && words.contains("\"1h\""),
+        "{words}"
+    );
+}
+
+#[test]
 fn a_problem_shows_only_the_start_of_a_long_text() {
     let long = "x".repeat(100_000);
     let told = problems(&format!(

@@ -4,6 +4,7 @@
 //! only. A row of the journal is free once every stream in it is sealed: nothing is moved.
 
 use super::buffer::{Buffer, Shared, ranges_to_bytes};
+use super::database::set_meta;
 use super::error::{Doing as _, StorageError};
 use super::journal::{self, Slot};
 use super::rollups::{self, Group};
@@ -18,6 +19,8 @@ use rusqlite::{Connection, Transaction, TransactionBehavior};
 use std::time::{Duration, Instant};
 
 const DOING: &str = "sealing readings into blocks";
+/// Share of the quota to which is made room for a seal that does not fit, in percent.
+const SEAL_PERCENT: u64 = 60;
 
 /// A loss that is to be told.
 #[derive(Clone, Copy, Debug)]
@@ -33,6 +36,8 @@ struct Sealed {
     stream: StreamId,
     through_seq: u64,
     blocks: u64,
+    /// Bytes by which the rollups grew.
+    grown: i64,
     /// Polls that could not be read back from the journal.
     lost: RangeSet,
 }
@@ -47,11 +52,32 @@ impl Buffer {
 
     /// Seals the streams that want it, and those that are nearly there, so that groups of one
     /// period are sealed together. With `everything`, all streams.
+    ///
+    /// Where the quota has no room for what is sealed together, more than usual is given up first;
+    /// where it has none for statistics beside the blocks even then, they are left out: what was
+    /// polled comes first.
     pub(super) fn seal(
         &mut self,
         seal_after: Duration,
         now: Instant,
         everything: bool,
+    ) -> Result<(), StorageError> {
+        let due = (seal_after, now, everything);
+        match self.seal_with(due, true) {
+            Err(error) if error.is_full() => {}
+            result => return result,
+        }
+        self.make_room_to(SEAL_PERCENT)?;
+        match self.seal_with(due, true) {
+            Err(error) if error.is_full() => self.seal_with(due, false),
+            result => result,
+        }
+    }
+
+    fn seal_with(
+        &mut self,
+        (seal_after, now, everything): (Duration, Instant, bool),
+        with_rollups: bool,
     ) -> Result<(), StorageError> {
         let nearly_full = u64::try_from(BLOCK_POLLS_SEAL * 9 / 10).unwrap_or(u64::MAX);
         let is_old = |since: Instant| now.duration_since(since) >= seal_after;
@@ -74,7 +100,11 @@ impl Buffer {
         let mut groups = Groups::default();
         for (stream, first_seq, last_seq) in due {
             let slots = self.shared.slots_from(stream, first_seq);
-            let group = groups.of(&tx, &self.shared, stream)?;
+            let group = if with_rollups {
+                groups.of(&tx, &self.shared, stream)?
+            } else {
+                None
+            };
             let done = seal_stream(&tx, (stream, group), (first_seq, last_seq), &slots)?;
             if done.lost.count() > 0 {
                 self.gaps_waiting = true;
@@ -87,7 +117,11 @@ impl Buffer {
             }
             sealed.push(done);
         }
+        let grown: i64 = sealed.iter().map(|done| done.grown).sum();
+        let rollup_bytes = self.rollup_bytes.saturating_add_signed(grown);
+        set_meta(&tx, rollups::BYTES, rollup_bytes)?;
         tx.commit().doing(DOING)?;
+        self.rollup_bytes = rollup_bytes;
         self.shared.add_groups(groups.new);
         let streams: Vec<StreamId> = sealed.iter().map(|done| done.stream).collect();
         self.shared.with_index(|index| index.sealed(&streams));
@@ -115,6 +149,7 @@ fn seal_stream(
         stream,
         through_seq: last_seq,
         blocks: 0,
+        grown: 0,
         lost: RangeSet::new(),
     };
     let mut run = Run {
@@ -130,7 +165,7 @@ fn seal_stream(
         {
             let too_many = run.polls.len() + decoded.polls.len() > BLOCK_POLLS_MAX;
             if too_many || header.first_seq > next_seq {
-                sealed.blocks += run.write(tx, stream)?;
+                run.write(tx, &mut sealed)?;
                 sealed.lost.insert(next_seq, header.first_seq - 1);
                 run.first_seq = header.first_seq;
             }
@@ -139,7 +174,7 @@ fn seal_stream(
         Ok(true)
     })?;
     sealed.lost.insert(run.next_seq(), last_seq);
-    sealed.blocks += run.write(tx, stream)?;
+    run.write(tx, &mut sealed)?;
     if sealed.lost.count() > 0 {
         tell_unreadable(tx, stream, sealed.lost.count())?;
     }
@@ -191,13 +226,13 @@ impl Run {
         self.first_seq.saturating_add(journal::count(&self.polls))
     }
 
-    /// Writes the polls as blocks and into the rollups, says how many blocks, and is empty
-    /// afterwards.
-    fn write(&mut self, tx: &Transaction<'_>, stream: StreamId) -> Result<u64, StorageError> {
+    /// Writes the polls as blocks and into the rollups, and is empty afterwards.
+    fn write(&mut self, tx: &Transaction<'_>, sealed: &mut Sealed) -> Result<(), StorageError> {
+        let stream = sealed.stream;
         if let Some(group) = &self.group {
             let columns = group.schema.columns.iter();
             let kinds: Vec<RawKind> = columns.map(|column| column.raw).collect();
-            rollups::add(tx, group.id, &kinds, &self.polls)?;
+            sealed.grown += rollups::add(tx, group.id, &kinds, &self.polls)?;
         }
         let encoded =
             journal::encode_pieces(stream, self.first_seq, &self.polls).map_err(|source| {
@@ -208,7 +243,6 @@ impl Run {
                 }
             })?;
         let mut polls = self.polls.as_slice();
-        let mut written = 0;
         for body in encoded {
             let header = block::header(&body).map_err(|source| StorageError::Block {
                 stream: stream.0,
@@ -228,11 +262,11 @@ impl Run {
                 insert.execute((stream.0, first, last, times().min(), times().max(), &body))
             })
             .doing(DOING)?;
-            written += 1;
+            sealed.blocks += 1;
         }
         self.first_seq = self.next_seq();
         self.polls.clear();
-        Ok(written)
+        Ok(())
     }
 }
 
@@ -265,6 +299,7 @@ pub(super) fn save_loss(db: &Connection, loss: &Loss) -> Result<(), StorageError
         GapCause::BufferFull => 2,
         GapCause::StoreDamaged => 3,
         GapCause::AgentOff => 4,
+        GapCause::Thinned => 5,
     };
     db.execute(
         "INSERT INTO gap (time_from, time_to, polls, cause) VALUES (?1, ?2, ?3, ?4)",
@@ -285,6 +320,7 @@ pub(super) fn losses(db: &Connection) -> Result<Vec<(i64, Loss)>, StorageError> 
             1 => GapCause::QueueFull,
             2 => GapCause::BufferFull,
             4 => GapCause::AgentOff,
+            5 => GapCause::Thinned,
             _ => GapCause::StoreDamaged,
         };
         let loss = Loss {

@@ -115,7 +115,11 @@ pub(super) struct Buffer {
     pub shared: Arc<Shared>,
     pub streams: BTreeMap<StreamId, StreamState>,
     pub bytes_max: u64,
+    /// What the disk has room for, the file itself included.
+    pub disk_bytes_max: u64,
     pub block_count: u64,
+    /// Bytes of all rollups.
+    pub rollup_bytes: u64,
     /// Polls given up before the hub had them, since the process started.
     pub dropped_polls: u64,
     /// An acknowledgement is not yet on disk since then. Losing it is harmless: the hub says at
@@ -155,15 +159,17 @@ impl Buffer {
             database::set_meta(&db, FILE, incarnation)?;
         }
         let mut buffer = Self {
-            db,
             incarnation,
             shared: Arc::default(),
             streams: BTreeMap::new(),
             bytes_max,
+            disk_bytes_max: u64::MAX,
             block_count: 0,
+            rollup_bytes: database::meta(&db, rollups::BYTES)?.unwrap_or(0),
             dropped_polls: 0,
             acks_since: None,
             gaps_waiting: true,
+            db,
         };
         buffer.load_streams()?;
         buffer.load_journal()?;
@@ -325,25 +331,37 @@ impl Buffer {
         Ok(pages.saturating_sub(self.pragma("freelist_count")?) * PAGE_BYTES)
     }
 
+    /// Takes note of how much more than now the disk has room for.
+    pub(super) fn may_grow(&mut self, bytes: u64) -> Result<(), StorageError> {
+        let file_bytes = self.pragma("page_count")? * PAGE_BYTES;
+        let before = self.quota_bytes();
+        self.disk_bytes_max = file_bytes.saturating_add(bytes);
+        if self.quota_bytes() == before {
+            return Ok(());
+        }
+        self.limit_pages()
+    }
+
+    /// The quota, or less when the disk has less.
+    pub(super) fn quota_bytes(&self) -> u64 {
+        self.bytes_max.min(self.disk_bytes_max)
+    }
+
     /// Gives free pages back to the disk when the file is larger than its quota (the quota was
     /// lowered), and tells `SQLite` the quota.
     pub(super) fn limit_pages(&mut self) -> Result<(), StorageError> {
         let doing = "holding the buffer to its size";
-        let pages_max = self.bytes_max / PAGE_BYTES;
+        let pages_max = self.quota_bytes() / PAGE_BYTES;
         let pages = self.pragma("page_count")?;
-        if pages > pages_max {
-            let surplus = pages - pages_max;
+        if pages > self.bytes_max / PAGE_BYTES {
+            let surplus = pages - self.bytes_max / PAGE_BYTES;
             // One page is given back per step of the statement.
             let sql = format!("PRAGMA incremental_vacuum({surplus})");
             let mut vacuum = self.db.prepare(&sql).doing(doing)?;
             let mut steps = vacuum.query([]).doing(doing)?;
             while steps.next().doing(doing)?.is_some() {}
         }
-        self.db
-            .query_row(&format!("PRAGMA max_page_count = {pages_max}"), [], |_| {
-                Ok(())
-            })
-            .doing(doing)
+        database::limit(&self.db, pages_max * PAGE_BYTES)
     }
 
     /// The age at which something unsealed has to be sealed, as the next point in time.

@@ -84,6 +84,22 @@ pub(super) fn open(folder: &Path, kind: Kind) -> Result<Opened, StorageError> {
     Ok(Opened { db, unclean })
 }
 
+/// Holds a database to a size; what does not fit is refused with `is_full`.
+pub(super) fn limit(db: &Connection, bytes_max: u64) -> Result<(), StorageError> {
+    let sql = format!("PRAGMA max_page_count = {}", bytes_max / PAGE_BYTES);
+    db.query_row(&sql, [], |_| Ok(()))
+        .doing("holding a database to its size")
+}
+
+/// Size of a database and the most that it may have, in bytes.
+pub(super) fn size(db: &Connection) -> Result<(u64, u64), StorageError> {
+    let ask = |pragma| db.pragma_query_value(None, pragma, |row| row.get::<_, u64>(0));
+    ask("page_count")
+        .and_then(|pages| Ok((pages, ask("max_page_count")?)))
+        .map(|(pages, most)| (pages * PAGE_BYTES, most * PAGE_BYTES))
+        .doing("asking a database for its size")
+}
+
 /// Opens for reading. The writer must have it open.
 pub(super) fn open_reader(folder: &Path, kind: Kind) -> Result<Connection, StorageError> {
     let path = folder.join(kind.file);

@@ -1,14 +1,18 @@
 //! Keeping buffer.db within its quota: what is given up, in which order, and how it is told.
-//! Never touches events; never gives up what is unacknowledged while something acknowledged is left.
+//! Never touches events; never gives up what is unacknowledged while something acknowledged is left,
+//! and of what is given up unacknowledged the statistics stay.
 
 use super::blocks::{Loss, save_gone, save_loss};
 use super::buffer::Buffer;
 use super::error::{Doing as _, StorageError};
 use super::journal::JournalIndex;
+use super::rollups;
 use protocol::event::GapCause;
 use protocol::id::StreamId;
 use protocol::ranges::RangeSet;
+use protocol::rollup::Level;
 use protocol::time::Timestamp;
+use rusqlite::Connection;
 use std::collections::{BTreeMap, BinaryHeap};
 
 const DOING: &str = "giving up the oldest readings";
@@ -17,6 +21,10 @@ const HIGH_PERCENT: u64 = 90;
 /// ...until this share is left. What lies between the quota and the high mark is room for the
 /// journal and for sealing while nothing can be given up yet.
 const LOW_PERCENT: u64 = 85;
+/// Statistics beyond this share of the quota go before readings do.
+const ROLLUPS_PERCENT: u64 = 50;
+/// Rollups given up in one transaction.
+const ROLLUPS_MAX: usize = 256;
 /// Candidates remembered per search, so that a large buffer needs little memory.
 const CANDIDATES_MAX: usize = 512;
 
@@ -34,19 +42,32 @@ struct Candidate {
 impl Buffer {
     /// Whether the buffer is so full that something has to go.
     pub(super) fn wants_room(&self) -> Result<bool, StorageError> {
-        Ok(self.bytes_used()? > self.bytes_max / 100 * HIGH_PERCENT)
+        Ok(self.bytes_used()? > self.quota_bytes() / 100 * HIGH_PERCENT)
     }
 
-    /// Gives up the oldest blocks until the low mark is reached. Says whether anything went.
+    /// Gives up what may go until the low mark is reached: minutes and hours beyond their share,
+    /// the oldest blocks that the hub has, the oldest that it has not (their statistics stay),
+    /// at last the statistics. Says whether anything went.
     pub(super) fn make_room(&mut self) -> Result<bool, StorageError> {
-        let goal_bytes = self.bytes_max / 100 * LOW_PERCENT;
+        self.make_room_to(LOW_PERCENT)
+    }
+
+    /// Like `make_room`, until this share of the quota is left.
+    pub(super) fn make_room_to(&mut self, percent: u64) -> Result<bool, StorageError> {
+        let quota_bytes = self.quota_bytes();
+        let goal_bytes = quota_bytes / 100 * percent;
         let mut went = self.delete_free_slots()?;
         while self.bytes_used()? > goal_bytes {
             let candidates = self.candidates()?;
-            if candidates.is_empty() {
-                break;
+            let too_many = self.rollup_bytes > quota_bytes / 100 * ROLLUPS_PERCENT;
+            if !candidates.is_empty() && !too_many {
+                self.give_up(&candidates, Some(GapCause::Thinned), goal_bytes)?;
+            } else if !self.give_up_rollups()? {
+                if candidates.is_empty() {
+                    break;
+                }
+                self.give_up(&candidates, Some(GapCause::Thinned), goal_bytes)?;
             }
-            self.give_up(&candidates, GapCause::BufferFull, goal_bytes)?;
             went = true;
         }
         if went {
@@ -78,7 +99,71 @@ impl Buffer {
         let found = self.search(|block| {
             (block.stream, block.first_seq, block.last_seq) == (stream, first_seq, last_seq)
         })?;
-        self.give_up(&found, GapCause::StoreDamaged, 0)
+        self.give_up(&found, Some(GapCause::StoreDamaged), 0)
+    }
+
+    /// Gives up the blocks that end before `time`; with `for_hub` only those that the hub has.
+    /// That is no loss which anybody has to be told: it was asked for.
+    pub(super) fn give_up_older(
+        &mut self,
+        time: Timestamp,
+        for_hub: bool,
+    ) -> Result<(), StorageError> {
+        loop {
+            let is_old = |block: &Candidate| {
+                block.time_max < time.0 && (!for_hub || self.missing(block).is_empty())
+            };
+            let old = self.search(is_old)?;
+            if old.is_empty() {
+                return Ok(());
+            }
+            self.give_up(&old, None, 0)?;
+        }
+    }
+
+    /// Gives up the oldest hour of minutes, or the oldest day of hours when there are no minutes;
+    /// `false` when there are neither.
+    fn give_up_rollups(&mut self) -> Result<bool, StorageError> {
+        for level in [Level::Minute, Level::Hour] {
+            let Some(oldest) = rollups::oldest(&self.db, level)? else {
+                continue;
+            };
+            let (_, end) = oldest.span();
+            let numbers = rollups::numbers_before(level, end);
+            while self.delete_rollups(numbers, ROLLUPS_MAX)? == ROLLUPS_MAX {}
+            if level == Level::Minute {
+                self.tell_thinned_lost(end)?;
+            }
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    /// Minutes before `end` are gone: with them the last of those polls that the hub never got.
+    fn tell_thinned_lost(&mut self, end: Timestamp) -> Result<(), StorageError> {
+        let tx = self.db.unchecked_transaction().doing(DOING)?;
+        let lost: (u64, Option<i64>) = tx
+            .query_row(
+                "SELECT coalesce(sum(polls), 0), min(hour) FROM thinned WHERE hour < ?1",
+                [hour(end)],
+                |row| Ok((row.get(0)?, row.get(1)?)),
+            )
+            .doing(DOING)?;
+        let (polls, Some(first)) = lost else {
+            return Ok(());
+        };
+        tx.execute("DELETE FROM thinned WHERE hour < ?1", [hour(end)])
+            .doing(DOING)?;
+        let loss = Loss {
+            from: Level::Hour.start(first),
+            to: end,
+            polls,
+            cause: GapCause::BufferFull,
+        };
+        save_loss(&tx, &loss)?;
+        tx.commit().doing(DOING)?;
+        self.gaps_waiting = true;
+        Ok(())
     }
 
     /// The oldest acknowledged blocks; when there are none, the oldest of all.
@@ -134,7 +219,7 @@ impl Buffer {
     fn give_up(
         &mut self,
         blocks: &[Candidate],
-        cause: GapCause,
+        cause: Option<GapCause>,
         goal_bytes: u64,
     ) -> Result<(), StorageError> {
         let tx = self.db.unchecked_transaction().doing(DOING)?;
@@ -145,7 +230,11 @@ impl Buffer {
                 .and_then(|mut delete| delete.execute([block.id]))
                 .doing(DOING)?;
             deleted += 1;
-            losses.add(block, &self.missing(block), cause);
+            let missing = self.missing(block);
+            losses.add(block, &missing, cause);
+            if cause == Some(GapCause::Thinned) && !missing.is_empty() {
+                note_thinned(&tx, block, &missing)?;
+            }
             if self.bytes_used()? <= goal_bytes {
                 break;
             }
@@ -176,6 +265,26 @@ impl Buffer {
     }
 }
 
+/// Of these polls only the statistics are left.
+fn note_thinned(
+    db: &Connection,
+    block: &Candidate,
+    missing: &[(u64, u64)],
+) -> Result<(), StorageError> {
+    let polls: u64 = missing.iter().map(|(first, last)| last - first + 1).sum();
+    db.prepare_cached(
+        "INSERT INTO thinned (hour, polls) VALUES (?1, ?2)
+         ON CONFLICT (hour) DO UPDATE SET polls = polls + excluded.polls",
+    )
+    .and_then(|mut insert| insert.execute((hour(Timestamp(block.time_max)), polls)))
+    .doing(DOING)?;
+    Ok(())
+}
+
+const fn hour(time: Timestamp) -> i64 {
+    Level::Hour.bucket_of(time)
+}
+
 /// What is lost with the blocks given up so far.
 #[derive(Default)]
 struct Losses {
@@ -184,10 +293,12 @@ struct Losses {
 }
 
 impl Losses {
-    fn add(&mut self, block: &Candidate, missing: &[(u64, u64)], cause: GapCause) {
+    /// Without a cause the polls are noted as gone, but there is nothing to tell.
+    fn add(&mut self, block: &Candidate, missing: &[(u64, u64)], cause: Option<GapCause>) {
         for (first, last) in missing {
             let ranges = self.ranges.entry(block.stream).or_default();
             ranges.insert(*first, *last);
+            let Some(cause) = cause else { continue };
             let (from, to) = (Timestamp(block.time_min), Timestamp(block.time_max));
             let sum = self.sum.get_or_insert(Loss {
                 from,

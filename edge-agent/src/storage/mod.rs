@@ -4,11 +4,12 @@
 //! One thread writes, everybody else hands it jobs or reads beside it. A poll counts as stored
 //! when it comes out of the channel of [`Committed`] batches: then it has survived a power cut.
 //!
-//! When the disk is full (not the quota: the disk), a commit fails and its polls stay in memory;
-//! the next try comes a tick later, `Stats::failures` counts them, the queue fills and `push`
-//! says [`PushError::Full`]. Writing an event fails to its caller at once. Nothing is ever half
-//! written. The quota of the buffer is there so that this does not happen: what is over it is
-//! given up oldest first, what the hub has before what it has not, and each loss is an event.
+//! What is over the buffer's quota is given up oldest first, what the hub has before what it has
+//! not; of the latter the statistics by minute stay, and each loss is an event. When the disk is
+//! full, its end is the quota: a ballast file is let go so that events can be written, and readings
+//! go on within the file. A commit that fails all the same keeps its polls in memory; the next try
+//! comes a tick later, `Stats::failures` counts them, the queue fills and `push` says
+//! [`PushError::Full`]. Nothing is ever half written.
 
 mod blocks;
 mod buffer;
@@ -23,7 +24,9 @@ mod open;
 mod readers;
 mod readings;
 mod records;
+mod retention;
 mod rollups;
+mod room;
 mod salvage;
 mod series;
 mod site;
@@ -37,6 +40,8 @@ pub use error::{PushError, StorageError};
 pub use folds::{Counts, Page};
 pub use gaps::Gap;
 pub use records::{NewEvent, OwnEvents, RecordChange, RecordTx};
+pub use retention::Keep;
+pub use room::{DISK_WARNING_PERCENT, Disk};
 pub use source::{Stats, StreamSync, SyncState};
 pub use writer::{Batch, Committed};
 
@@ -51,7 +56,7 @@ use protocol::series::Series;
 use protocol::time::{ClockState, Timestamp};
 use protocol::work_order::WorkOrder;
 use readers::Readers;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot};
@@ -77,6 +82,15 @@ pub struct StorageOptions {
     pub seal_after: Duration,
     /// Largest size of `buffer.db`; at least 1 MiB is taken. Its write-ahead log (4 MiB) is extra.
     pub buffer_bytes_max: u64,
+    /// Largest size of `core.db`. Events are never given up: at this size writing one fails.
+    pub core_bytes_max: u64,
+    /// Room set aside on the disk, so that events can be written when it is full. At most a
+    /// twentieth of the disk is taken; 0: none.
+    pub ballast_bytes: u64,
+    /// How long readings and their statistics are kept.
+    pub keep: Keep,
+    /// How much room the disk of a folder has; `Disk::of`, but for tests.
+    pub disk: fn(&Path) -> Option<Disk>,
     /// Polls that may wait for the writer; further ones are refused with [`PushError::Full`].
     pub queue_polls_max: usize,
     /// The wall clock.

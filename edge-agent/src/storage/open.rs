@@ -5,6 +5,8 @@ use super::database;
 use super::error::StorageError;
 use super::readers::Readers;
 use super::records::Core;
+use super::retention::Ages;
+use super::room::Room;
 use super::writer::{Committed, Inputs, Writer};
 use super::{Opened, Storage, StorageOptions, blocks, salvage};
 use std::fs::File;
@@ -31,7 +33,10 @@ pub(super) fn open(
     let lock = lock(&folder)?;
     let now = (options.now)();
     let (changes, _) = broadcast::channel(CHANGES_MAX);
+    let mut room = Room::new(&folder, options.ballast_bytes, options.disk);
+    room.look();
     let core_file = database::open_core(&folder)?;
+    database::limit(&core_file.db, options.core_bytes_max)?;
     let core = Core::load(core_file.db, now, changes.clone())?;
     let bytes_max = options.buffer_bytes_max.max(BUFFER_BYTES_MIN);
     let ((buffer, unclean), damaged) = database::open_buffer(&folder, now.millis(), |opened| {
@@ -66,6 +71,8 @@ pub(super) fn open(
         pending: Pending::default(),
         commit_tick: options.commit_tick,
         seal_after: options.seal_after,
+        room,
+        ages: Ages::new(options.keep),
         now: options.now,
         clock: options.clock,
         committed,

@@ -15,6 +15,8 @@ use std::sync::Arc;
 
 const DOING: &str = "writing rollups";
 const READING: &str = "reading rollups";
+/// Where `meta` keeps how many bytes all rows have.
+pub(super) const BYTES: &str = "rollup_bytes";
 /// Bits of a key, from the lowest on: part of the group, group, number of the row; then the level.
 const PART_BITS: u32 = 5;
 const GROUP_BITS: u32 = 20;
@@ -133,7 +135,17 @@ impl Key {
     }
 }
 
-#[cfg(test)]
+/// The oldest row of a level, of whatever group.
+pub(super) fn oldest(db: &Connection, level: Level) -> Result<Option<Key>, StorageError> {
+    let (first, _) = numbers_before(level, Timestamp(i64::MIN));
+    let end = first | ((1 << (PART_BITS + GROUP_BITS + ROW_BITS)) - 1);
+    let found: Option<i64> = db
+        .prepare_cached("SELECT id FROM rollup WHERE id BETWEEN ?1 AND ?2 ORDER BY id LIMIT 1")
+        .and_then(|mut query| query.query_row((first, end), |row| row.get(0)).optional())
+        .doing(READING)?;
+    Ok(found.and_then(Key::of))
+}
+
 /// The numbers of all rows of a level that end before `time`: first, and first that does not.
 pub(super) fn numbers_before(level: Level, time: Timestamp) -> (i64, i64) {
     let first = Key::first(level, -ROW_ZERO).number();
@@ -141,13 +153,14 @@ pub(super) fn numbers_before(level: Level, time: Timestamp) -> (i64, i64) {
     (first, Key::first(level, row).number())
 }
 
-/// Adds polls that are being sealed to the rows of their group.
+/// Adds polls that are being sealed to the rows of their group. Says by how many bytes these grew.
 pub(super) fn add(
     db: &Connection,
     group: GroupId,
     kinds: &[RawKind],
     polls: &[Poll],
-) -> Result<(), StorageError> {
+) -> Result<i64, StorageError> {
+    let mut grown = 0;
     let mut buckets = rollup::minutes_of(polls, kinds);
     for (level, next) in [
         (Level::Minute, Some(Level::Minute)),
@@ -155,13 +168,13 @@ pub(super) fn add(
         (Level::Day, None),
     ] {
         for row in buckets.chunk_by(|a, b| level.row_of(a.number) == level.row_of(b.number)) {
-            join_row(db, group, level, row)?;
+            grown += join_row(db, group, level, row)?;
         }
         if let Some(level) = next {
             buckets = rollup::coarser(&buckets, level);
         }
     }
-    Ok(())
+    Ok(grown)
 }
 
 /// Puts buckets of one row's time into the stored rows of a group, or makes these.
@@ -170,7 +183,9 @@ fn join_row(
     group: GroupId,
     level: Level,
     buckets: &[Bucket],
-) -> Result<(), StorageError> {
+) -> Result<i64, StorageError> {
+    let bytes = |body: &[u8]| i64::try_from(body.len()).unwrap_or(i64::MAX);
+    let mut grown = 0;
     let columns = buckets.first().map_or(0, |bucket| bucket.columns.len());
     let row = buckets
         .first()
@@ -186,6 +201,7 @@ fn join_row(
             .prepare_cached("SELECT body FROM rollup WHERE id = ?1")
             .and_then(|mut query| query.query_row([key.number()], |row| row.get(0)).optional())
             .doing(DOING)?;
+        grown -= stored.as_deref().map_or(0, bytes);
         // One that cannot be read any more is begun anew: its readings may be there still.
         let stored = stored.and_then(|bytes| RollupRow::decode(level, row, &bytes).ok());
         let width = (columns - first).min(COLUMNS_PER_ROW);
@@ -198,9 +214,11 @@ fn join_row(
                 }
             }
         }
-        put(db, key, &joined.encode())?;
+        let body = joined.encode();
+        grown += bytes(&body);
+        put(db, key, &body)?;
     }
-    Ok(())
+    Ok(grown)
 }
 
 /// Writes a row in place of what it held.

@@ -2,10 +2,11 @@
 //! where to write down what the hub has. Also small saved things: states and documents.
 
 use super::buffer::{Buffer, StreamState};
+use super::database;
 use super::error::{Doing as _, StorageError};
 use super::readings::{self, Wanted};
 use super::records::{OwnEvents, chain_at};
-use super::{REFERENCE_BYTES_MAX, STATE_BYTES_MAX, STATES_MAX, Storage};
+use super::{Disk, REFERENCE_BYTES_MAX, STATE_BYTES_MAX, STATES_MAX, Storage};
 use protocol::event::Event;
 use protocol::id::StreamId;
 use protocol::ranges::RangeSet;
@@ -67,6 +68,12 @@ pub struct Stats {
     pub dropped_polls: u64,
     /// Commits that failed since the last good one; 0 when all is well.
     pub failures: u64,
+    /// The disk, when the system tells.
+    pub disk: Option<Disk>,
+    /// The disk is full: only events are given new room.
+    pub disk_full: bool,
+    /// Bytes of `core.db`, and the most that it may have.
+    pub core_bytes: (u64, u64),
 }
 
 impl Storage {
@@ -317,6 +324,9 @@ impl Storage {
                 waiting_readings: waiting_readings(buffer),
                 dropped_polls: buffer.dropped_polls,
                 failures: writer.failures,
+                disk: writer.room.disk,
+                disk_full: writer.room.full,
+                core_bytes: database::size(&core.db)?,
             })
         })
         .await

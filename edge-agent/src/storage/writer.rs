@@ -7,6 +7,8 @@ use super::buffer::{Buffer, FILE, Pending};
 use super::database;
 use super::error::StorageError;
 use super::records::{Core, NewEvent};
+use super::retention::Ages;
+use super::room::Room;
 use protocol::event::{Actor, Body, GatewayEvent, RecordKind, RecordRef};
 use protocol::id::{EventId, StreamId};
 use protocol::reading::Poll;
@@ -27,6 +29,8 @@ const ACK_PERIOD: Duration = Duration::from_secs(10);
 const RETRY_PERIOD: Duration = Duration::from_secs(30);
 /// How long the last batches may wait for their reader when the store closes.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
+/// With less than this free, a failed commit is the disk's matter and not the quota's.
+const DISK_LEAST_BYTES: u64 = 1 << 20;
 
 /// Polls that are durable now.
 #[derive(Clone, Debug, PartialEq)]
@@ -67,6 +71,8 @@ pub(super) struct Writer {
     pub pending: Pending,
     pub commit_tick: Duration,
     pub seal_after: Duration,
+    pub room: Room,
+    pub ages: Ages,
     pub now: fn() -> Timestamp,
     pub clock: fn() -> ClockState,
     pub committed: mpsc::Sender<Committed>,
@@ -120,6 +126,8 @@ impl Writer {
 
     /// Runs a job; one that panics does not take the store with it.
     fn work(&mut self, job: Job) {
+        // A job may write an event: there is room for it as long as the ballast has not gone.
+        self.room.look();
         if catch_unwind(AssertUnwindSafe(|| job(self))).is_err() {
             tracing::error!("a job given to the store panicked; nothing of it was written");
         }
@@ -161,7 +169,9 @@ impl Writer {
         let seal = self.buffer.seal_due(self.seal_after).map(not_before);
         // While batches wait for their reader, the next commit waits for them.
         let commit = self.due.filter(|_| self.unpublished.is_none());
-        let earliest = [acks, seal, commit, self.closing.as_ref().map(|(_, at)| *at)];
+        let ages = self.ages.due().map(not_before);
+        let closing = self.closing.as_ref().map(|(_, at)| *at);
+        let earliest = [acks, seal, commit, ages, closing];
         let earliest = earliest.into_iter().flatten().min();
         earliest.unwrap_or(now + Duration::from_secs(60))
     }
@@ -173,6 +183,7 @@ impl Writer {
             || self.pending.count >= COMMIT_POLLS_MAX
             || self.due.is_some_and(|due| due <= now);
         if urgent && self.unpublished.is_none() && !self.pending.is_empty() {
+            self.look_at_disk();
             self.commit(now);
         }
         if self.retry_at.is_none_or(|at| at <= now) {
@@ -193,10 +204,18 @@ impl Writer {
     /// tick later, and a queue that fills meanwhile refuses polls to their caller.
     fn commit(&mut self, now: Instant) {
         let mut result = self.buffer.commit(&self.pending, now);
-        if result.as_ref().is_err_and(StorageError::is_full)
-            && self.buffer.make_room().is_ok_and(|went| went)
-        {
-            result = self.buffer.commit(&self.pending, now);
+        if result.as_ref().is_err_and(StorageError::is_full) {
+            if self
+                .room
+                .disk
+                .is_none_or(|disk| disk.free_bytes < DISK_LEAST_BYTES)
+            {
+                self.room.let_go();
+                self.look_at_disk();
+            }
+            if self.buffer.make_room().is_ok_and(|went| went) {
+                result = self.buffer.commit(&self.pending, now);
+            }
         }
         self.due = None;
         match result {
@@ -229,7 +248,17 @@ impl Writer {
         }
     }
 
+    /// Tells the buffer how far it may grow.
+    fn look_at_disk(&mut self) {
+        if let Some(bytes) = self.room.look() {
+            let result = self.buffer.may_grow(bytes);
+            self.settle("holding the buffer to the room on the disk", result);
+        }
+    }
+
     fn chores(&mut self, now: Instant) -> Result<(), StorageError> {
+        let clocks = ((self.now)(), (self.clock)());
+        self.buffer.expire(&mut self.ages, now, clocks)?;
         if self.buffer.wants_room()? && !self.buffer.make_room()? {
             // Nothing is sealed yet, so nothing can be given up: seal early.
             self.buffer.seal(self.seal_after, now, true)?;

@@ -3,7 +3,7 @@
 use super::{Page, guard};
 use crate::clock;
 use crate::health::LinkStatus;
-use crate::storage::Stats;
+use crate::storage::{DISK_WARNING_PERCENT, Disk, Stats};
 use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -55,6 +55,8 @@ pub(super) async fn status(
             "journal_rows": stats.journal_rows,
             "blocks": stats.blocks,
             "failures": stats.failures,
+            "disk_percent": stats.disk.map(Disk::used_percent),
+            "warnings": warnings(&stats),
         },
         "queue": {
             "depth": page.storage.queue_depth(),
@@ -110,6 +112,32 @@ fn devices(page: &Page) -> Vec<Value> {
         .iter()
         .filter_map(|known| device(page, &known.name))
         .collect()
+}
+
+/// What a person should see to, in plain words.
+fn warnings(stats: &Stats) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let percent = stats.disk.map_or(0, Disk::used_percent);
+    if stats.disk_full {
+        warnings.push(
+            "The disk is full. Alerts and work orders are still stored, the oldest readings are \
+             given up. Make room on the disk."
+                .to_owned(),
+        );
+    } else if percent >= DISK_WARNING_PERCENT {
+        warnings.push(format!("Disk {percent} % full."));
+    }
+    let (events_bytes, events_bytes_max) = stats.core_bytes;
+    if events_bytes > events_bytes_max / 100 * DISK_WARNING_PERCENT {
+        warnings.push(
+            "The room for alerts and work orders is nearly used up. Set a larger events_max."
+                .to_owned(),
+        );
+    }
+    if stats.failures > 0 {
+        warnings.push("Readings cannot be written to disk at the moment.".to_owned());
+    }
+    warnings
 }
 
 /// Bytes that a reading takes on disk, with room to spare: sealed blocks need about one, the

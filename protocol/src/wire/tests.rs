@@ -627,6 +627,7 @@ fn the_numbers_of_variants_are_pinned() {
         GapCause::BufferFull,
         GapCause::StoreDamaged,
         GapCause::AgentOff,
+        GapCause::Thinned,
     ]);
 }
 

@@ -191,7 +191,7 @@ export interface BoxStatus {
   clock: ClockState;
   started_at: string;
   link: Link;
-  store: { buffer_bytes: number; buffer_bytes_max: number | null; journal_rows: number; blocks: number };
+  store: { buffer_bytes: number; buffer_bytes_max: number | null; journal_rows: number; blocks: number; warnings?: string[] };
   queue: { depth: number; max: number; dropped_polls: number };
   devices: Device[];
   people: Named[];

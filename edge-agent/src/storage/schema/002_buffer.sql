@@ -9,3 +9,9 @@ CREATE TABLE rollup (
     id   INTEGER PRIMARY KEY, -- level, span of time, group, part of it (rollups.rs)
     body BLOB NOT NULL        -- as protocol::rollup packs it
 ) STRICT;
+
+-- Polls that the hub never got and of which only statistics are left, by hour.
+CREATE TABLE thinned (
+    hour  INTEGER PRIMARY KEY,
+    polls INTEGER NOT NULL
+) STRICT;

@@ -5,6 +5,7 @@ mod quota;
 mod random;
 mod readings;
 mod records;
+mod retention;
 mod rollups;
 mod sync;
 
@@ -34,6 +35,10 @@ fn options(folder: &Path) -> StorageOptions {
         commit_tick: Duration::from_millis(2),
         seal_after: Duration::from_secs(3_600),
         buffer_bytes_max: 64 << 20,
+        core_bytes_max: 1 << 30,
+        ballast_bytes: 0,
+        keep: Keep::default(),
+        disk: Disk::of,
         queue_polls_max: 8_192,
         now,
         clock,

@@ -70,7 +70,7 @@ async fn unacknowledged_polls_that_have_to_go_are_named() {
     assert_eq!(gone.pairs().len(), 1, "the oldest went");
     assert_eq!(gone.contiguous_to(), gone.count());
     let told = gaps(&store.storage).await;
-    assert!(told.iter().all(|(_, cause)| *cause == GapCause::BufferFull));
+    assert!(told.iter().all(|(_, cause)| *cause == GapCause::Thinned));
     assert_eq!(
         told.iter().map(|(polls, _)| polls).sum::<u64>(),
         gone.count()
@@ -145,4 +145,96 @@ async fn a_quota_that_was_lowered_is_reached_at_the_next_start() {
         .unwrap()
         .len();
     assert!(bytes <= QUOTA_BYTES, "{bytes}");
+}
+
+/// A disk of 40 MB with as much free as a file in the folder says.
+fn told_disk(folder: &Path) -> Option<Disk> {
+    let free = std::fs::read_to_string(folder.join("free")).ok()?;
+    Some(Disk {
+        bytes: 40 << 20,
+        free_bytes: free.parse().ok()?,
+    })
+}
+
+#[tokio::test]
+async fn on_a_full_disk_readings_go_on_within_their_file_and_events_are_stored() {
+    let folder = TempDir::new().unwrap();
+    let free = |bytes: u64| std::fs::write(folder.path().join("free"), bytes.to_string()).unwrap();
+    let length = |file| std::fs::metadata(folder.path().join(file)).map_or(0, |file| file.len());
+    free(30 << 20);
+    let mut store = Store::open_with(StorageOptions {
+        ballast_bytes: 1 << 20,
+        disk: told_disk,
+        ..options(folder.path())
+    });
+    assert_eq!(length("ballast"), 1 << 20);
+    let stream = store
+        .storage
+        .register_group(group("a", 1, 20))
+        .await
+        .unwrap();
+    let all = noise(6_000, COLUMNS, 21);
+    let (early, late) = all.split_at(3_000);
+    for portion in early.chunks(600) {
+        store.store(stream, portion).await;
+    }
+    free(0);
+    let mut lengths = Vec::new();
+    for portion in late.chunks(300) {
+        // Committed, though the disk is full: who judges the readings sees them.
+        store.store(stream, portion).await;
+        lengths.push(length("buffer.db"));
+    }
+    assert_eq!(length("ballast"), 0);
+    let stats = store.storage.stats().await.unwrap();
+    assert!(stats.disk_full && stats.failures == 0, "{stats:?}");
+    assert_eq!(lengths.first(), lengths.last(), "{lengths:?}");
+    let (_, gone) = account(&store, stream, &all).await;
+    let told = gaps(&store.storage).await;
+    assert!(told.iter().all(|(_, cause)| *cause == GapCause::Thinned) && !told.is_empty());
+    assert_eq!(
+        told.iter().map(|(polls, _)| polls).sum::<u64>(),
+        gone.count()
+    );
+    free(30 << 20);
+    store.storage.flush().await.unwrap();
+    assert_eq!(length("ballast"), 1 << 20);
+    assert!(!store.storage.stats().await.unwrap().disk_full);
+}
+
+#[tokio::test]
+async fn statistics_stay_within_their_share_and_the_loss_of_the_last_is_told() {
+    let folder = TempDir::new().unwrap();
+    let mut store = Store::open_with(small(folder.path()));
+    let stream = store
+        .storage
+        .register_group(group("a", 1, 20))
+        .await
+        .unwrap();
+    // Slow polls, so that the statistics take a good part of the room.
+    let mut all = noise(12_000, COLUMNS, 23);
+    for (at, poll) in (0..).zip(&mut all) {
+        poll.time = Timestamp(at * 4_000_000);
+    }
+    for portion in all.chunks(600) {
+        store.store(stream, portion).await;
+    }
+    store.storage.flush().await.unwrap();
+    let (held, gone) = account(&store, stream, &all).await;
+    assert!(
+        held.count() > 1_000 && gone.count() > 0,
+        "{held:?} {gone:?}"
+    );
+    let told = gaps(&store.storage).await;
+    let sum = |wanted| -> u64 {
+        let of_cause = told.iter().filter(|(_, cause)| *cause == wanted);
+        of_cause.map(|(polls, _)| polls).sum()
+    };
+    assert_eq!(sum(GapCause::Thinned), gone.count());
+    let lost = sum(GapCause::BufferFull);
+    assert!(
+        lost > 0 && lost < gone.count(),
+        "{lost} of {}",
+        gone.count()
+    );
 }

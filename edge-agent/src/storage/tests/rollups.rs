@@ -8,6 +8,7 @@ use protocol::series::Point;
 const SECOND: i64 = 1_000_000;
 const MINUTE: i64 = 60 * SECOND;
 const HOUR: i64 = 60 * MINUTE;
+const HUNDRED_YEARS: Duration = Duration::from_secs(100 * 366 * 86_400);
 /// 2026-09-13T12:00Z and a bit, so that neither a minute nor a day begins with the first poll.
 const START: i64 = 1_789_300_800 * SECOND + 17_400_000;
 
@@ -202,7 +203,15 @@ async fn a_crash_around_a_seal_counts_nothing_twice_and_a_stepping_clock_is_no_h
     let stream = filled(&mut store, &polls[..1_000]).await;
     let copy = crash_copy(folder.path());
     drop(store);
-    let mut store = Store::open(copy.path());
+    let mut store = Store::open_with(StorageOptions {
+        keep: Keep {
+            minutes: HUNDRED_YEARS,
+            hours: HUNDRED_YEARS,
+            days: HUNDRED_YEARS,
+            ..Keep::default()
+        },
+        ..options(copy.path())
+    });
     for portion in polls[1_000..].chunks(300) {
         store.store(stream, portion).await;
     }
