@@ -16,4 +16,5 @@ mod plant;
 mod power;
 mod readings;
 mod records;
+mod restored;
 mod transport;

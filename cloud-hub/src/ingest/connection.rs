@@ -3,6 +3,7 @@
 use super::accept::Peer;
 use super::enrol::sha256;
 use super::lanes::{Inbound, Lanes};
+use super::windows::Share;
 use super::{BUSY_RETRY_S, IngestError, Shared};
 use crate::ca::{CertificateOwner, owner_of};
 use crate::clock;
@@ -18,8 +19,6 @@ use tokio::sync::{broadcast, mpsc, watch};
 /// What a box is told whose certificate no longer counts.
 const WITHDRAWN: &str = "this box was withdrawn at the hub, or enrolled anew with another key; \
     if it is to come back, enrol it with a new claim";
-/// Bytes that a box may have on the way on lanes 1, 3, 4 and 5.
-const WINDOWS: (u32, u32, u32, u32) = (256 << 10, 256 << 10, 256 << 10, 256 << 10);
 /// Frames committed in one transaction at the most.
 const BATCH_FRAMES_MAX: usize = 64;
 /// How often a standing connection's right to stand is looked up.
@@ -60,6 +59,7 @@ pub(super) async fn synchronise(
         id: owner.gateway,
         fingerprint,
         session: HubSession::new(owner.gateway),
+        share: Share::enter(&shared.sessions),
         lanes,
     };
     if let Some((refusal, words, retry_after_s)) = refusal {
@@ -87,6 +87,7 @@ struct Gateway {
     id: GatewayId,
     fingerprint: [u8; 32],
     session: HubSession,
+    share: Share,
     lanes: Lanes,
 }
 
@@ -109,7 +110,13 @@ impl Gateway {
                     }
                 }
                 change = changes.recv() => self.changed(&change).await?,
-                _ = check.tick() => self.still_welcome().await?,
+                _ = check.tick() => {
+                    self.still_welcome().await?;
+                    if let Some(bytes) = self.share.changed() {
+                        self.session.handle_window(Lane::Backlog, bytes)?;
+                        self.act(None).await?;
+                    }
+                }
                 stopped = stop.changed() => {
                     if stopped.is_err() || *stop.borrow() {
                         return Ok(());
@@ -245,7 +252,7 @@ impl Gateway {
             down_last: known.down_last,
             down_after: known.down_after,
             want_catalog: hash != Some(hello.catalog_hash),
-            windows: WINDOWS,
+            windows: self.share.windows(),
             reference: reference(&self.store, self.scope, self.id).await?,
         };
         tracing::info!(gateway = %self.id, build = hello.build, "a gateway has connected");

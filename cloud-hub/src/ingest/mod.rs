@@ -10,6 +10,7 @@ mod lanes;
 mod quic;
 mod tcp;
 mod tls;
+mod windows;
 
 pub use admission::Limits;
 
@@ -21,6 +22,7 @@ use protocol::wire::WireError;
 use quinn::{Endpoint, Incoming};
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -100,6 +102,8 @@ pub enum IngestError {
 pub(crate) struct Shared {
     store: Store,
     authority: Arc<Authority>,
+    /// Gateways that are connected.
+    sessions: Arc<AtomicUsize>,
 }
 
 /// The open doors.
@@ -143,7 +147,11 @@ impl Listener {
         Ok(Self {
             endpoint,
             tcp,
-            shared: Shared { store, authority },
+            shared: Shared {
+                store,
+                authority,
+                sessions: Arc::default(),
+            },
         })
     }
 
