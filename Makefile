@@ -77,6 +77,10 @@ build/.setup-power: .ci/setup
 	@.ci/setup power
 	@touch $@
 
+.PHONY: fuzz
+fuzz: build/.setup ## Every decoder under random and damaged bytes, memory counted (FUZZ_CASES=20000: about 10 minutes)
+	@$(STEP) 'Fuzzing the decoders' '10 minutes' env FUZZ_CASES=$${FUZZ_CASES:-20000} cargo test --locked --release -p protocol --test decoders
+
 .PHONY: web-test
 web-test: web ## Types and unit tests of the web pages
 	@$(STEP) 'Checking the types of the web pages' 'about 10 s' npm --prefix web run check

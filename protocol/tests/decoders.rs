@@ -1,6 +1,7 @@
 //! Every decoder against random bytes and against valid bytes with errors in them: it never
 //! panics and never takes more memory than PROTOCOL §2.3 says. A binary of its own, because the
-//! counting allocator replaces the usual one.
+//! counting allocator replaces the usual one. A few seconds; `make fuzz` tries for longer, other
+//! bytes in every run.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -14,9 +15,16 @@ use protocol::claim::Claim;
 use protocol::id::StreamId;
 use protocol::limits::{BLOCK_BYTES_MAX, BLOCK_CELLS_MAX};
 use protocol::reading::{Cell, Poll, Quality, Raw};
+use protocol::rollup::{Level, RollupRow};
 use protocol::time::{ClockState, Timestamp};
+use protocol::unit::Unit;
+use protocol::view::parse_rfc3339;
 use protocol::wire::v1::Message;
 use protocol::wire::{Frame, FrameReader, decode_catalog, decode_event, decode_schema};
+use std::collections::BTreeSet;
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::OnceLock;
 
 /// Memory at most, at any moment, while decoding `input` bytes (PROTOCOL §2.3). Sequences are
 /// prepared by what they say of their length, but for no more than 1 MiB each.
@@ -54,26 +62,84 @@ fn frames(bytes: &[u8]) {
     }
 }
 
-/// The numbers of all messages and one that nobody knows.
-const KINDS: [u16; 14] = [1, 2, 3, 4, 5, 6, 7, 16, 18, 32, 34, 48, 49, 900];
+/// All functions of the package that read what comes from outside, by file: held against the
+/// source by `no_decoder_is_forgotten`.
+const DECODERS: [&str; 11] = [
+    "block/mod.rs decode",
+    "block/mod.rs decode_column",
+    "claim.rs parse",
+    "rollup/row.rs decode",
+    "rollup/row.rs decode_column",
+    "unit.rs parse",
+    "view.rs parse_rfc3339",
+    "wire/events.rs decode_event",
+    "wire/mod.rs decode_catalog",
+    "wire/mod.rs decode_schema",
+    "wire/v1.rs decode",
+];
 
-fn all(bytes: &[u8]) {
+/// How often the random tests try; `make fuzz` says more.
+fn cases() -> ProptestConfig {
+    let cases = std::env::var("FUZZ_CASES").ok();
+    ProptestConfig {
+        cases: cases.and_then(|cases| cases.parse().ok()).unwrap_or(150),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    }
+}
+
+/// The numbers of all messages, from the table in the source, and one that nobody knows.
+fn kinds() -> &'static [u16] {
+    static KINDS: OnceLock<Vec<u16>> = OnceLock::new();
+    KINDS.get_or_init(|| {
+        let source = include_str!("../src/wire/v1.rs");
+        let table = source.rsplit("numbered! {").next().unwrap();
+        let table = table.split('}').next().unwrap();
+        let numbers = table
+            .split(';')
+            .filter_map(|entry| entry.split_whitespace().next());
+        let mut kinds: Vec<u16> = numbers.map(|number| number.parse().unwrap()).collect();
+        assert!(
+            kinds.len() >= 13,
+            "the table of messages was not found: {kinds:?}"
+        );
+        kinds.push(900);
+        kinds
+    })
+}
+
+fn wire(bytes: &[u8]) {
     let most = memory_max(bytes.len());
-    for kind in KINDS {
+    for kind in kinds() {
         bounded(&format!("message {kind}"), bytes, most, |bytes| {
-            message(kind, bytes);
+            message(*kind, bytes);
         });
     }
     bounded("frames", bytes, most, frames);
     bounded("event", bytes, most, |bytes| drop(decode_event(bytes)));
     bounded("schema", bytes, most, |bytes| drop(decode_schema(bytes)));
     bounded("catalog", bytes, most, |bytes| drop(decode_catalog(bytes)));
-    bounded("claim", bytes, most, |bytes| {
-        if let Ok(text) = std::str::from_utf8(bytes) {
-            drop(Claim::parse(text));
-        }
-    });
     blocks(bytes);
+}
+
+fn all(bytes: &[u8]) {
+    wire(bytes);
+    let most = memory_max(bytes.len());
+    bounded("claim", bytes, most, |bytes| {
+        drop(Claim::parse(&String::from_utf8_lossy(bytes)));
+    });
+    bounded("time", bytes, most, |bytes| {
+        black_box(parse_rfc3339(&String::from_utf8_lossy(bytes)));
+    });
+    bounded("unit", bytes, most, |bytes| {
+        drop(Unit::parse(&String::from_utf8_lossy(bytes)));
+    });
+    for level in Level::ALL {
+        bounded("rollup", bytes, most, |bytes| {
+            drop(RollupRow::decode(level, 5, bytes));
+            drop(RollupRow::decode_column((level, i64::MAX), bytes, 1));
+        });
+    }
 }
 
 fn blocks(bytes: &[u8]) {
@@ -87,6 +153,10 @@ fn blocks(bytes: &[u8]) {
             drop(block::column_statistics(bytes, column));
         });
     }
+    // Decoded, cut or joined, and encoded again.
+    bounded("block slice", bytes, 2 * BLOCK_MEMORY_MAX, |bytes| {
+        drop(block::slice(bytes, 2, 5));
+    });
 }
 
 /// Bytes of a golden file: `name hex` per line.
@@ -151,7 +221,7 @@ fn changes() -> impl Strategy<Value = Vec<(u8, Index, u8)>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(cases())]
 
     #[test]
     fn random_bytes_are_bounded(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
@@ -181,6 +251,16 @@ proptest! {
         bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
         blocks(&bytes);
     }
+
+    /// The same of stored statistics.
+    #[test]
+    fn rollups_with_errors_are_bounded(columns in 0_usize..9, changes in changes()) {
+        let mut bytes = RollupRow::new(Level::Hour, 5, columns).encode();
+        bytes.truncate(bytes.len() - 4);
+        let mut bytes = mutated(bytes, &changes);
+        bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+        all(&bytes);
+    }
 }
 
 #[test]
@@ -205,7 +285,7 @@ fn the_largest_input_is_bounded() {
             let mut long = vec![0_u8; 34_000];
             long[..at].copy_from_slice(&whole[..at]);
             long[at..at + 3].copy_from_slice(&[0x81, 0x80, 0x01]);
-            all(&long);
+            wire(&long);
         }
     }
     let full = sealed(1_024, 256);
@@ -218,4 +298,38 @@ fn the_largest_input_is_bounded() {
 fn the_measure_sees_what_is_taken() {
     let used = allocation_counter::measure(|| drop(vec![0_u8; 5_000])).bytes_max;
     assert!(used >= 5_000, "{used}");
+}
+
+/// Every `pub fn decode…` and `pub fn parse…` of the package stands in the list above.
+#[test]
+fn no_decoder_is_forgotten() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = BTreeSet::new();
+    decoders_in(&source, "", &mut found);
+    let known: BTreeSet<String> = DECODERS.into_iter().map(str::to_owned).collect();
+    assert_eq!(found, known, "put it into DECODERS and call it in `all`");
+    // What docs/promises.md prints of this file.
+    println!(
+        "measured: {} decoders and {} messages within their bounds of memory",
+        found.len(),
+        kinds().len() - 1
+    );
+}
+
+fn decoders_in(folder: &Path, prefix: &str, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        if path.is_dir() {
+            decoders_in(&path, &format!("{prefix}{name}/"), found);
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            let text = std::fs::read_to_string(&path).unwrap();
+            let functions = text.lines().filter_map(|line| {
+                let name = line.trim().strip_prefix("pub fn ")?;
+                let name = name.split(['(', '<']).next()?;
+                (name.starts_with("decode") || name.starts_with("parse")).then_some(name)
+            });
+            found.extend(functions.map(|function| format!("{prefix}{name} {function}")));
+        }
+    }
 }

@@ -3,6 +3,9 @@
 #![expect(clippy::print_stdout, reason = "printing is what this program is for")]
 
 mod charts;
+mod codec;
+mod flash;
+mod gorilla;
 mod ingest;
 mod memory;
 mod modbus;
@@ -10,6 +13,7 @@ mod pipeline;
 mod plant;
 mod report;
 mod signal;
+mod suite;
 mod wire;
 
 use anyhow::{Result, bail, ensure};
@@ -18,7 +22,9 @@ use report::Report;
 type Bench = fn(&mut Report) -> Result<()>;
 
 /// Name and function of every bench, in the order of a whole run.
-const BENCHES: [(&str, Bench); 6] = [
+const BENCHES: &[(&str, Bench)] = &[
+    ("codec", codec::run),
+    ("flash", flash::run),
     ("pipeline", pipeline::run),
     ("modbus", modbus::run),
     ("memory", memory::run),

@@ -25,11 +25,13 @@ const SECONDS: usize = 700;
 const READINGS_PER_S_MIN: f64 = 20_000.0;
 
 /// What one way of storing cost.
-struct Cost {
-    wall_s: f64,
-    processor_s: f64,
-    written_bytes: f64,
-    disk_bytes: f64,
+pub(crate) struct Cost {
+    pub(crate) wall_s: f64,
+    pub(crate) processor_s: f64,
+    /// Handed to `write`, all files together.
+    pub(crate) written_bytes: f64,
+    /// Length of the files at the end.
+    pub(crate) disk_bytes: f64,
 }
 
 /// Ours first, then the rows.
@@ -83,7 +85,8 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
     Ok(())
 }
 
-fn measure(folder: &Path, store: impl FnOnce() -> Result<()>) -> Result<Cost> {
+/// Runs `store`, which writes into `folder`.
+pub(crate) fn measure(folder: &Path, store: impl FnOnce() -> Result<()>) -> Result<Cost> {
     std::fs::create_dir_all(folder).context("making a folder for the bench")?;
     let (written, processor, started) = (written_bytes()?, processor_s(), Instant::now());
     store()?;

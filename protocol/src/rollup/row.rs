@@ -85,9 +85,10 @@ impl RollupRow {
     /// The entries of one column with the numbers of their buckets, ascending.
     pub fn column(&self, column: usize) -> impl Iterator<Item = (i64, &Rollup)> {
         let entries = self.columns.get(column).into_iter().flatten();
-        (self.first_bucket()..)
+        let first = self.first_bucket();
+        (0..)
             .zip(entries)
-            .filter_map(|(bucket, entry)| Some((bucket, entry.as_ref()?)))
+            .filter_map(move |(at, entry)| Some((first.saturating_add(at), entry.as_ref()?)))
     }
 
     const fn first_bucket(&self) -> i64 {
@@ -149,9 +150,10 @@ impl RollupRow {
         };
         let entries = entries(*section, &open.shared, |at| start(level, number, at))?;
         let first = number.saturating_mul(level.buckets_per_row());
-        let present = (first..).zip(entries);
+        // A damaged store may say any number.
+        let present = (0..).zip(entries);
         Ok(present
-            .filter_map(|(bucket, entry)| Some((bucket, entry?)))
+            .filter_map(|(at, entry)| Some((first.saturating_add(at), entry?)))
             .collect())
     }
 }
