@@ -73,3 +73,41 @@ fn the_modbus_sample_has_every_key_and_tells_the_true_defaults() {
         "keys that the sample does not have"
     );
 }
+
+/// A whole file with parts of lines lost, doubled or exchanged, as an editor or a bad disk leaves it:
+/// the file, and the drivers that read their own tables of it, end with words too.
+mod damaged {
+    use super::*;
+    use proptest::prelude::*;
+    use proptest::sample::Index;
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+
+        #[test]
+        fn a_damaged_file_ends_with_words(
+            changes in prop::collection::vec((0_u8..4, any::<Index>(), any::<Index>(), any::<char>()), 1..6),
+        ) {
+            let mut text: Vec<char> = with_defaults_written(FULL).chars().collect();
+            for (what, at, other, letter) in changes {
+                let (at, other) = (at.index(text.len()), other.index(text.len()));
+                match what {
+                    0 => text[at] = letter,
+                    1 => drop(text.drain(at..(at + other % 40).min(text.len()))),
+                    2 => text.insert(at, letter),
+                    _ => text.swap(at, other),
+                }
+            }
+            let text: String = text.into_iter().collect();
+            match Config::parse(Path::new("f"), &text) {
+                Ok(config) => {
+                    for port in &config.ports {
+                        drop(build(port, &config.devices));
+                    }
+                    drop(config.problems.check());
+                }
+                Err(error) => prop_assert!(!error.to_string().is_empty()),
+            }
+        }
+    }
+}

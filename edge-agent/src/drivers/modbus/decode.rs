@@ -133,6 +133,27 @@ mod tests {
             prop_assert_eq!(decode(&w64, DataType::F64, order), Some(Raw::Float(double)));
         }
 
+        /// Whatever a device answers, and however much of it: a value or words, never a panic.
+        #[test]
+        fn any_registers_are_answered_without_a_panic(
+            words in prop::collection::vec(any::<u16>(), 0..6),
+            bit: u8,
+            sign: i64,
+            order in orders(),
+        ) {
+            let kinds = [
+                DataType::U16, DataType::I16, DataType::U32, DataType::I32, DataType::U64,
+                DataType::I64, DataType::F32, DataType::F64, DataType::Bool, DataType::U8Low,
+                DataType::U8High, DataType::Bit(bit % 16),
+            ];
+            for kind in kinds {
+                let enough = words.len() >= usize::from(kind.words());
+                prop_assert_eq!(decode(&words, kind, order).is_some(), enough);
+                let cell = cell(&words, kind, order, &[Raw::Int(sign), Raw::Float(-999.0)]);
+                prop_assert!(enough || cell == RawCell::Missing(Cause::BadAnswer));
+            }
+        }
+
         #[test]
         fn parts_of_a_register(high: u8, low: u8, bit in 0_u8..16, order in orders()) {
             let words = words_on_the_wire(&[high, low], order);
