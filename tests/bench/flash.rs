@@ -8,7 +8,7 @@ use crate::report::Report;
 use crate::suite::{self, Suite};
 use anyhow::{Context as _, Result};
 use edge_agent::clock;
-use edge_agent::storage::{Storage, StorageOptions};
+use edge_agent::storage::{Disk, Keep, Storage, StorageOptions};
 use harness::Scratch;
 use protocol::reading::{Cell, Poll, RawKind, to_f64};
 use std::path::Path;
@@ -67,10 +67,9 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
 }
 
 fn plants() -> Vec<Suite> {
-    (1..)
-        .take(GROUPS)
-        .map(|seed| Suite::new(SENSORS_PER_GROUP, seed))
-        .collect()
+    // From now on: readings that are too old would be thrown away.
+    let plant = |seed| Suite::new(SENSORS_PER_GROUP, seed).starting(clock::now());
+    (1..).take(GROUPS).map(plant).collect()
 }
 
 async fn store(folder: &Path, tick_s: usize) -> Result<()> {
@@ -80,6 +79,10 @@ async fn store(folder: &Path, tick_s: usize) -> Result<()> {
         commit_tick: Duration::from_secs(3_600),
         seal_after: Duration::from_secs(3_600),
         buffer_bytes_max: 1 << 30,
+        core_bytes_max: 1 << 30,
+        ballast_bytes: 0,
+        keep: Keep::default(),
+        disk: Disk::of,
         queue_polls_max: 4_096,
         now: clock::now,
         clock: clock::state,

@@ -33,6 +33,7 @@ const START_US: i64 = 1_790_000_000_000_000;
 #[derive(Debug)]
 pub(crate) struct Suite {
     noise: Noise,
+    start: Timestamp,
     second: i64,
     state: Vec<f64>,
     unanswered: Vec<u32>,
@@ -43,10 +44,17 @@ impl Suite {
     pub(crate) fn new(sensors: usize, seed: u64) -> Self {
         Self {
             noise: Noise(seed.wrapping_mul(0x1234_5678_9ABC_DEF1)),
+            start: Timestamp(START_US),
             second: 0,
             state: vec![0.0; sensors],
             unanswered: vec![0; sensors],
         }
+    }
+
+    /// The same at another time.
+    pub(crate) fn starting(mut self, start: Timestamp) -> Self {
+        self.start = start;
+        self
     }
 
     /// The next poll, a second later: 2 ms of jitter, 0.5 % of polls up to 60 ms late, 0.1 % of
@@ -72,7 +80,9 @@ impl Suite {
             });
             *silent = silent.saturating_sub(1);
         }
-        let time = Timestamp(START_US + self.second * 1_000_000 + jitter_us as i64);
+        let time = self
+            .start
+            .plus_micros(self.second * 1_000_000 + jitter_us as i64);
         self.second += 1;
         Poll {
             time,
