@@ -465,7 +465,9 @@ impl GapCause {
             Self::BufferFull => "the buffer of the box was full",
             Self::StoreDamaged => "the store of the box was damaged",
             Self::AgentOff => "the agent was off",
-            Self::Thinned => "the buffer of the box was full: only statistics by minute are left there",
+            Self::Thinned => {
+                "the buffer of the box was full: only statistics by minute are left there"
+            }
         }
     }
 }

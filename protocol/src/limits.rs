@@ -8,6 +8,8 @@ pub(crate) use at_most::at_most;
 /// Longest frame, header included. A longer one is refused before anything is allocated and
 /// closes the connection.
 pub const FRAME_BYTES_MAX: usize = 1 << 20;
+/// Most authorities that a box trusts at the same time: the one that signs and the one before it.
+pub const AUTHORITIES_MAX: usize = 4;
 /// Longest chunk of a lane where lanes share one stream of bytes: what an alert may have to wait
 /// for. A longer one closes the connection.
 pub const CHUNK_BYTES_MAX: usize = 4 << 10;

@@ -3,7 +3,7 @@
 
 mod names;
 
-pub use names::{CertificateOwner, owner_of};
+pub use names::{CertificateOwner, last_second, owner_of};
 
 use protocol::claim::Claim;
 use protocol::id::GatewayId;
@@ -24,7 +24,9 @@ use time::{Duration, OffsetDateTime};
 /// The name in the hub's own certificate: gateways ask for it whatever address they dial.
 pub const SERVER_NAME: &str = "cloud-hub";
 /// How long a gateway's certificate is valid.
-const GATEWAY_DAYS: i64 = 365;
+pub const GATEWAY_VALID: Duration = Duration::days(365);
+/// A certificate is valid from a little before it was made, for clocks that differ.
+const NOT_BEFORE: Duration = Duration::hours(1);
 /// How long the authority is valid.
 const AUTHORITY_DAYS: i64 = 20 * 365;
 
@@ -129,6 +131,7 @@ impl Authority {
         request: &[u8],
         gateway: GatewayId,
         tenant: &str,
+        valid: Duration,
     ) -> Result<Issued, CaError> {
         let request = CertificateSigningRequestDer::from(request);
         let request = CertificateSigningRequestParams::from_der(&request).map_err(|source| {
@@ -138,7 +141,7 @@ impl Authority {
             }
         })?;
         let serial = random_serial()?;
-        let not_after = OffsetDateTime::now_utc() + Duration::days(GATEWAY_DAYS);
+        let not_after = OffsetDateTime::now_utc() + valid;
         let mut params = CertificateParams::default();
         params
             .distinguished_name
@@ -147,6 +150,8 @@ impl Authority {
         params.serial_number = Some(SerialNumber::from_slice(&serial));
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        // A box renews at one third of its certificate's life: that it has one is said here.
+        params.not_before = OffsetDateTime::now_utc().min(not_after) - NOT_BEFORE;
         params.not_after = not_after;
         let certificate = params
             .signed_by(&request.public_key, &self.issuer)
@@ -280,7 +285,7 @@ mod tests {
             .unwrap();
         let gateway = GatewayId(Uuid::from_u128(5));
         let issued = again
-            .sign_gateway(request.der(), gateway, "default")
+            .sign_gateway(request.der(), gateway, "default", GATEWAY_VALID)
             .unwrap();
         let owner = owner_of(&issued.certificate).unwrap();
         assert_eq!(owner.gateway, gateway);
@@ -304,7 +309,7 @@ mod tests {
         let gateway = GatewayId(Uuid::from_u128(5));
         assert!(
             authority
-                .sign_gateway(b"garbage", gateway, "default")
+                .sign_gateway(b"garbage", gateway, "default", GATEWAY_VALID)
                 .is_err()
         );
     }

@@ -51,6 +51,12 @@ pub fn owner_of(certificate: &[u8]) -> Result<CertificateOwner, CaError> {
         .ok_or(CaError::NoGateway)
 }
 
+/// The last second in which a certificate (DER) is valid, since 1970.
+pub fn last_second(certificate: &[u8]) -> Option<u64> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    u64::try_from(certificate.validity().not_after.timestamp()).ok()
+}
+
 fn parse(uri: &str) -> Option<(String, GatewayId)> {
     let (tenant, gateway) = uri.strip_prefix("cfe://")?.split_once("/gateway/")?;
     Some((tenant.to_owned(), gateway.parse().ok()?))

@@ -4,8 +4,8 @@ use super::admission::Inside;
 use super::lanes::Lanes;
 use super::quic::Streams;
 use super::tcp::Stream;
-use super::{IngestError, Shared, connection, enrol};
-use protocol::sync::ALPN_ENROL;
+use super::{IngestError, Shared, connection, enrol, renew};
+use protocol::sync::{ALPN_ENROL, ALPN_RENEW};
 use quinn::{Connection, Incoming};
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -46,8 +46,9 @@ pub(super) async fn quic(
         remote,
         certificate: certificate(&connection),
     };
-    let ended = if protocol_name(&connection) == ALPN_ENROL {
-        enrol_by_quic(&shared, &connection).await
+    let name = protocol_name(&connection);
+    let ended = if name == ALPN_ENROL || name == ALPN_RENEW {
+        ask_by_quic(&shared, &peer, &connection, name == ALPN_RENEW).await
     } else {
         let (streams, inbound) = Streams::accept(connection.clone());
         let lanes = (Lanes::Quic(streams), inbound);
@@ -57,9 +58,18 @@ pub(super) async fn quic(
     connection.close(0_u32.into(), b"");
 }
 
-async fn enrol_by_quic(shared: &Shared, connection: &Connection) -> Result<(), IngestError> {
+async fn ask_by_quic(
+    shared: &Shared,
+    peer: &Peer,
+    connection: &Connection,
+    renew: bool,
+) -> Result<(), IngestError> {
     let (send, receive) = connection.accept_bi().await?;
-    enrol::serve(shared, receive, send).await?;
+    if renew {
+        renew::serve(shared, peer, receive, send).await?;
+    } else {
+        enrol::serve(shared, receive, send).await?;
+    }
     // The box closes when it has read the answer.
     drop(tokio::time::timeout(HANDSHAKE_WAIT, connection.closed()).await);
     Ok(())
@@ -87,13 +97,21 @@ pub(super) async fn tcp(
         remote,
         certificate: certificate.map(|certificate| certificate.to_vec()),
     };
-    let ended = if tls.alpn_protocol() == Some(ALPN_ENROL) {
-        let (receive, send) = tokio::io::split(stream);
-        enrol::serve(&shared, receive, send).await
-    } else {
-        let (stream, inbound) = Stream::start(stream);
-        let lanes = (Lanes::Tcp(stream), inbound);
-        connection::synchronise(&shared, &peer, lanes, inside.full, stop).await
+    let name = tls.alpn_protocol().unwrap_or_default().to_vec();
+    let ended = match name.as_slice() {
+        ALPN_ENROL => {
+            let (receive, send) = tokio::io::split(stream);
+            enrol::serve(&shared, receive, send).await
+        }
+        ALPN_RENEW => {
+            let (receive, send) = tokio::io::split(stream);
+            renew::serve(&shared, &peer, receive, send).await
+        }
+        _ => {
+            let (stream, inbound) = Stream::start(stream);
+            let lanes = (Lanes::Tcp(stream), inbound);
+            connection::synchronise(&shared, &peer, lanes, inside.full, stop).await
+        }
     };
     tell(&peer, ended);
 }

@@ -3,26 +3,31 @@
 use super::accept::Peer;
 use super::enrol::sha256;
 use super::lanes::{Inbound, Lanes};
+use super::presence::Place;
 use super::windows::Share;
-use super::{BUSY_RETRY_S, IngestError, Shared};
+use super::{BUSY_RETRY_S, EXPIRED_RETRY_S, IngestError, Shared};
 use crate::ca::{CertificateOwner, owner_of};
 use crate::clock;
-use crate::store::{Changed, Connected, Ingest, LostPolls, Page, Store};
+use crate::store::{Changed, Connected, Ingest, LostPolls, Page, Revocations, Store};
 use crate::tenants::TenantScope;
 use protocol::id::{GatewayId, StreamId};
 use protocol::limits::{LANE_IN_FLIGHT_BYTES_MAX, PEOPLE_MAX};
 use protocol::sync::{Commit, HelloAnswer, HelloInfo, HubAction, HubSession, Lane, Refusal};
 use protocol::wire::v1::ReferenceV1;
+use std::net::SocketAddr;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 
 /// What a box is told whose certificate no longer counts.
-const WITHDRAWN: &str = "this box was withdrawn at the hub, or enrolled anew with another key; \
+pub(super) const WITHDRAWN: &str = "this box was withdrawn at the hub, or enrolled anew with another key; \
     if it is to come back, enrol it with a new claim";
 /// Frames committed in one transaction at the most.
 const BATCH_FRAMES_MAX: usize = 64;
-/// How often a standing connection's right to stand is looked up.
-const REVOKED_CHECK: Duration = Duration::from_secs(60);
+/// How often it is looked up what a standing connection may have on the way.
+const SHARE_CHECK: Duration = Duration::from_secs(60);
+/// What a box is told whose certificate is too old; it asks for a new one by itself.
+const EXPIRED: &str = "the certificate of this box is past its last day; the box asks for a new one \
+    by itself, and this is shown until it has it";
 
 /// Runs the session of one gateway to its end.
 pub(super) async fn synchronise(
@@ -45,9 +50,13 @@ pub(super) async fn synchronise(
             None,
         )),
         Some(row) if row.revoked.is_some() => Some((Refusal::Revoked, WITHDRAWN, None)),
+        Some(row) if row.not_after <= clock::now() => {
+            Some((Refusal::Expired, EXPIRED, Some(EXPIRED_RETRY_S)))
+        }
         Some(_) if full => Some((
             Refusal::Busy,
-            "the hub has too many connections",
+            "the hub has as many connections as it takes; this box comes again by itself and keeps \
+             everything until then ([quic] connections_max at the hub says how many)",
             Some(BUSY_RETRY_S),
         )),
         Some(_) => None,
@@ -65,16 +74,22 @@ pub(super) async fn synchronise(
     if let Some((refusal, words, retry_after_s)) = refusal {
         gateway.session.refuse(refusal, words, retry_after_s)?;
         gateway.act(None).await?;
-        return gateway.good_bye().await;
+        return gateway.good_bye().await.map(drop);
     }
-    let ended = gateway.run(inbound, stop).await;
-    gateway.store.disconnected(scope, owner.gateway).await?;
+    shared.store.certificate_used(fingerprint).await?;
+    let mut place = shared.presence.take(owner.gateway, peer.remote);
+    let revoked = shared.revocations.clone();
+    let ended = gateway.run(inbound, &mut place, revoked, stop).await;
+    if place.is_held() {
+        gateway.store.disconnected(scope, owner.gateway).await?;
+    }
     match ended {
-        Ok(()) => gateway.good_bye().await,
+        Ok(()) => gateway.good_bye().await.map(drop),
+        Err(IngestError::Replaced { by }) => gateway.replaced(peer.remote, by).await,
         Err(IngestError::Revoked) => {
             gateway.session.refuse(Refusal::Revoked, WITHDRAWN, None)?;
             gateway.act(None).await?;
-            gateway.good_bye().await
+            gateway.good_bye().await.map(drop)
         }
         Err(error) => Err(error),
     }
@@ -95,10 +110,12 @@ impl Gateway {
     async fn run(
         &mut self,
         mut inbound: mpsc::Receiver<Inbound>,
+        place: &mut Place,
+        mut revoked: watch::Receiver<Revocations>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), IngestError> {
         let mut changes = self.store.changes();
-        let mut check = tokio::time::interval(REVOKED_CHECK);
+        let mut check = tokio::time::interval(SHARE_CHECK);
         loop {
             tokio::select! {
                 frame = inbound.recv() => {
@@ -110,8 +127,9 @@ impl Gateway {
                     }
                 }
                 change = changes.recv() => self.changed(&change).await?,
+                Ok(()) = revoked.changed() => self.still_welcome().await?,
+                Ok(by) = &mut place.taken => return Err(IngestError::Replaced { by }),
                 _ = check.tick() => {
-                    self.still_welcome().await?;
                     if let Some(bytes) = self.share.changed() {
                         self.session.handle_window(Lane::Backlog, bytes)?;
                         self.act(None).await?;
@@ -290,17 +308,39 @@ impl Gateway {
         Ok(())
     }
 
-    async fn good_bye(mut self) -> Result<(), IngestError> {
+    /// Tells a connection that it lost its place. One that hears it is no left-over of a box that
+    /// came again: two boxes have one identity.
+    async fn replaced(mut self, own: SocketAddr, by: SocketAddr) -> Result<(), IngestError> {
+        let words = format!(
+            "another box with the same identity has connected from {by}; if a memory card was \
+             copied, stop the copy, empty its data folder, and enrol it with a claim of its own"
+        );
+        self.session.refuse(Refusal::Replaced, &words, None)?;
+        while let Some(action) = self.session.poll_action() {
+            if let HubAction::Send(lane, bytes) = action {
+                self.lanes.send(lane, bytes).await?;
+            }
+        }
+        let gateway = self.id;
+        if self.good_bye().await? {
+            tracing::warn!(%gateway, first = %own, second = %by,
+                "two boxes use the identity of one gateway; the newer connection counts");
+        }
+        Ok(())
+    }
+
+    /// Answers whether the gateway heard it and closed.
+    async fn good_bye(mut self) -> Result<bool, IngestError> {
         self.lanes.finish();
         // Time for the last words to arrive; the gateway closes when it has read them.
         let wait = Duration::from_secs(2);
-        if tokio::time::timeout(wait, self.lanes.closed())
+        let closed = tokio::time::timeout(wait, self.lanes.closed())
             .await
-            .is_err()
-        {
+            .is_ok();
+        if !closed {
             tracing::debug!(gateway = %self.id, "the gateway did not close by itself");
         }
-        Ok(())
+        Ok(closed)
     }
 }
 

@@ -2,9 +2,10 @@
 //! except for the same box and key whose answer was lost.
 
 use super::{IngestError, Shared};
-use crate::ca::owner_of;
+use crate::ca::{GATEWAY_VALID, owner_of};
 use crate::clock;
 use crate::store::{CertificateRow, ClaimInfo, RedeemError};
+use crate::tenants::TenantScope;
 use protocol::id::GatewayId;
 use protocol::sync::Refusal;
 use protocol::time::Timestamp;
@@ -35,7 +36,9 @@ pub(super) async fn serve(
 }
 
 /// The one message of the box; `None` when it ends before it is whole.
-async fn read(receive: &mut (impl AsyncRead + Unpin)) -> Result<Option<Message>, IngestError> {
+pub(super) async fn read(
+    receive: &mut (impl AsyncRead + Unpin),
+) -> Result<Option<Message>, IngestError> {
     let mut reader = FrameReader::default();
     let mut bytes = [0; 4_096];
     loop {
@@ -50,7 +53,7 @@ async fn read(receive: &mut (impl AsyncRead + Unpin)) -> Result<Option<Message>,
     }
 }
 
-fn failed(source: std::io::Error) -> IngestError {
+pub(super) fn failed(source: std::io::Error) -> IngestError {
     IngestError::Lane {
         action: "enrolling on",
         lane: 0,
@@ -81,12 +84,32 @@ async fn answer(shared: &Shared, ask: EnrolV1) -> Result<Message, IngestError> {
             return Ok(refuse(&error.to_string()));
         }
     };
-    let tenant = "default";
-    let issued = shared
-        .authority
-        .sign_gateway(&ask.request, gateway, tenant)?;
+    let certificate = sign(shared, info.scope, gateway, &ask.request).await?;
+    tracing::info!(%gateway, name = info.gateway.name, site = info.site.name, "a gateway has enrolled");
+    let reference = super::connection::reference(&shared.store, info.scope, gateway).await?;
+    let authority = shared.authority.certificate().to_vec();
+    Ok(Message::Enrolled(EnrolledV1 {
+        certificate,
+        authority,
+        reference,
+    }))
+}
+
+/// Signs a request and notes the certificate.
+pub(super) async fn sign(
+    shared: &Shared,
+    scope: TenantScope,
+    gateway: GatewayId,
+    request: &[u8],
+) -> Result<Vec<u8>, IngestError> {
+    let issued = shared.authority.sign_gateway(
+        request,
+        gateway,
+        TenantScope::DEFAULT_NAME,
+        GATEWAY_VALID,
+    )?;
     let row = CertificateRow {
-        scope: info.scope,
+        scope,
         gateway,
         fingerprint: sha256(&issued.certificate),
         serial: owner_of(&issued.certificate)?.serial,
@@ -94,14 +117,7 @@ async fn answer(shared: &Shared, ask: EnrolV1) -> Result<Message, IngestError> {
         revoked: None,
     };
     shared.store.add_certificate(row).await?;
-    tracing::info!(%gateway, name = info.gateway.name, site = info.site.name, "a gateway has enrolled");
-    let reference = super::connection::reference(&shared.store, info.scope, gateway).await?;
-    let authority = shared.authority.certificate().to_vec();
-    Ok(Message::Enrolled(EnrolledV1 {
-        certificate: issued.certificate,
-        authority,
-        reference,
-    }))
+    Ok(issued.certificate)
 }
 
 fn refuse(words: &str) -> Message {

@@ -7,7 +7,9 @@ mod admission;
 mod connection;
 mod enrol;
 mod lanes;
+mod presence;
 mod quic;
+mod renew;
 mod tcp;
 mod tls;
 mod windows;
@@ -15,8 +17,9 @@ mod windows;
 pub use admission::Limits;
 
 use crate::ca::{Authority, CaError};
-use crate::store::{Store, StoreError};
+use crate::store::{Revocations, Store, StoreError};
 use admission::{Admission, Verdict};
+use presence::Presence;
 use protocol::sync::SessionError;
 use protocol::wire::WireError;
 use quinn::{Endpoint, Incoming};
@@ -32,6 +35,10 @@ use tokio_rustls::TlsAcceptor;
 
 /// When a gateway that found no room should come again.
 const BUSY_RETRY_S: u32 = 30;
+/// When a gateway that must renew its certificate first should come again.
+const EXPIRED_RETRY_S: u32 = 30;
+/// How often certificates are looked for that a command beside the hub has withdrawn.
+const REVOKED_CHECK: Duration = Duration::from_secs(1);
 /// Send buffer of a TCP connection in the kernel.
 const SEND_BUFFER_BYTES: u32 = 64 << 10;
 /// TCP connections that wait to be accepted.
@@ -92,6 +99,12 @@ pub enum IngestError {
         #[source]
         source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A newer connection speaks for the gateway.
+    #[error("a newer connection from {by} took its place")]
+    Replaced {
+        /// From where.
+        by: SocketAddr,
+    },
     /// The certificate was withdrawn while the connection stood.
     #[error("the gateway was revoked")]
     Revoked,
@@ -104,6 +117,8 @@ pub(crate) struct Shared {
     authority: Arc<Authority>,
     /// Gateways that are connected.
     sessions: Arc<AtomicUsize>,
+    presence: Presence,
+    revocations: watch::Receiver<Revocations>,
 }
 
 /// The open doors.
@@ -112,6 +127,7 @@ pub struct Listener {
     endpoint: Endpoint,
     tcp: Option<(TcpListener, Arc<rustls::ServerConfig>)>,
     shared: Shared,
+    watched: watch::Sender<Revocations>,
 }
 
 impl Listener {
@@ -144,6 +160,7 @@ impl Listener {
             }
             None => None,
         };
+        let (watched, told) = watch::channel(Revocations::default());
         Ok(Self {
             endpoint,
             tcp,
@@ -151,7 +168,10 @@ impl Listener {
                 store,
                 authority,
                 sessions: Arc::default(),
+                presence: Presence::default(),
+                revocations: told,
             },
+            watched,
         })
     }
 
@@ -173,8 +193,11 @@ impl Listener {
     /// Serves gateways until `stop` turns true, then says good-bye to all of them.
     pub async fn serve(self, limits: Limits, mut stop: watch::Receiver<bool>) {
         let admission = Admission::new(limits);
+        let mut look = tokio::time::interval(REVOKED_CHECK);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
+                _ = look.tick() => self.look_for_revocations().await,
                 incoming = self.endpoint.accept() => {
                     let Some(incoming) = incoming else { break };
                     self.quic(&admission, incoming, &stop);
@@ -189,6 +212,17 @@ impl Listener {
         }
         self.endpoint.close(0_u32.into(), b"the hub is stopping");
         self.endpoint.wait_idle().await;
+    }
+
+    /// A command beside the running hub may have withdrawn a certificate.
+    async fn look_for_revocations(&self) {
+        match self.shared.store.revocations().await {
+            Ok(now) => {
+                self.watched
+                    .send_if_modified(|before| std::mem::replace(before, now) != now);
+            }
+            Err(error) => tracing::warn!(%error, "withdrawn certificates could not be looked for"),
+        }
     }
 
     fn quic(&self, admission: &Admission, incoming: Incoming, stop: &watch::Receiver<bool>) {
@@ -267,3 +301,6 @@ fn listen(address: SocketAddr) -> std::io::Result<TcpListener> {
     socket.bind(address)?;
     socket.listen(LISTEN_QUEUE)
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,14 +2,20 @@
 //! windows, keys that survive a restart where that helps gateways to notice it.
 
 use super::IngestError;
-use crate::ca::Authority;
-use protocol::sync::{ALPN_ENROL, ALPN_SYNC};
+use crate::ca::{Authority, last_second};
+use protocol::sync::{ALPN_ENROL, ALPN_RENEW, ALPN_SYNC};
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{EndpointConfig, ServerConfig, TransportConfig, VarInt};
 use quinn_proto::HashedConnectionIdGenerator;
-use rustls::RootCertStore;
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme,
+};
+use rustls_pki_types::{CertificateDer, UnixTime};
 use std::sync::Arc;
+use std::time::Duration;
 
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
 const CONNECTION_WINDOW_BYTES: u32 = 2 << 20;
@@ -32,6 +38,7 @@ pub(super) fn tls_config(authority: &Authority) -> Result<rustls::ServerConfig, 
         .allow_unauthenticated()
         .build()
         .map_err(tls)?;
+    let verifier = Arc::new(PastLastDay(verifier));
     let (chain, key) = authority.server_certificate()?;
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
@@ -39,9 +46,68 @@ pub(super) fn tls_config(authority: &Authority) -> Result<rustls::ServerConfig, 
         .with_client_cert_verifier(verifier)
         .with_single_cert(chain, key)
         .map_err(tls)?;
-    config.alpn_protocols = vec![ALPN_SYNC.to_vec(), ALPN_ENROL.to_vec()];
+    config.alpn_protocols = vec![ALPN_SYNC.to_vec(), ALPN_ENROL.to_vec(), ALPN_RENEW.to_vec()];
     config.max_early_data_size = 0;
     Ok(config)
+}
+
+/// Lets a certificate past its last day through the handshake, when nothing else is wrong with it:
+/// the box is then told in words, or has it renewed. Who it may speak to is decided afterwards.
+#[derive(Debug)]
+struct PastLastDay(Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for PastLastDay {
+    fn verify_client_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let verified = self.0.verify_client_cert(end_entity, intermediates, now);
+        let Err(rustls::Error::InvalidCertificate(
+            CertificateError::Expired | CertificateError::ExpiredContext { .. },
+        )) = verified
+        else {
+            return verified;
+        };
+        let last = last_second(end_entity).ok_or(rustls::Error::InvalidCertificate(
+            CertificateError::BadEncoding,
+        ))?;
+        let last = UnixTime::since_unix_epoch(Duration::from_secs(last));
+        self.0.verify_client_cert(end_entity, intermediates, last)
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.0.client_auth_mandatory()
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0
+            .verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.0
+            .verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
 }
 
 /// QUIC with these TLS settings.

@@ -102,6 +102,10 @@ pub struct CertificateRow {
     pub revoked: Option<Timestamp>,
 }
 
+/// What was withdrawn up to now, as a value that differs when that differs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Revocations([i64; 4]);
+
 impl Store {
     /// Keeps a permission. Claims that expired more than 30 days ago are forgotten.
     pub async fn add_claim(&self, scope: TenantScope, claim: NewClaim) -> Result<(), StoreError> {
@@ -226,6 +230,60 @@ impl Store {
                         .optional()
                 })
                 .doing("look up a certificate")
+            })
+            .await
+    }
+
+    /// The gateway uses this certificate: the ones before it, which ran out earlier, count no more.
+    pub async fn certificate_used(&self, fingerprint: [u8; 32]) -> Result<(), StoreError> {
+        let older = "FROM certificate AS new WHERE new.fingerprint = ?1
+            AND new.tenant_id = certificate.tenant_id AND new.gateway_id = certificate.gateway_id
+            AND certificate.not_after_us < new.not_after_us AND certificate.revoked_us IS NULL";
+        let any =
+            format!("SELECT EXISTS (SELECT 1 FROM certificate WHERE EXISTS (SELECT 1 {older}))");
+        // A connection with nothing to withdraw writes nothing.
+        let any: bool = self
+            .engine
+            .read(move |sql| {
+                sql.query_row(&any, [fingerprint], |row| row.get(0))
+                    .doing("look for older certificates")
+            })
+            .await?;
+        if !any {
+            return Ok(());
+        }
+        let withdraw =
+            format!("UPDATE certificate SET revoked_us = ?2 WHERE EXISTS (SELECT 1 {older})");
+        self.write(move |work| {
+            work.sql
+                .execute(&withdraw, params![fingerprint, work.now.0])
+                .map(|_| ())
+                .doing("withdraw older certificates")
+        })
+        .await
+    }
+
+    /// Changes whenever a gateway or a certificate is withdrawn or taken up again, by any process.
+    pub async fn revocations(&self) -> Result<Revocations, StoreError> {
+        self.engine
+            .read(|sql| {
+                sql.prepare_cached(
+                    "SELECT (SELECT count(revoked_us) FROM gateway),
+                        (SELECT coalesce(max(revoked_us), 0) FROM gateway),
+                        (SELECT count(revoked_us) FROM certificate),
+                        (SELECT coalesce(max(revoked_us), 0) FROM certificate)",
+                )
+                .and_then(|mut query| {
+                    query.query_row([], |row| {
+                        Ok(Revocations([
+                            row.get(0)?,
+                            row.get(1)?,
+                            row.get(2)?,
+                            row.get(3)?,
+                        ]))
+                    })
+                })
+                .doing("look for withdrawn certificates")
             })
             .await
     }

@@ -32,7 +32,7 @@ mod writer;
 pub use catalog::{SensorFilter, SensorRow};
 pub use changes::{Change, Changed};
 pub use check::{Checked, check, look, set_aside};
-pub use claims::{CertificateRow, ClaimInfo, NewClaim, RedeemError};
+pub use claims::{CertificateRow, ClaimInfo, NewClaim, RedeemError, Revocations};
 pub use error::StoreError;
 pub use gateways::{Connected, GatewayRow, LinkState, SiteRow};
 pub use holes::{GapSpan, Hole, Holes, StreamHoles};

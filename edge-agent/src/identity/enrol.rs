@@ -2,7 +2,7 @@
 //! when its authority is the one that the claim pins (PROTOCOL §7).
 
 use super::tls::{builder, crypto};
-use super::{Files, IdentityError, write};
+use super::{Files, IdentityError, store, write};
 use crate::config::HubConfig;
 use crate::dial::{Dialled, Way, dial};
 use protocol::claim::Claim;
@@ -60,10 +60,8 @@ pub async fn enrol(
             address: hub.to_string(),
         });
     }
-    write(&files.key, &key.serialize_pem())?;
-    write(&files.authority, &pem(&answer.authority))?;
-    // The certificate last: it is what says "enrolled".
-    write(&files.certificate, &pem(&answer.certificate))?;
+    let key = key.serialize_pem();
+    store(&files, &key, &answer.certificate, &[&answer.authority])?;
     // Until here a crash leaves an attempt that the same claim completes.
     if let Err(error) = fs::remove_file(&files.pending) {
         tracing::warn!(%error, path = %files.pending.display(), "a key that is no longer needed stays");
@@ -154,21 +152,24 @@ fn other_authority(error: &dyn std::error::Error) -> bool {
 }
 
 fn read_answer(bytes: &[u8]) -> Result<EnrolledV1, IdentityError> {
+    let refused = |words| Err(IdentityError::Refused { words });
+    match message(bytes)? {
+        Some(Message::Enrolled(answer)) => Ok(answer),
+        Some(Message::Refuse(refuse)) => refused(refuse.words),
+        Some(_) => refused("it answered with another message".to_owned()),
+        None => refused("it closed the connection without an answer".to_owned()),
+    }
+}
+
+/// The one message of an answer, if it is whole.
+pub(super) fn message(bytes: &[u8]) -> Result<Option<Message>, IdentityError> {
     let mut reader = FrameReader::default();
     reader.push(bytes);
     let frame = reader.next_frame().map_err(IdentityError::Answer)?;
-    let frame = frame.ok_or_else(|| IdentityError::Refused {
-        words: "it closed the connection without an answer".to_owned(),
-    })?;
-    match Message::decode(&frame).map_err(IdentityError::Answer)? {
-        Message::Enrolled(answer) => Ok(answer),
-        Message::Refuse(refuse) => Err(IdentityError::Refused {
-            words: refuse.words,
-        }),
-        _ => Err(IdentityError::Refused {
-            words: "it answered with another message".to_owned(),
-        }),
-    }
+    frame
+        .map(|frame| Message::decode(&frame))
+        .transpose()
+        .map_err(IdentityError::Answer)
 }
 
 const OTHER_AUTHORITY: &str = "another authority than the claim names";
@@ -228,7 +229,7 @@ impl ServerCertVerifier for Pinned {
     }
 }
 
-fn digest(bytes: &[u8]) -> [u8; 32] {
+pub(super) fn digest(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
     out
@@ -243,7 +244,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// A certificate as PEM (RFC 7468).
-fn pem(der: &[u8]) -> String {
+pub(super) fn pem(der: &[u8]) -> String {
     let text = data_encoding::BASE64.encode(der);
     let mut lines = String::from("-----BEGIN CERTIFICATE-----\n");
     for line in text.as_bytes().chunks(64) {

@@ -2,9 +2,11 @@
 //! it trusts. Never sends the key anywhere, never trusts an authority that no claim pinned.
 
 mod enrol;
+mod renew;
 mod tls;
 
 pub use enrol::{Enrolled, enrol};
+pub use renew::{renew, renew_at};
 pub use tls::client_config;
 
 use protocol::claim::ClaimError;
@@ -67,6 +69,12 @@ pub enum IdentityError {
         /// In the hub's words.
         words: String,
     },
+    /// The hub does not renew the certificate.
+    #[error("the hub did not renew this box's certificate: {words}")]
+    NotRenewed {
+        /// In the hub's words.
+        words: String,
+    },
     /// The hub's answer is no answer.
     #[error("reading the hub's answer")]
     Answer(#[source] WireError),
@@ -88,52 +96,70 @@ pub struct Identity {
     pub key: PrivateKeyDer<'static>,
     /// The certificate that names it.
     pub certificate: CertificateDer<'static>,
-    /// The hub's authority.
-    pub authority: CertificateDer<'static>,
+    /// The hub's authorities: the one that signs, and others that are trusted meanwhile.
+    pub authorities: Vec<CertificateDer<'static>>,
 }
 
 impl Identity {
     /// Reads the identity in `folder`; `None` when the box is not enrolled.
     pub fn load(folder: &Path) -> Result<Option<Self>, IdentityError> {
         let files = Files::new(folder);
-        if !files.certificate.exists() {
+        if !files.identity.exists() {
             return Ok(None);
         }
-        let damaged = |path: &Path| IdentityError::Damaged {
-            path: path.display().to_string(),
+        let damaged = || IdentityError::Damaged {
+            path: files.identity.display().to_string(),
         };
-        Ok(Some(Self {
-            key: PrivateKeyDer::from_pem_file(&files.key).map_err(|_| damaged(&files.key))?,
-            certificate: CertificateDer::from_pem_file(&files.certificate)
-                .map_err(|_| damaged(&files.certificate))?,
-            authority: CertificateDer::from_pem_file(&files.authority)
-                .map_err(|_| damaged(&files.authority))?,
-        }))
+        let certificates: Result<Vec<_>, _> = CertificateDer::pem_file_iter(&files.identity)
+            .map_err(|_| damaged())?
+            .collect();
+        let mut certificates = certificates.map_err(|_| damaged())?.into_iter();
+        let identity = Self {
+            key: PrivateKeyDer::from_pem_file(&files.identity).map_err(|_| damaged())?,
+            certificate: certificates.next().ok_or_else(damaged)?,
+            authorities: certificates.collect(),
+        };
+        if identity.authorities.is_empty() {
+            return Err(damaged());
+        }
+        Ok(Some(identity))
     }
+}
+
+/// Keeps key, certificate and authorities as one file, so that a crash at any point leaves the old
+/// ones or the new ones, and never one of each.
+fn store(
+    files: &Files,
+    key_pem: &str,
+    certificate: &[u8],
+    authorities: &[&[u8]],
+) -> Result<(), IdentityError> {
+    let mut text = key_pem.to_owned();
+    for der in [certificate].iter().chain(authorities) {
+        text.push_str(&enrol::pem(der));
+    }
+    write(&files.identity, &text)
 }
 
 /// When the certificate was stored; `None` when the box is not enrolled.
 pub fn enrolled_at(folder: &Path) -> Option<std::time::SystemTime> {
-    fs::metadata(Files::new(folder).certificate)
+    fs::metadata(Files::new(folder).identity)
         .and_then(|data| data.modified())
         .ok()
 }
 
 struct Files {
-    key: PathBuf,
+    /// Key, certificate, authorities, in this order.
+    identity: PathBuf,
     /// Key of an enrolment that was begun and not completed.
     pending: PathBuf,
-    certificate: PathBuf,
-    authority: PathBuf,
 }
 
 impl Files {
     fn new(folder: &Path) -> Self {
         Self {
-            key: folder.join("gateway.key"),
+            identity: folder.join("identity.pem"),
             pending: folder.join("pending.key"),
-            certificate: folder.join("gateway.pem"),
-            authority: folder.join("authority.pem"),
         }
     }
 }

@@ -4,9 +4,10 @@ use super::*;
 use crate::config::HubConfig;
 use protocol::claim::Claim;
 use protocol::id::GatewayId;
-use protocol::sync::ALPN_ENROL;
+use protocol::sync::{ALPN_ENROL, ALPN_RENEW};
+use protocol::time::Timestamp;
 use protocol::wire::FrameReader;
-use protocol::wire::v1::{EnrolledV1, Message, ReferenceV1, RefuseV1};
+use protocol::wire::v1::{EnrolledV1, Message, ReferenceV1, RefuseV1, RenewedV1};
 use quinn::crypto::rustls::QuicServerConfig;
 use quinn::{Endpoint, ServerConfig};
 use rcgen::{
@@ -50,7 +51,7 @@ impl FakeHub {
         .with_no_client_auth()
         .with_single_cert(chain, own.serialize_der().try_into().unwrap())
         .unwrap();
-        tls.alpn_protocols = vec![ALPN_ENROL.to_vec()];
+        tls.alpn_protocols = vec![ALPN_ENROL.to_vec(), ALPN_RENEW.to_vec()];
         let crypto = QuicServerConfig::try_from(tls).unwrap();
         let config = ServerConfig::with_crypto(Arc::new(crypto));
         let endpoint = Endpoint::server(config, "127.0.0.1:0".parse().unwrap()).unwrap();
@@ -91,10 +92,12 @@ impl FakeHub {
         let mut reader = FrameReader::default();
         reader.push(&bytes);
         let frame = reader.next_frame().unwrap().unwrap();
-        let Message::Enrol(ask) = Message::decode(&frame).unwrap() else {
-            panic!("no enrolment")
+        let (request, renew) = match Message::decode(&frame).unwrap() {
+            Message::Enrol(ask) => (ask.request, false),
+            Message::Renew(ask) => (ask.request, true),
+            other => panic!("{other:?}"),
         };
-        let request = CertificateSigningRequestDer::from(ask.request);
+        let request = CertificateSigningRequestDer::from(request);
         let key = CertificateSigningRequestParams::from_der(&request)
             .unwrap()
             .public_key;
@@ -108,6 +111,13 @@ impl FakeHub {
                 words: "this claim token was used by another box".to_owned(),
                 retry_after_s: None,
             }),
+            Manner::Answers if renew => {
+                let certificate = CertificateParams::default().signed_by(&key, &self.issuer);
+                Message::Renewed(RenewedV1 {
+                    certificate: certificate.unwrap().der().to_vec(),
+                    authorities: vec![self.authority.clone(), self.authority.clone()],
+                })
+            }
             Manner::Answers => {
                 let certificate = CertificateParams::default().signed_by(&key, &self.issuer);
                 Message::Enrolled(EnrolledV1 {
@@ -158,7 +168,7 @@ async fn an_enrolment_whose_answer_was_lost_is_completed_with_the_same_key() {
     assert_eq!(enrolled.unwrap().reference.site_name, "Plant 1");
     assert_eq!(first, second);
     let identity = Identity::load(&folder).unwrap().unwrap();
-    assert_eq!(identity.authority.as_ref(), hub.authority);
+    assert_eq!(identity.authorities[0].as_ref(), hub.authority);
     assert!(!pending.exists());
     // The next enrolment is a new one, with a new key.
     let (again, third) = attempt(&hub, &folder, Manner::Answers).await;
@@ -174,14 +184,14 @@ async fn a_refusal_is_told_in_the_hubs_words_and_changes_nothing() {
         .await
         .0
         .unwrap();
-    let before = fs::read_to_string(place.path().join("gateway.key")).unwrap();
+    let before = fs::read_to_string(place.path().join("identity.pem")).unwrap();
     let (refused, _) = attempt(&hub, place.path(), Manner::Refuses).await;
     assert_eq!(
         refused.unwrap_err().to_string(),
         "the hub refused the claim: this claim token was used by another box"
     );
     assert_eq!(
-        fs::read_to_string(place.path().join("gateway.key")).unwrap(),
+        fs::read_to_string(place.path().join("identity.pem")).unwrap(),
         before
     );
 }
@@ -201,4 +211,57 @@ async fn a_hub_with_another_authority_than_the_claim_names_is_not_told_the_token
     );
     assert!(connected.is_err());
     assert!(Identity::load(place.path()).unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_renewal_takes_the_place_of_the_old_identity_in_one_step_or_not_at_all() {
+    let hub = FakeHub::start();
+    let place = tempfile::tempdir().unwrap();
+    let folder = place.path();
+    attempt(&hub, folder, Manner::Answers).await.0.unwrap();
+    let before = Identity::load(folder).unwrap().unwrap();
+    let config = hub.config();
+    for manner in [Manner::LosesItsAnswer, Manner::Refuses] {
+        let (failed, _) = tokio::join!(renew(folder, &config, &before), hub.serve(manner));
+        assert!(failed.is_err());
+        let now = Identity::load(folder).unwrap().unwrap();
+        assert_eq!(
+            (&now.key, &now.certificate),
+            (&before.key, &before.certificate)
+        );
+    }
+    let (renewed, _) = tokio::join!(renew(folder, &config, &before), hub.serve(Manner::Answers));
+    renewed.unwrap();
+    let after = Identity::load(folder).unwrap().unwrap();
+    assert!(after.key != before.key && after.certificate != before.certificate);
+    // Two authorities are trusted while the hub goes over from one to the other.
+    assert_eq!(after.authorities.len(), 2);
+    // What a crash leaves beside it changes nothing.
+    fs::write(folder.join("identity.new"), "half a").unwrap();
+    assert_eq!(Identity::load(folder).unwrap().unwrap().key, after.key);
+    let mode = fs::metadata(folder.join("identity.pem"))
+        .unwrap()
+        .permissions()
+        .mode();
+    assert_eq!(mode & 0o777, 0o600);
+}
+
+#[test]
+fn boxes_renew_between_a_third_and_a_quarter_of_the_life_before_the_end() {
+    let key = KeyPair::generate().unwrap();
+    let day_us = 24 * 3_600 * 1_000_000;
+    let mut moments = std::collections::BTreeSet::new();
+    for serial in 1..40_u64 {
+        let mut params = CertificateParams::default();
+        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2027, 1, 1);
+        params.serial_number = Some(serial.into());
+        let certificate = params.self_signed(&key).unwrap();
+        let at = renew_at(certificate.der()).unwrap();
+        let end = Timestamp(params.not_after.unix_timestamp() * 1_000_000);
+        let left_days = end.micros_since(at) / day_us;
+        assert!((91..=121).contains(&left_days), "{left_days}");
+        moments.insert(at);
+    }
+    assert!(moments.len() > 20, "{}", moments.len());
 }

@@ -8,15 +8,25 @@ use std::sync::Arc;
 
 /// TLS settings that present this box's certificate and trust its hub only.
 pub fn client_config(identity: &Identity) -> Result<rustls::ClientConfig, IdentityError> {
+    config_for(identity, ALPN_SYNC)
+}
+
+/// The same for another protocol name.
+pub(super) fn config_for(
+    identity: &Identity,
+    protocol: &[u8],
+) -> Result<rustls::ClientConfig, IdentityError> {
     let mut roots = RootCertStore::empty();
-    roots
-        .add(identity.authority.clone())
-        .map_err(crypto("trusting the hub's authority"))?;
+    for authority in &identity.authorities {
+        roots
+            .add(authority.clone())
+            .map_err(crypto("trusting the hub's authority"))?;
+    }
     let mut tls = builder()?
         .with_root_certificates(roots)
         .with_client_auth_cert(vec![identity.certificate.clone()], identity.key.clone_key())
         .map_err(crypto("taking the box's certificate"))?;
-    tls.alpn_protocols = vec![ALPN_SYNC.to_vec()];
+    tls.alpn_protocols = vec![protocol.to_vec()];
     tls.enable_early_data = false;
     Ok(tls)
 }

@@ -28,19 +28,24 @@ impl Backoff {
     pub fn next_wait(&mut self) -> Duration {
         let bound = self.next;
         self.next = bound.saturating_mul(2).min(self.longest);
-        let mut random = [0; 4];
-        // Without random bytes the whole bound is waited: slower, never wrong.
-        let share = match SystemRandom::new().fill(&mut random) {
-            Ok(()) => f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX),
-            Err(_) => 1.0,
-        };
-        bound.mul_f64(share).max(LEAST)
+        part_of(bound).max(LEAST)
     }
 
     /// The link is up: the next failure begins with the shortest wait.
     pub fn reset(&mut self) {
         self.next = FIRST.min(self.longest);
     }
+}
+
+/// Any time up to `whole`, each as likely as the other.
+pub(super) fn part_of(whole: Duration) -> Duration {
+    let mut random = [0; 4];
+    // Without random bytes the whole is waited: slower, never wrong.
+    let share = match SystemRandom::new().fill(&mut random) {
+        Ok(()) => f64::from(u32::from_le_bytes(random)) / f64::from(u32::MAX),
+        Err(_) => 1.0,
+    };
+    whole.mul_f64(share)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ mod connection;
 mod lanes;
 mod live;
 mod quic;
+mod renewal;
 mod tcp;
 
 pub use backoff::Backoff;
@@ -103,7 +104,14 @@ pub struct Uplink {
 
 impl Uplink {
     /// Runs until `stop` turns true. Never ends by itself: every failure is shown and tried again.
-    pub async fn run(self, mut stop: watch::Receiver<bool>) {
+    pub async fn run(self, stop: watch::Receiver<bool>) {
+        tokio::select! {
+            () = self.keep_connecting(stop) => {}
+            () = self.keep_identity() => {}
+        }
+    }
+
+    async fn keep_connecting(&self, mut stop: watch::Receiver<bool>) {
         let mut backoff = Backoff::new(self.hub.reconnect_max);
         let mut memory = Memory::default();
         while !*stop.borrow() {
@@ -165,7 +173,9 @@ impl Uplink {
                     },
                     words,
                 );
-                retry_after_s.map_or(REFUSED_WAIT, |seconds| Duration::from_secs(seconds.into()))
+                let wait = retry_after_s.map(|seconds| Duration::from_secs(seconds.into()));
+                // Those who were told the same time do not come back together.
+                wait.map_or(REFUSED_WAIT, |wait| wait + backoff::part_of(wait))
             }
             error => {
                 let words = chain(error);

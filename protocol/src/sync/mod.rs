@@ -28,6 +28,8 @@ pub const FEATURES: u64 = 0;
 pub const ALPN_SYNC: &[u8] = b"cfe-sync/1";
 /// TLS application protocol of enrolment.
 pub const ALPN_ENROL: &[u8] = b"cfe-enrol/1";
+/// TLS application protocol of the renewal of a certificate.
+pub const ALPN_RENEW: &[u8] = b"cfe-renew/1";
 
 /// One QUIC stream with its own priority and window (PROTOCOL §6.1).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -97,16 +99,22 @@ pub enum Refusal {
     Claim,
     /// The other side broke the protocol.
     Violation,
+    /// The certificate is past its last day; it may be renewed.
+    Expired,
+    /// A newer connection of the same identity took this one's place.
+    Replaced,
 }
 
 impl Refusal {
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 8] = [
         Self::WrongGateway,
         Self::Revoked,
         Self::Protocol,
         Self::Busy,
         Self::Claim,
         Self::Violation,
+        Self::Expired,
+        Self::Replaced,
     ];
 
     /// The number on the wire.
@@ -118,6 +126,8 @@ impl Refusal {
             Self::Busy => 4,
             Self::Claim => 5,
             Self::Violation => 7,
+            Self::Expired => 8,
+            Self::Replaced => 9,
         }
     }
 

@@ -184,6 +184,14 @@ fn data() -> Vec<(&'static str, Message)> {
         request: vec![0x30, 0x00],
         build: "0.1.0".into(),
     };
+    let renew = RenewV1 {
+        request: vec![0x30, 0x00],
+        build: "0.1.0".into(),
+    };
+    let renewed = RenewedV1 {
+        certificate: vec![0x30, 0x01],
+        authorities: vec![vec![0x30, 0x02], vec![0x30, 0x03]],
+    };
     let enrolled = EnrolledV1 {
         certificate: vec![0x30, 0x01],
         authority: vec![0x30, 0x02],
@@ -196,6 +204,8 @@ fn data() -> Vec<(&'static str, Message)> {
         ("gap", Message::Gap(gap)),
         ("enrol", Message::Enrol(enrol)),
         ("enrolled", Message::Enrolled(enrolled)),
+        ("renew", Message::Renew(renew)),
+        ("renewed", Message::Renewed(renewed)),
     ]
 }
 

@@ -293,6 +293,26 @@ pub struct EnrolledV1 {
     pub reference: ReferenceV1,
 }
 
+/// A box asks for a new certificate for itself (own connection, ALPN `cfe-renew/1`, with the
+/// certificate that it has, which may be past its last day).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RenewV1 {
+    /// PKCS #10 request in DER (RFC 2986), signed by the new key made on the box.
+    pub request: Vec<u8>,
+    /// Version of the program.
+    pub build: String,
+}
+
+/// The hub's answer: the new certificate, and whom to trust from now on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RenewedV1 {
+    /// The client certificate in DER.
+    pub certificate: Vec<u8>,
+    /// The hub's CA certificates in DER, the one that signs first.
+    #[serde(deserialize_with = "at_most::<{ limits::AUTHORITIES_MAX }, _, _>")]
+    pub authorities: Vec<Vec<u8>>,
+}
+
 /// Any message of version 1.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each variant holds the message of its name")]
@@ -316,6 +336,8 @@ pub enum Message {
     Gap(GapV1),
     Enrol(EnrolV1),
     Enrolled(EnrolledV1),
+    Renew(RenewV1),
+    Renewed(RenewedV1),
     /// A type or version that this build does not know: skipped by the receiver.
     Unknown {
         kind: u16,
@@ -352,5 +374,5 @@ numbered! {
     8 Offer; 9 Received; 10 Window; 11 OwnHeld;
     16 Events; 17 OwnEvents; 18 Reference;
     32 Blocks; 33 Piece; 34 Gap;
-    48 Enrol; 49 Enrolled;
+    48 Enrol; 49 Enrolled; 50 Renew; 51 Renewed;
 }

@@ -162,8 +162,7 @@ fn device_says(api: &Api, name: &str, state: &str, parts: &[&str]) -> Result<Str
 
 /// Waits until the link of the box is in `state` with all of `parts` in its words.
 fn link_says(api: &Api, state: &str, parts: &[&str]) -> Result<String> {
-    // A hub looks once a minute whether a gateway may still be connected.
-    let deadline = DEADLINE + DEADLINE;
+    let deadline = DEADLINE;
     wait_for(
         &format!("the link to be {state} with {parts:?}"),
         deadline,
