@@ -34,10 +34,10 @@ impl Presence {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         state.last += 1;
         let number = state.last;
-        if let Some((_, before)) = state.present.insert(gateway, (number, sender)) {
-            if before.send(remote).is_err() {
-                tracing::debug!(%gateway, "the connection before was going already");
-            }
+        if let Some((_, before)) = state.present.insert(gateway, (number, sender))
+            && before.send(remote).is_err()
+        {
+            tracing::debug!(%gateway, "the connection before was going already");
         }
         drop(state);
         Place {
