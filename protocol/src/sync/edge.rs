@@ -226,6 +226,9 @@ impl EdgeSession {
         now: Timestamp,
     ) -> Result<(), SessionError> {
         let message = Message::decode(frame)?;
+        if matches!(message, Message::Unknown { .. }) {
+            return Ok(());
+        }
         if !self.connected && !matches!(lane, Lane::Control | Lane::Reference) {
             // Lanes overtake each other: the hub's events may be here before its welcome.
             if self.early.len() >= EARLY_MESSAGES_MAX {
@@ -241,7 +244,6 @@ impl EdgeSession {
                 self.actions
                     .push_back(EdgeAction::ApplyReference(reference));
             }
-            (_, Message::Unknown { .. }) => {}
             (lane, _) => return Err(unexpected("a message", lane)),
         }
         self.fill(now);
@@ -262,7 +264,6 @@ impl EdgeSession {
                 self.window(window);
                 Ok(())
             }
-            Message::Unknown { .. } => Ok(()),
             _ => Err(unexpected("a message", Lane::Control)),
         }
     }
@@ -271,7 +272,6 @@ impl EdgeSession {
         match message {
             Message::Events(events) => self.down(&events),
             Message::OwnEvents(events) => self.own_events(&events),
-            Message::Unknown { .. } => Ok(()),
             _ => Err(unexpected("a message", Lane::Events)),
         }
     }
