@@ -81,6 +81,11 @@ build/.setup-power: .ci/setup
 fuzz: build/.setup ## Every decoder under random and damaged bytes, memory counted (FUZZ_CASES=20000: about 10 minutes)
 	@$(STEP) 'Fuzzing the decoders' '10 minutes' env FUZZ_CASES=$${FUZZ_CASES:-20000} cargo test --locked --release -p protocol --test decoders
 
+.PHONY: sim
+sim: export SIM_SECONDS ?= 86400
+sim: ## 10,000 simulated days of boxes and a hub with faults (SIM_SEED=… replays one; about 5 minutes)
+	@$(STEP) 'Simulating' 'about 5 minutes' cargo test --locked --quiet -p tests --test sim -- --exact --nocapture simulation
+
 .PHONY: web-test
 web-test: web ## Types and unit tests of the web pages
 	@$(STEP) 'Checking the types of the web pages' 'about 10 s' npm --prefix web run check
