@@ -4,6 +4,9 @@
 use crate::random::Random;
 use crate::world::{DAY, HOUR, Happening, MINUTE, SECOND, World};
 
+/// What a commit of a slow hub takes: a box gives up after 20 s and comes again meanwhile.
+const SLOW_COMMIT_US: i64 = 45 * SECOND;
+
 /// Something that goes wrong. A number is that of a box.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
@@ -204,7 +207,7 @@ impl World {
             }
             Fault::Busy => !std::mem::replace(&mut self.hub.busy, true),
             Fault::Slow => {
-                self.hub.commit_us = 30 * SECOND;
+                self.hub.commit_us = SLOW_COMMIT_US;
                 self.set_window(2_400);
                 true
             }
@@ -230,7 +233,7 @@ impl World {
                 self.hub.commit_us = 50_000;
                 self.set_window(262_144);
                 // What waits for the last slow commit is late through no fault of the link.
-                let soon = self.now + 31 * SECOND;
+                let soon = self.now + SLOW_COMMIT_US + SECOND;
                 for node in &mut self.boxes {
                     node.good_since = node.good_since.max(soon);
                 }

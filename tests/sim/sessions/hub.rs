@@ -75,7 +75,9 @@ impl World {
             return;
         }
         connection.committing = true;
-        let mut takes = self.random.between(1_000, self.hub.commit_us);
+        let mut takes = self
+            .random
+            .between(self.hub.commit_us / 3, self.hub.commit_us);
         if self.bug == Some(Bug::EventsLate) && !batch.events.is_empty() {
             takes += 10 * SECOND;
         }
