@@ -124,9 +124,12 @@ fn unknown_command(tree: &Tree, command: &str) -> Option<String> {
     match words.as_slice() {
         // All tests of a module.
         ["cargo", "test", .., "--nocapture", module] if module.ends_with("::") => {
-            let folder = format!("tests/it/{}/", module.trim_end_matches("::"));
-            let there = holds(&folder, "#[test]");
-            (!there).then(|| format!("there is no test in {folder}"))
+            let mut words = words.iter().skip_while(|word| **word != "--test");
+            let binary = words.nth(1)?;
+            let place = format!("tests/{binary}/{}", module.trim_end_matches("::"));
+            let there = holds(&format!("{place}/"), "#[test]")
+                || holds(&format!("{place}.rs"), "#[test]");
+            (!there).then(|| format!("there is no test in {place}"))
         }
         ["cargo", "test", ..] => {
             let name = last.rsplit("::").next().unwrap_or(last);
@@ -204,6 +207,7 @@ mod tests {
                 File::new("docs/promises.md", &format!("{head}{row}\n")),
                 File::new("tests/it/outage.rs", "#[test]\nfn a_reading_arrives() {}"),
                 File::new("tests/it/errors/a.rs", "#[test]\nfn a_fault_is_told() {}"),
+                File::new("tests/sim/older.rs", "#[test]\nfn it_goes_on() {}"),
                 File::new("tests/bench/main.rs", "[(\"rss\", rss::run)]"),
                 File::new("Makefile", "bench: ## x\n"),
             ])
@@ -211,6 +215,7 @@ mod tests {
         for right in [
             "cargo test -p tests --test it -- --exact --nocapture outage::a_reading_arrives",
             "cargo test -p tests --test it -- --nocapture errors::",
+            "cargo test -p tests --test sim -- --nocapture older::",
             "make bench ONLY=rss",
             "make bench",
         ] {
