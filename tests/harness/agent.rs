@@ -66,7 +66,9 @@ impl Agent {
         command
             .args(["run", "--config"])
             .arg(self.config())
-            .args(arguments);
+            .args(arguments)
+            // As the unit in systemd/ starts it.
+            .env("MALLOC_ARENA_MAX", "1");
         self.program = Some(Program::start(&self.name, command, &self.folder)?);
         Ok(())
     }
