@@ -66,8 +66,10 @@ fn a_copied_card_is_told() -> Result<()> {
                 .filter(|line| line.contains("WARN") && line.matches("127.0.0.1:").count() == 2)
                 .map(drop))
         })?;
-        let status = copy.api().get("/status")?;
-        ensure!(status["link"]["state"] == "connected", "{}", status["link"]);
+        wait_for("the newer box to be connected", DEADLINE, || {
+            let status = copy.api().get("/status")?;
+            Ok((status["link"]["state"] == "connected").then_some(()))
+        })?;
         let gateway = plant.at_the_hub()?;
         ensure!(
             gateway["state"] != "offline",
