@@ -114,8 +114,8 @@ impl Agent {
         if let Some(aside) = &opened.damaged {
             tracing::error!(
                 aside = %aside.display(),
-                "the stored readings were damaged and are set aside; collection goes on in a new \
-                 store. What the hub had not received yet is only in the file set aside"
+                "the stored readings were damaged; what could be read is copied into a new store \
+                 and collection goes on. Gaps tell what is lost; the damaged file is set aside"
             );
         }
         let gateway = opened.gateway;

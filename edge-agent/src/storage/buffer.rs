@@ -3,6 +3,8 @@
 
 mod load;
 
+pub(super) use load::ranges_from_bytes;
+
 use super::database::{self, PAGE_BYTES};
 use super::error::{Doing as _, StorageError};
 use super::journal::{self, JournalIndex, Piece, Slot};

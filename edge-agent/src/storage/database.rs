@@ -2,6 +2,7 @@
 //! Never touches what is in the tables.
 
 use super::error::{Doing as _, StorageError};
+use super::room::Disk;
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
 use std::path::{Path, PathBuf};
 
@@ -42,6 +43,13 @@ const READER_CACHE_KIB: i64 = 256;
 const BUSY_MS: u64 = 5_000;
 /// Stands beside buffer.db when a statement found it damaged; the next start sets it aside.
 const SUSPECT: &str = "buffer.db.suspect";
+/// Stands beside buffer.db while it is filled from a damaged one, and names that.
+const SALVAGING: &str = "buffer.db.salvaging";
+/// Room for what a migration itself writes, beside the copy.
+const MIGRATION_BYTES: u64 = 8 << 20;
+
+/// How much room the disk of a folder has.
+pub(super) type Measure = fn(&Path) -> Option<Disk>;
 
 /// A database that is open for writing.
 pub(super) struct Opened {
@@ -53,7 +61,7 @@ pub(super) struct Opened {
 /// Opens for writing, makes it when it is not there, checks it after an unclean stop.
 ///
 /// Damage comes back as an error for which `is_damage` holds.
-pub(super) fn open(folder: &Path, kind: Kind) -> Result<Opened, StorageError> {
+pub(super) fn open(folder: &Path, kind: Kind, disk: Measure) -> Result<Opened, StorageError> {
     let path = folder.join(kind.file);
     let unclean = std::fs::metadata(beside(&path, "-wal")).is_ok_and(|wal| wal.len() > 0);
     let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
@@ -80,7 +88,15 @@ pub(super) fn open(folder: &Path, kind: Kind) -> Result<Opened, StorageError> {
     if unclean {
         check(&db)?;
     }
-    migrate(&mut db, &path, kind)?;
+    if migrate(&mut db, &path, kind, disk)? {
+        return Ok(Opened { db, unclean });
+    }
+    if !unclean {
+        // The version before it is not wanted any more: this one was closed well.
+        for before in 0..kind.migrations.len() {
+            drop(std::fs::remove_file(backup(&path, before)));
+        }
+    }
     Ok(Opened { db, unclean })
 }
 
@@ -114,29 +130,57 @@ pub(super) fn open_reader(folder: &Path, kind: Kind) -> Result<Connection, Stora
     open().map_err(|source| StorageError::Open { path, source })
 }
 
-/// Opens buffer.db and loads it; a damaged one is moved aside and a new one made. Says where the
-/// damaged one is now.
+/// Opens buffer.db and loads it; a damaged one is moved aside, a new one made, and what can be read
+/// copied into it by `salvage`. Says where the damaged one is now.
 pub(super) fn open_buffer<T>(
     folder: &Path,
     stamp_ms: i64,
+    disk: Measure,
+    salvage: impl Fn(&Path, &mut Connection),
     load: impl Fn(Opened) -> Result<T, StorageError>,
 ) -> Result<(T, Option<PathBuf>), StorageError> {
-    let suspect = folder.join(SUSPECT);
-    if !suspect.exists() {
-        match open(folder, BUFFER).and_then(&load) {
+    let (suspect, salvaging) = (folder.join(SUSPECT), folder.join(SALVAGING));
+    let folder_error = |path: &Path| {
+        let path = path.to_owned();
+        |source| StorageError::Folder { path, source }
+    };
+    let half_done = std::fs::read_to_string(&salvaging).ok();
+    if half_done.is_none() && !suspect.exists() {
+        match open(folder, BUFFER, disk).and_then(&load) {
             Err(error) if error.is_damage() => {}
             other => return Ok((other?, None)),
         }
     }
-    let aside = set_aside(folder, stamp_ms)?;
-    let loaded = open(folder, BUFFER).and_then(load)?;
-    if suspect.exists() {
-        std::fs::remove_file(&suspect).map_err(|source| StorageError::Folder {
-            path: suspect,
-            source,
-        })?;
+    let aside = match half_done {
+        // A crash came in between: the new file is not whole, the damaged one is still there.
+        Some(name) => {
+            remove(&folder.join(BUFFER.file))?;
+            folder.join(name)
+        }
+        None => set_aside(folder, stamp_ms)?,
+    };
+    let name = aside.file_name().unwrap_or_default().as_encoded_bytes();
+    std::fs::write(&salvaging, name).map_err(folder_error(&salvaging))?;
+    let mut opened = open(folder, BUFFER, disk)?;
+    salvage(&aside, &mut opened.db);
+    let loaded = load(opened)?;
+    for mark in [salvaging, suspect] {
+        if mark.exists() {
+            std::fs::remove_file(&mark).map_err(folder_error(&mark))?;
+        }
     }
     Ok((loaded, Some(aside)))
+}
+
+/// Removes a database with its log.
+fn remove(path: &Path) -> Result<(), StorageError> {
+    for end in ["", "-wal", "-shm"] {
+        let path = beside(path, end);
+        if path.exists() {
+            std::fs::remove_file(&path).map_err(|source| StorageError::Folder { path, source })?;
+        }
+    }
+    Ok(())
 }
 
 /// Remembers for the next start that buffer.db is damaged.
@@ -145,8 +189,8 @@ pub(super) fn mark_suspect(folder: &Path) -> std::io::Result<()> {
 }
 
 /// Makes sure that a failed start of core.db says what to do.
-pub(super) fn open_core(folder: &Path) -> Result<Opened, StorageError> {
-    open(folder, CORE).map_err(|error| {
+pub(super) fn open_core(folder: &Path, disk: Measure) -> Result<Opened, StorageError> {
+    open(folder, CORE, disk).map_err(|error| {
         if error.is_damage() {
             let what = std::error::Error::source(&error)
                 .map_or_else(|| error.to_string(), ToString::to_string);
@@ -172,7 +216,14 @@ fn check(db: &Connection) -> Result<(), StorageError> {
     Err(rusqlite::Error::SqliteFailure(code, Some(found))).doing(doing)
 }
 
-fn migrate(db: &mut Connection, path: &Path, kind: Kind) -> Result<(), StorageError> {
+/// Runs the scripts that are missing, after a copy of the file was made. Says whether there were
+/// any.
+fn migrate(
+    db: &mut Connection,
+    path: &Path,
+    kind: Kind,
+    disk: Measure,
+) -> Result<bool, StorageError> {
     let doing = "bringing a database to the schema of this version";
     let found: usize = db
         .pragma_query_value(None, "user_version", |row| row.get(0))
@@ -186,7 +237,10 @@ fn migrate(db: &mut Connection, path: &Path, kind: Kind) -> Result<(), StorageEr
         });
     };
     if missing.is_empty() {
-        return Ok(());
+        return Ok(false);
+    }
+    if found > 0 {
+        back_up(db, path, found, disk)?;
     }
     let tx = db
         .transaction_with_behavior(TransactionBehavior::Immediate)
@@ -195,7 +249,42 @@ fn migrate(db: &mut Connection, path: &Path, kind: Kind) -> Result<(), StorageEr
         tx.execute_batch(script).doing(doing)?;
     }
     tx.pragma_update(None, "user_version", known).doing(doing)?;
-    tx.commit().doing(doing)
+    tx.commit().doing(doing)?;
+    Ok(true)
+}
+
+/// Copies a database before it is changed: the way back to the version before. It is removed at the
+/// next start after a clean end.
+fn back_up(
+    db: &Connection,
+    path: &Path,
+    version: usize,
+    disk: Measure,
+) -> Result<(), StorageError> {
+    db.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))
+        .doing("emptying the log before a copy")?;
+    let copy = backup(path, version);
+    let folder_error = |source| StorageError::Folder {
+        path: copy.clone(),
+        source,
+    };
+    let bytes = std::fs::metadata(path).map_err(folder_error)?.len();
+    let free_bytes = disk(path.parent().unwrap_or(path)).map_or(u64::MAX, |disk| disk.free_bytes);
+    if free_bytes < bytes.saturating_add(MIGRATION_BYTES) {
+        return Err(StorageError::NoRoomForCopy {
+            path: path.to_owned(),
+            bytes: bytes + MIGRATION_BYTES,
+            free_bytes,
+        });
+    }
+    std::fs::copy(path, &copy)
+        .and_then(|_| std::fs::File::open(&copy)?.sync_all())
+        .map_err(folder_error)
+}
+
+/// The copy that is made before a database of this version is changed.
+fn backup(path: &Path, version: usize) -> PathBuf {
+    beside(path, &format!(".version-{version}"))
 }
 
 fn set_aside(folder: &Path, stamp_ms: i64) -> Result<PathBuf, StorageError> {

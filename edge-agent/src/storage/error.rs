@@ -49,6 +49,18 @@ pub enum StorageError {
         /// Newest version known here.
         known: usize,
     },
+    /// No room for the copy that is made before a schema is changed.
+    #[error(
+        "{path} has to be changed for this version, and a copy is made before: {bytes} bytes are needed and {free_bytes} are free on its disk; make room, or start the version before again"
+    )]
+    NoRoomForCopy {
+        /// The file.
+        path: PathBuf,
+        /// Bytes needed.
+        bytes: u64,
+        /// Bytes free.
+        free_bytes: u64,
+    },
     /// The events are damaged. They are not replaced without being asked.
     #[error(
         "{path} is damaged ({what}); it holds the alerts and work orders, so it is not replaced by itself: restore it from a backup, or move it out of the folder to begin an empty record under a new identity"

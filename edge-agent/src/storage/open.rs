@@ -8,9 +8,11 @@ use super::records::Core;
 use super::retention::Ages;
 use super::room::Room;
 use super::writer::{Committed, Inputs, Writer};
-use super::{Opened, Storage, StorageOptions, blocks, salvage};
+use super::{Opened, Storage, StorageOptions, salvage};
+use protocol::time::Timestamp;
+use rusqlite::Connection;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::{broadcast, mpsc};
 
@@ -35,17 +37,12 @@ pub(super) fn open(
     let (changes, _) = broadcast::channel(CHANGES_MAX);
     let mut room = Room::new(&folder, options.ballast_bytes, options.disk);
     room.look();
-    let core_file = database::open_core(&folder)?;
+    let core_file = database::open_core(&folder, options.disk)?;
     database::limit(&core_file.db, options.core_bytes_max)?;
     let core = Core::load(core_file.db, now, changes.clone())?;
     let bytes_max = options.buffer_bytes_max.max(BUFFER_BYTES_MIN);
-    let ((buffer, unclean), damaged) = database::open_buffer(&folder, now.millis(), |opened| {
-        let buffer = Buffer::load(opened.db, core.incarnation(), bytes_max)?;
-        Ok((buffer, opened.unclean))
-    })?;
-    if let Some(aside) = &damaged {
-        blocks::save_loss(&buffer.db, &salvage::extent(aside, now))?;
-    }
+    let quota = (bytes_max, options.disk);
+    let (buffer, unclean, damaged) = open_buffer(&folder, core.incarnation(), quota, now)?;
     let opened = Opened {
         gateway: core.gateway(),
         incarnation: core.incarnation(),
@@ -93,6 +90,31 @@ pub(super) fn open(
         },
     )?;
     Ok((storage, opened))
+}
+
+/// The buffer, whether the agent did not close it, and where the one is that was damaged.
+fn open_buffer(
+    folder: &Path,
+    incarnation: u32,
+    (bytes_max, disk): (u64, database::Measure),
+    now: Timestamp,
+) -> Result<(Buffer, bool, Option<PathBuf>), StorageError> {
+    let salvage = |aside: &Path, db: &mut Connection| {
+        let free_bytes = disk(folder).map_or(u64::MAX, |disk| disk.free_bytes / 2);
+        let salvage_bytes_max = (bytes_max / 10 * 8).min(free_bytes).max(BUFFER_BYTES_MIN);
+        let copied = database::limit(db, salvage_bytes_max);
+        if let Err(error) = copied.and_then(|()| salvage::copy(aside, db, now)) {
+            // What was copied is whole; the rest is still in the file set aside.
+            tracing::error!(%error, "not all could be copied out of the damaged buffer");
+        }
+    };
+    let load = |opened: database::Opened| {
+        let buffer = Buffer::load(opened.db, incarnation, bytes_max)?;
+        Ok((buffer, opened.unclean))
+    };
+    let ((buffer, unclean), damaged) =
+        database::open_buffer(folder, now.millis(), disk, salvage, load)?;
+    Ok((buffer, unclean, damaged))
 }
 
 /// Starts the thread. Its own small runtime only waits for channels and timers.

@@ -24,6 +24,8 @@ const ROW_BITS: u32 = 35;
 /// Makes every row's number positive: at an hour each, a `Timestamp` reaches 2^32 both ways.
 const ROW_ZERO: i64 = 1 << (ROW_BITS - 1);
 
+/// By how much salvage leaps over keys that cannot be read: from one group to a day of hours.
+pub(super) const LEAPS: (i64, i64) = (1 << PART_BITS, 1 << (PART_BITS + GROUP_BITS));
 /// Most groups that have rollups: a configuration that changed so often is not believed.
 const GROUPS_MAX: usize = 1 << 14;
 
@@ -57,6 +59,11 @@ pub(super) fn groups(db: &Connection) -> Result<Vec<Group>, StorageError> {
         });
     }
     Ok(groups)
+}
+
+/// Whether a row can be read; what salvage asks.
+pub(super) fn is_whole(number: i64, body: &[u8]) -> bool {
+    Key::of(number).is_some_and(|key| RollupRow::decode(key.level, key.row, body).is_ok())
 }
 
 /// The next group, for a schema that has none yet; `None` when there are too many.

@@ -160,7 +160,10 @@ fn damaged_readings_are_set_aside_and_collection_goes_on() -> Result<()> {
         agent.start()?;
         arrives(&hub_api, "B1")?;
         agent.kill9()?;
-        damage(&agent.folder().join("data/buffer.db"))?;
+        // All of it: what can be read of a damaged buffer is salvaged.
+        for end in ["", "-wal"] {
+            damage(&agent.folder().join(format!("data/buffer.db{end}")))?;
+        }
         agent.start()?;
         let log = agent.program()?.log()?;
         ensure!(

@@ -132,7 +132,7 @@ fn load_slot(streams: &mut BTreeMap<StreamId, StreamState>, shared: &Shared, id:
 }
 
 /// Unreadable ranges count as none: what the hub has is asked of the hub anyway.
-fn ranges_from_bytes(bytes: Option<Vec<u8>>) -> RangeSet {
+pub(in crate::storage) fn ranges_from_bytes(bytes: Option<Vec<u8>>) -> RangeSet {
     bytes
         .and_then(|bytes| postcard::from_bytes(&bytes).ok())
         .unwrap_or_default()

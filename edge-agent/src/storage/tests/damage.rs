@@ -49,41 +49,180 @@ async fn goes_on(mut store: Store) {
     store.storage.close().await.unwrap();
 }
 
-#[tokio::test]
-async fn a_buffer_that_is_no_database_any_more_is_set_aside() {
-    let folder = TempDir::new().unwrap();
-    filled(folder.path()).await;
-    overwrite(&folder.path().join("buffer.db"), 0, 200);
-    let store = Store::open(folder.path());
-    assert_eq!(gap_of(&store.storage).await, (0, GapCause::StoreDamaged));
-    goes_on(store).await;
-    // It stays so, and is told once.
-    let store = Store::open(folder.path());
-    assert_eq!(store.opened.damaged, None);
-    assert_eq!(own_events(&store.storage).await.len(), 1);
+fn root_page(path: &Path, table: &str) -> u64 {
+    let db = rusqlite::Connection::open(path).unwrap();
+    let sql = "SELECT rootpage FROM sqlite_schema WHERE name = ?1";
+    db.query_row(sql, [table], |row| row.get(0)).unwrap()
+}
+
+async fn holds_all(store: &Store, stream: StreamId) {
+    let all = numbered(&noise(700, 20, 11));
+    assert_eq!(store.read_all(stream, 1 << 20).await, all);
+    assert_eq!(own_events(&store.storage).await, [], "nothing was lost");
+    let state = store.storage.sync_state().await.unwrap();
+    let old = state.streams.iter().find(|known| known.stream == stream);
+    assert_eq!(old.unwrap().acked.pairs(), [(1, 50)]);
+    assert_ne!(old.unwrap().incarnation, store.opened.incarnation);
 }
 
 #[tokio::test]
-async fn damage_found_after_an_unclean_stop_says_how_much_was_lost() {
+async fn a_buffer_that_is_no_database_any_more_is_salvaged_whole() {
     let folder = TempDir::new().unwrap();
-    filled(folder.path()).await;
+    let stream = filled(folder.path()).await;
+    overwrite(&folder.path().join("buffer.db"), 0, 200);
+    let long = Duration::from_secs(100 * 366 * 86_400);
+    let store = Store::open_with(StorageOptions {
+        keep: Keep {
+            minutes: long,
+            hours: long,
+            days: long,
+            ..Keep::default()
+        },
+        ..options(folder.path())
+    });
+    holds_all(&store, stream).await;
+    // Its statistics too: the chart is the same without the readings.
+    let span = (Timestamp(0), Timestamp(i64::MAX >> 1));
+    let chart = store.storage.readings(sensor(1), span.0, span.1, 10).await;
+    let db = rusqlite::Connection::open(folder.path().join("buffer.db")).unwrap();
+    db.execute("DELETE FROM block", []).unwrap();
+    let statistics = store
+        .storage
+        .readings(sensor(1), span.0, span.1, 10)
+        .await
+        .unwrap();
+    let extremes = |series: &Series| {
+        let low = series
+            .points
+            .iter()
+            .filter_map(|p| p.min)
+            .min_by(f64::total_cmp);
+        (
+            low,
+            series
+                .points
+                .iter()
+                .filter_map(|p| p.max)
+                .max_by(f64::total_cmp),
+        )
+    };
+    assert_eq!(extremes(&statistics), extremes(&chart.unwrap()));
+    goes_on(store).await;
+    let store = Store::open(folder.path());
+    assert_eq!(store.opened.damaged, None);
+}
+
+#[tokio::test]
+async fn damage_beside_the_readings_costs_none_of_them() {
+    let folder = TempDir::new().unwrap();
+    let stream = filled(folder.path()).await;
     // A root page in the middle that no start reads by itself: that of the states.
     let path = folder.path().join("buffer.db");
-    let db = rusqlite::Connection::open(&path).unwrap();
-    let page: u64 = db
-        .query_row(
-            "SELECT rootpage FROM sqlite_schema WHERE name = 'state'",
-            [],
-            |row| row.get(0),
-        )
-        .unwrap();
-    drop(db);
+    let page = root_page(&path, "state");
     overwrite(&path, (page - 1) * 4_096, 4_096);
     std::fs::write(folder.path().join("buffer.db-wal"), [1; 100]).unwrap();
     let store = Store::open(folder.path());
     assert!(store.opened.unclean);
-    assert_eq!(gap_of(&store.storage).await, (650, GapCause::StoreDamaged));
+    holds_all(&store, stream).await;
     goes_on(store).await;
+}
+
+#[tokio::test]
+async fn only_what_cannot_be_read_is_lost_and_told() {
+    let folder = TempDir::new().unwrap();
+    let stream = filled(folder.path()).await;
+    let path = folder.path().join("buffer.db");
+    let page = root_page(&path, "block");
+    overwrite(&path, (page - 1) * 4_096, 4_096);
+    // As a reader that met it leaves it behind.
+    std::fs::write(folder.path().join("buffer.db.suspect"), "").unwrap();
+    let store = Store::open(folder.path());
+    let read = store.read_all(stream, 1 << 20).await;
+    // The block went with its page: 600 polls or some more. The journal is unhurt.
+    let lost = 700 - read.len();
+    assert!(lost >= 600);
+    assert_eq!(read, numbered(&noise(700, 20, 11))[lost..]);
+    let told = (u64::try_from(lost).unwrap() - 50, GapCause::StoreDamaged);
+    assert_eq!(gap_of(&store.storage).await, told);
+    assert_eq!(own_events(&store.storage).await.len(), 1);
+    goes_on(store).await;
+}
+
+#[tokio::test]
+async fn a_loss_of_unknown_size_is_told_when_nothing_can_be_read() {
+    let folder = TempDir::new().unwrap();
+    filled(folder.path()).await;
+    let path = folder.path().join("buffer.db");
+    let length = std::fs::metadata(&path).unwrap().len();
+    overwrite(&path, 0, usize::try_from(length).unwrap());
+    let store = Store::open(folder.path());
+    assert_eq!(gap_of(&store.storage).await, (0, GapCause::StoreDamaged));
+    goes_on(store).await;
+}
+
+#[tokio::test]
+async fn a_crash_while_salvaging_begins_it_again() {
+    let folder = TempDir::new().unwrap();
+    let stream = filled(folder.path()).await;
+    let file = |name: &str| folder.path().join(name);
+    std::fs::rename(file("buffer.db"), file("buffer.db.damaged-7")).unwrap();
+    std::fs::write(file("buffer.db.salvaging"), "buffer.db.damaged-7").unwrap();
+    std::fs::write(file("buffer.db"), [7; 9_000]).unwrap();
+    let store = Store::open(folder.path());
+    holds_all(&store, stream).await;
+    assert!(!file("buffer.db.salvaging").exists());
+    goes_on(store).await;
+}
+
+#[tokio::test]
+async fn a_migration_makes_a_copy_first_and_is_refused_without_room_for_it() {
+    let folder = TempDir::new().unwrap();
+    let stream = filled(folder.path()).await;
+    let path = folder.path().join("buffer.db");
+    let db = rusqlite::Connection::open(&path).unwrap();
+    db.execute_batch(
+        "DROP TABLE rollup; DROP TABLE poll_group; DROP TABLE thinned; PRAGMA user_version = 1;",
+    )
+    .unwrap();
+    drop(db);
+    let (sender, _committed) = mpsc::channel(1);
+    let no_room = |_: &Path| {
+        Some(Disk {
+            bytes: 1 << 30,
+            free_bytes: 5_000,
+        })
+    };
+    let options = StorageOptions {
+        disk: no_room,
+        ..options(folder.path())
+    };
+    let error = Storage::open(options, sender).unwrap_err();
+    assert!(
+        matches!(
+            error,
+            StorageError::NoRoomForCopy {
+                free_bytes: 5_000,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    let before = folder.path().join("buffer.db.version-1");
+    assert!(!before.exists());
+    let store = Store::open(folder.path());
+    let all = numbered(&noise(700, 20, 11));
+    assert_eq!(store.read_all(stream, 1 << 20).await, all);
+    let copy = rusqlite::Connection::open(&before).unwrap();
+    let version: usize = copy
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap();
+    assert_eq!(version, 1);
+    drop(copy);
+    let _store = store.reopen(folder.path()).await;
+    assert!(
+        !before.exists(),
+        "closed well: the way back is not wanted any more"
+    );
 }
 
 #[tokio::test]
