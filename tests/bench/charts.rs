@@ -17,17 +17,17 @@ use tokio::sync::mpsc;
 /// Sensors of the poll group of which one is drawn.
 const SENSORS: u32 = 50;
 /// Days at one second, then days before them at one minute: a year in all.
-const FAST_DAYS: i64 = 2;
-const SLOW_DAYS: i64 = 363;
-const DAY_S: i64 = 86_400;
-const POINTS: usize = 1_000;
+pub(crate) const FAST_DAYS: i64 = 2;
+pub(crate) const SLOW_DAYS: i64 = 363;
+pub(crate) const DAY_S: i64 = 86_400;
+pub(crate) const POINTS: usize = 1_000;
 /// More points than a day has minutes: the chart is made of readings.
-const RAW_POINTS: usize = 10_000;
-const RUNS: usize = 15;
-const DAY_MS_MAX: f64 = 20.0;
-const YEAR_MS_MAX: f64 = 50.0;
+pub(crate) const RAW_POINTS: usize = 10_000;
+pub(crate) const RUNS: usize = 15;
+pub(crate) const DAY_MS_MAX: f64 = 20.0;
+pub(crate) const YEAR_MS_MAX: f64 = 50.0;
 /// 2026-01-01.
-const START_S: i64 = 1_767_225_600;
+pub(crate) const START_S: i64 = 1_767_225_600;
 
 /// Seeds both stores, then asks both the same.
 pub(crate) fn run(report: &mut Report) -> Result<()> {
@@ -147,7 +147,7 @@ fn push(storage: &Storage, stream: StreamId, second: i64) -> Result<()> {
 
 /// The same readings of one sensor in four as rows (a year of all would take hours), and the table
 /// of hours that such a system keeps for long spans.
-fn seed_rows(path: &Path) -> Result<rusqlite::Connection> {
+pub(crate) fn seed_rows(path: &Path) -> Result<rusqlite::Connection> {
     let mut database = rusqlite::Connection::open(path)?;
     database.execute_batch(
         "PRAGMA journal_mode=WAL;
@@ -178,7 +178,7 @@ fn insert(db: &rusqlite::Connection, table: &str, second: i64) -> Result<()> {
     Ok(())
 }
 
-fn peers(
+pub(crate) fn peers(
     db: &rusqlite::Connection,
     table: &str,
     (from, to): (i64, i64),
@@ -206,17 +206,17 @@ fn peers(
 }
 
 /// A slow wave with noise, like a temperature in tenths.
-fn value(sensor: u32, second: i64) -> i64 {
+pub(crate) fn value(sensor: u32, second: i64) -> i64 {
     let phase = (second / 60 + i64::from(sensor) * 131) % 1_440;
     let wave = (phase - 720).abs();
     let noise = (second * 7_919 + i64::from(sensor) * 104_729) % 23 - 11;
     200 + wave + noise
 }
 
-fn sensor(number: u32) -> SensorId {
+pub(crate) fn sensor(number: u32) -> SensorId {
     SensorId(uuid::Uuid::from_u128(u128::from(number) + 1))
 }
 
-const fn seconds(seconds: i64) -> Timestamp {
+pub(crate) const fn seconds(seconds: i64) -> Timestamp {
     Timestamp(seconds * 1_000_000)
 }

@@ -30,8 +30,8 @@ const BLOCKS: u32 = 36;
 const BLOCKS_PER_BATCH: usize = 18;
 /// Of how many gateways the peer stores the readings: it is too slow for all.
 const GATEWAYS_OF_PEER: u32 = 2;
-const INCARNATION: u32 = 1;
-const STREAM: StreamId = StreamId(1);
+pub(crate) const INCARNATION: u32 = 1;
+pub(crate) const STREAM: StreamId = StreamId(1);
 /// 2025-11-21, 04:40 UTC.
 const START: Timestamp = Timestamp(1_763_700_000_000_000);
 /// What the hub must manage at least.
@@ -166,12 +166,12 @@ fn store(folder: &Path, blocks: &Arc<Vec<Vec<u8>>>) -> Result<f64> {
     })
 }
 
-fn gateway(number: u32) -> GatewayId {
+pub(crate) fn gateway(number: u32) -> GatewayId {
     GatewayId(Uuid::from_u128(0x0B00_0000 + u128::from(number)))
 }
 
 /// Makes a gateway whose stream is known.
-async fn enrol(store: &Store, scope: TenantScope, number: u32) -> Result<()> {
+pub(crate) async fn enrol(store: &Store, scope: TenantScope, number: u32) -> Result<()> {
     let now = cloud_hub::clock::now();
     let mut token_sha256 = [0; 32];
     token_sha256

@@ -5,7 +5,9 @@
 mod charts;
 mod codec;
 mod flash;
+mod fleet;
 mod gorilla;
+mod hub_charts;
 mod ingest;
 mod memory;
 mod modbus;
@@ -31,6 +33,8 @@ const BENCHES: &[(&str, Bench)] = &[
     ("wire", wire::run),
     ("charts", charts::run),
     ("ingest", ingest::run),
+    ("hub-charts", hub_charts::run),
+    ("fleet", fleet::run),
 ];
 
 fn main() -> Result<()> {

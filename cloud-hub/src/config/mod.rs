@@ -70,7 +70,7 @@ impl Default for Config {
             data_dir: PathBuf::from("/var/lib/cloud-hub"),
             quic: QuicConfig {
                 listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 4433)),
-                connections_max: 2_000,
+                connections_max: 10_000,
                 handshakes_per_s: 200,
             },
             tcp: TcpConfig::default(),

@@ -8,7 +8,7 @@ use super::windows::Share;
 use super::{BUSY_RETRY_S, EXPIRED_RETRY_S, IngestError, Shared};
 use crate::ca::{CertificateOwner, owner_of};
 use crate::clock;
-use crate::store::{Changed, Connected, Ingest, LostPolls, Page, Revocations, Store};
+use crate::store::{Connected, Ingest, LostPolls, Page, Revocations, Store};
 use crate::tenants::TenantScope;
 use protocol::id::{GatewayId, StreamId};
 use protocol::limits::{LANE_IN_FLIGHT_BYTES_MAX, PEOPLE_MAX};
@@ -16,13 +16,15 @@ use protocol::sync::{Commit, HelloAnswer, HelloInfo, HubAction, HubSession, Lane
 use protocol::wire::v1::ReferenceV1;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 
 /// What a box is told whose certificate no longer counts.
 pub(super) const WITHDRAWN: &str = "this box was withdrawn at the hub, or enrolled anew with another key; \
     if it is to come back, enrol it with a new claim";
-/// Frames committed in one transaction at the most.
+/// Frames committed in one transaction at the most, and bytes of blocks from which on no further
+/// frame is taken in.
 const BATCH_FRAMES_MAX: usize = 64;
+const BATCH_BYTES_MAX: usize = 1 << 20;
 /// How often it is looked up what a standing connection may have on the way.
 const SHARE_CHECK: Duration = Duration::from_secs(60);
 /// What a box is told whose certificate is too old; it asks for a new one by itself.
@@ -114,7 +116,7 @@ impl Gateway {
         mut revoked: watch::Receiver<Revocations>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), IngestError> {
-        let mut changes = self.store.changes();
+        let mut news = self.store.news_for(self.scope, self.id);
         let mut check = tokio::time::interval(SHARE_CHECK);
         loop {
             tokio::select! {
@@ -126,7 +128,7 @@ impl Gateway {
                         return Ok(());
                     }
                 }
-                change = changes.recv() => self.changed(&change).await?,
+                Ok(()) = news.changed() => self.news().await?,
                 Ok(()) = revoked.changed() => self.still_welcome().await?,
                 Ok(by) = &mut place.taken => return Err(IngestError::Replaced { by }),
                 _ = check.tick() => {
@@ -144,25 +146,12 @@ impl Gateway {
         }
     }
 
-    async fn changed(
-        &mut self,
-        change: &Result<crate::store::Change, broadcast::error::RecvError>,
-    ) -> Result<(), IngestError> {
-        let down = match change {
-            Ok(change) => matches!(change.what, Changed::Down(gateway) if gateway == self.id),
-            // Too many changes to follow: look once.
-            Err(_) => true,
-        };
-        if let Ok(change) = change
-            && matches!(change.what, Changed::Gateway(gateway) if gateway == self.id)
-        {
-            self.still_welcome().await?;
-        }
-        if down {
-            let last = self.store.down_last(self.scope, self.id).await?;
-            self.session.handle_down_available(last);
-            self.act(None).await?;
-        }
+    /// An event of the hub for this gateway, or something about it, perhaps that it was shut out.
+    async fn news(&mut self) -> Result<(), IngestError> {
+        self.still_welcome().await?;
+        let last = self.store.down_last(self.scope, self.id).await?;
+        self.session.handle_down_available(last);
+        self.act(None).await?;
         Ok(())
     }
 
@@ -184,7 +173,7 @@ impl Gateway {
             let Some(action) = self.session.poll_action() else {
                 let more = inbound.as_mut().and_then(|inbound| inbound.try_recv().ok());
                 match more {
-                    Some(frame) if batch.frames.len() < BATCH_FRAMES_MAX => {
+                    Some(frame) if batch.has_room() => {
                         let (lane, frame) = frame?;
                         self.session.handle_frame(lane, &frame)?;
                     }
@@ -278,7 +267,7 @@ impl Gateway {
     }
 
     async fn commit(&mut self, batch: &mut Batch) -> Result<(), IngestError> {
-        let Batch { frames, ingest } = std::mem::take(batch);
+        let Batch { frames, ingest, .. } = std::mem::take(batch);
         let done = self.store.ingest(self.scope, self.id, ingest).await?;
         for refused in &done.refused {
             tracing::error!(
@@ -349,6 +338,7 @@ impl Gateway {
 struct Batch {
     frames: Vec<Pending>,
     ingest: Ingest,
+    bytes: usize,
 }
 
 /// A frame to be acknowledged, and where its blocks begin.
@@ -370,6 +360,10 @@ impl Batch {
         self.frames.is_empty() && self.ingest.schemas.is_empty() && self.ingest.catalog.is_none()
     }
 
+    fn has_room(&self) -> bool {
+        self.frames.len() < BATCH_FRAMES_MAX && self.bytes < BATCH_BYTES_MAX
+    }
+
     fn add(&mut self, lane: Lane, commit: Commit) {
         let mut pending = Pending {
             lane,
@@ -387,6 +381,7 @@ impl Batch {
                     if let Ok(header) = protocol::block::header(&bytes) {
                         pending.blocks.push((header.stream, header.first_seq));
                     }
+                    self.bytes = self.bytes.saturating_add(bytes.len());
                     self.ingest.blocks.push((incarnation, bytes));
                 }
             }

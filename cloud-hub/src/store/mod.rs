@@ -48,12 +48,14 @@ pub use upkeep::{Removed, Retention, Round};
 pub use users::{NewUser, Role, SessionRow, UserRow};
 
 use crate::tenants::TenantScope;
+use changes::Bells;
 use engine::Engine;
 use ingest::Intake;
 use latest::Latest;
+use protocol::id::GatewayId;
 use std::path::Path;
 use std::sync::Arc;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, watch};
 
 /// The hub's memory. Cheap to clone; the writer thread ends with the last clone.
 #[derive(Clone, Debug)]
@@ -62,6 +64,7 @@ pub struct Store {
     latest: Arc<Latest>,
     intake: Arc<Intake>,
     changes: broadcast::Sender<Change>,
+    bells: Arc<Bells>,
     default_tenant: TenantScope,
 }
 
@@ -82,6 +85,7 @@ impl Store {
             latest: Arc::default(),
             intake: Arc::default(),
             changes,
+            bells: Arc::default(),
             default_tenant,
         })
     }
@@ -118,6 +122,11 @@ impl Store {
         self.changes.subscribe()
     }
 
+    /// Tells each time that something is new for one gateway: an event of the hub, or about itself.
+    pub fn news_for(&self, scope: TenantScope, gateway: GatewayId) -> watch::Receiver<()> {
+        self.bells.listen(scope, gateway)
+    }
+
     /// Runs `work` in one transaction on the writer thread, then tells the listeners.
     async fn write<T, E>(
         &self,
@@ -129,6 +138,7 @@ impl Store {
     {
         let (value, changes) = self.engine.write(work).await?;
         for change in changes {
+            self.bells.ring(&change);
             // Nobody listening is not an error.
             drop(self.changes.send(change));
         }
