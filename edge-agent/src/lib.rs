@@ -8,6 +8,7 @@ pub mod clock;
 pub mod config;
 pub mod dial;
 pub mod drivers;
+pub mod exchange;
 pub mod health;
 pub mod identity;
 pub mod pipeline;

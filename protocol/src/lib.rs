@@ -8,6 +8,7 @@ pub mod block;
 pub mod catalog;
 pub mod claim;
 pub mod event;
+pub mod exchange;
 pub mod id;
 pub mod limits;
 pub mod mux;

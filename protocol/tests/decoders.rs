@@ -12,6 +12,7 @@ use proptest::prelude::*;
 use proptest::sample::Index;
 use protocol::block;
 use protocol::claim::Claim;
+use protocol::exchange;
 use protocol::id::StreamId;
 use protocol::limits::{BLOCK_BYTES_MAX, BLOCK_CELLS_MAX};
 use protocol::reading::{Cell, Poll, Quality, Raw};
@@ -59,6 +60,21 @@ fn frames(bytes: &[u8]) {
     reader.push(bytes);
     while let Ok(Some(frame)) = reader.next_frame() {
         drop(Message::decode(&frame));
+    }
+}
+
+/// A file's beginning, and the bytes behind it.
+fn file(bytes: &[u8]) {
+    for whole in [bytes.to_vec(), [b"cfe-file\x01", bytes].concat()] {
+        let mut reader = exchange::Reader::default();
+        if reader.push(&whole).is_ok() {
+            while let Ok(Some(part)) = reader.next_part() {
+                if let exchange::Part::Frame(frame) = part {
+                    drop(Message::decode(&frame));
+                }
+            }
+        }
+        drop(reader.finish());
     }
 }
 
@@ -116,6 +132,7 @@ fn wire(bytes: &[u8]) {
         });
     }
     bounded("frames", bytes, most, frames);
+    bounded("file", bytes, most, file);
     bounded("event", bytes, most, |bytes| drop(decode_event(bytes)));
     bounded("schema", bytes, most, |bytes| drop(decode_schema(bytes)));
     bounded("catalog", bytes, most, |bytes| drop(decode_catalog(bytes)));

@@ -17,4 +17,5 @@ mod power;
 mod readings;
 mod records;
 mod restored;
+mod stick;
 mod transport;

@@ -52,6 +52,24 @@ impl Plant {
         options: PeerOptions,
         uplink: impl FnOnce(&Hub, &Relay) -> Result<String>,
     ) -> Result<Self> {
+        let plant = Self::build(scratch, options, uplink, |_| ())?;
+        wait_for("readings of the box at the hub", DEADLINE, || {
+            Ok((plant.at_the_hub()?["readings"].as_u64() > Some(0)).then_some(()))
+        })?;
+        Ok(plant)
+    }
+
+    /// Enrols the box and cuts it off before it runs for the first time.
+    pub(crate) fn start_apart(scratch: &Scratch, options: PeerOptions) -> Result<Self> {
+        Self::build(scratch, options, |_, _| Ok(String::new()), Relay::cut)
+    }
+
+    fn build(
+        scratch: &Scratch,
+        options: PeerOptions,
+        uplink: impl FnOnce(&Hub, &Relay) -> Result<String>,
+        enrolled: impl FnOnce(&Relay),
+    ) -> Result<Self> {
         let hub = Hub::start(scratch)?;
         hub.add_user(PAULA, "planner", "correct horse battery staple")?;
         let there = hub.api().sign_in(PAULA, "correct horse battery staple")?;
@@ -65,10 +83,11 @@ impl Plant {
         );
         let mut agent = Agent::prepare(scratch, "box", web, |_| config)?;
         agent.enrol(&hub.claim("North works", "Hall B", "HB")?)?;
+        enrolled(&relay);
         agent.start()?;
         let here = agent.api();
         let gateway = text(&here.get("/status")?, "/gateway/id")?.parse()?;
-        let plant = Self {
+        Ok(Self {
             agent,
             peer,
             relay,
@@ -76,11 +95,7 @@ impl Plant {
             here,
             there,
             gateway,
-        };
-        wait_for("readings of the box at the hub", DEADLINE, || {
-            Ok((plant.at_the_hub()?["readings"].as_u64() > Some(0)).then_some(()))
-        })?;
-        Ok(plant)
+        })
     }
 
     /// The hub's view of the box.

@@ -127,8 +127,8 @@ fn unknown_command(tree: &Tree, command: &str) -> Option<String> {
             let mut words = words.iter().skip_while(|word| **word != "--test");
             let binary = words.nth(1)?;
             let place = format!("tests/{binary}/{}", module.trim_end_matches("::"));
-            let there = holds(&format!("{place}/"), "#[test]")
-                || holds(&format!("{place}.rs"), "#[test]");
+            let there =
+                holds(&format!("{place}/"), "#[test]") || holds(&format!("{place}.rs"), "#[test]");
             (!there).then(|| format!("there is no test in {place}"))
         }
         ["cargo", "test", ..] => {

@@ -3,14 +3,14 @@
 
 mod names;
 
-pub use names::{CertificateOwner, last_second, owner_of};
+pub use names::{CertificateOwner, has_signed, last_second, owner_of};
 
 use protocol::claim::Claim;
 use protocol::id::GatewayId;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType,
     ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType,
-    SerialNumber,
+    SerialNumber, SigningKey as _,
 };
 use ring::rand::{SecureRandom as _, SystemRandom};
 use rustls_pki_types::{
@@ -164,6 +164,15 @@ impl Authority {
             certificate,
             serial: serial.to_vec(),
             not_after_s: not_after.unix_timestamp(),
+        })
+    }
+
+    /// Signs `message` with the authority's key (ECDSA on P-256 with SHA-256, DER).
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CaError> {
+        let key = self.issuer.key();
+        key.sign(message).map_err(|source| CaError::Certificate {
+            action: "signing with the authority's key",
+            source,
         })
     }
 

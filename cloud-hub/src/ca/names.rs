@@ -1,5 +1,6 @@
 //! The one place that writes and reads a gateway's name in a certificate:
-//! `cfe://tenant/gateway/<uuid>` as URI in the subject alternative name (RFC 5280, 4.2.1.6).
+//! `cfe://tenant/gateway/<uuid>` as URI in the subject alternative name (RFC 5280, 4.2.1.6);
+//! also whether its key signed something.
 
 use super::CaError;
 use protocol::id::GatewayId;
@@ -55,6 +56,17 @@ pub fn owner_of(certificate: &[u8]) -> Result<CertificateOwner, CaError> {
 pub fn last_second(certificate: &[u8]) -> Option<u64> {
     let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
     u64::try_from(certificate.validity().not_after.timestamp()).ok()
+}
+
+/// Whether the key in a certificate (DER) signed `message` (ECDSA on P-256 with SHA-256, DER).
+pub fn has_signed(certificate: &[u8], message: &[u8], signature: &[u8]) -> bool {
+    let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {
+        return false;
+    };
+    let key = &certificate.public_key().subject_public_key.data;
+    let algorithm = &ring::signature::ECDSA_P256_SHA256_ASN1;
+    let key = ring::signature::UnparsedPublicKey::new(algorithm, key);
+    key.verify(message, signature).is_ok()
 }
 
 fn parse(uri: &str) -> Option<(String, GatewayId)> {

@@ -4,6 +4,7 @@
 
 mod admin;
 mod check;
+mod import;
 
 use crate::config::Config;
 use crate::server::{self, Notice};
@@ -41,6 +42,9 @@ enum Command {
     /// Gateways that are or may be connected.
     #[command(subcommand)]
     Gateway(admin::Gateway),
+    /// Take a file that a box without a network wrote (`edge-agent export`); also while the hub
+    /// runs. Importing it twice changes nothing.
+    Import(import::Import),
     /// Look through the whole store, block by block; also while the hub runs. Changes nothing.
     Check {
         /// Move the store away, so that a backup can take its place. The hub must not run.
@@ -120,6 +124,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Claim(command) => admin::claim(command, &config, output).await,
             Command::User(command) => admin::user(command, &config, output).await,
             Command::Gateway(command) => admin::gateway(command, &config, output).await,
+            Command::Import(command) => command.run(&config, output).await,
             Command::Check { set_aside: true } => check::set_aside(&config, output),
             Command::Check { set_aside: false } => check::check(&config, output),
             Command::Backup { file } => check::backup(&config, &file, output).await,

@@ -335,9 +335,9 @@ impl Gateway {
 
 /// Frames that are committed together.
 #[derive(Default)]
-struct Batch {
+pub(super) struct Batch {
     frames: Vec<Pending>,
-    ingest: Ingest,
+    pub(super) ingest: Ingest,
     bytes: usize,
 }
 
@@ -356,15 +356,15 @@ impl Pending {
 
 impl Batch {
     /// Schemas and the catalog count too: they come in frames that nobody acknowledges.
-    fn is_empty(&self) -> bool {
+    pub(super) fn is_empty(&self) -> bool {
         self.frames.is_empty() && self.ingest.schemas.is_empty() && self.ingest.catalog.is_none()
     }
 
-    fn has_room(&self) -> bool {
+    pub(super) fn has_room(&self) -> bool {
         self.frames.len() < BATCH_FRAMES_MAX && self.bytes < BATCH_BYTES_MAX
     }
 
-    fn add(&mut self, lane: Lane, commit: Commit) {
+    pub(super) fn add(&mut self, lane: Lane, commit: Commit) {
         let mut pending = Pending {
             lane,
             incarnation: 0,

@@ -6,6 +6,7 @@ mod accept;
 mod admission;
 mod connection;
 mod enrol;
+mod exchange;
 mod lanes;
 mod presence;
 mod quic;
@@ -15,6 +16,7 @@ mod tls;
 mod windows;
 
 pub use admission::Limits;
+pub use exchange::{ImportError, Imported, answer, import};
 
 use crate::ca::{Authority, CaError};
 use crate::store::{Revocations, Store, StoreError};

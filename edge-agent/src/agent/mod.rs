@@ -68,7 +68,7 @@ pub struct Agent {
 
 /// Folder of the box's key and certificates.
 pub fn identity_folder(config: &Config) -> PathBuf {
-    config.gateway.data_dir.join("identity")
+    crate::identity::folder(&config.gateway.data_dir)
 }
 
 /// Opens the store of this box.
@@ -267,6 +267,14 @@ fn uplink(
         durable,
         health: Arc::clone(health),
     }))
+}
+
+/// What a box with this configuration measures, as the hub gets it.
+pub fn encoded_catalog(config: &Config, gateway: GatewayId) -> Result<Vec<u8>, WireError> {
+    let built = config.ports.iter();
+    let built = built.filter_map(|port| drivers::build(port, &config.devices));
+    let groups: Vec<_> = built.map(|driver| driver.groups()).collect();
+    protocol::wire::encode_catalog(&catalog(config, &groups, gateway))
 }
 
 /// What this box measures, for its page and for the hub.

@@ -67,6 +67,52 @@ impl Client {
         }
     }
 
+    /// `POST /api/v1{path}` with JSON, answered with bytes that may take their time.
+    pub(super) fn post_for_bytes(
+        &mut self,
+        path: &str,
+        body: &Value,
+    ) -> anyhow::Result<impl std::io::Read + use<>> {
+        let body = serde_json::to_vec(body)?;
+        let response = self.post_long(path, "application/json", &body)?;
+        Ok(response.into_body().into_reader())
+    }
+
+    /// `POST /api/v1{path}` with bytes.
+    pub(super) fn post_bytes(&mut self, path: &str, body: &[u8]) -> anyhow::Result<Value> {
+        let mut response = self.post_long(path, "application/octet-stream", body)?;
+        read(&mut response)
+    }
+
+    /// Without a limit for the whole: a long file takes as long as it takes.
+    fn post_long(
+        &mut self,
+        path: &str,
+        kind: &str,
+        body: &[u8],
+    ) -> anyhow::Result<ureq::http::Response<ureq::Body>> {
+        let url = format!("{}/api/v1{path}", self.base);
+        loop {
+            let request = self
+                .signed(self.agent.post(&url))
+                .header("Origin", &self.base)
+                .header("Content-Type", kind)
+                .config()
+                .timeout_global(None)
+                .build();
+            let sent = request.send(body);
+            let mut response = sent.map_err(|error| self.no_answer(error))?;
+            let status = response.status().as_u16();
+            if (200..300).contains(&status) {
+                return Ok(response);
+            }
+            if status != 401 || self.cookie.is_some() || !self.sign_in()? {
+                let answer = read(&mut response)?;
+                return Err(refusal(status, &answer));
+            }
+        }
+    }
+
     fn call(&mut self, path: &str, body: Option<&Value>) -> anyhow::Result<Value> {
         let (mut status, mut answer) = self.try_call(path, body)?;
         // The status is answered to everybody, but whoever did not enter the code learns only that.

@@ -6,6 +6,7 @@ mod alerts;
 mod check;
 mod client;
 mod enrol;
+mod exchange;
 mod orders;
 #[cfg(feature = "driver-modbus")]
 mod read;
@@ -68,6 +69,10 @@ enum Command {
     Read(read::Read),
     /// Join this box to its hub, once, with a claim that `cloud-hub claim new` made.
     Enrol(enrol::Enrol),
+    /// Write what the hub lacks into a signed file, for a plant without any network.
+    Export(exchange::Export),
+    /// Take the hub's answer to such a file.
+    Acknowledge(exchange::Acknowledge),
     /// Serve a demonstration plant over Modbus TCP, to try a box without machines.
     #[cfg(feature = "driver-modbus")]
     Simulate(simulate::Simulate),
@@ -118,6 +123,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         #[cfg(feature = "driver-modbus")]
         Command::Read(command) => command.run(output),
         Command::Enrol(command) => command.run(&config, output),
+        Command::Export(command) => command.run(&config, output),
+        Command::Acknowledge(command) => command.run(&config, output),
         #[cfg(feature = "driver-modbus")]
         Command::Simulate(command) => command.run(output),
         Command::Completions { shell } => {

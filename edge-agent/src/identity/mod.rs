@@ -141,6 +141,46 @@ fn store(
     write(&files.identity, &text)
 }
 
+impl Identity {
+    /// Signs `message` with the box's key (ECDSA on P-256 with SHA-256, DER).
+    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, IdentityError> {
+        let random = ring::rand::SystemRandom::new();
+        let algorithm = &ring::signature::ECDSA_P256_SHA256_ASN1_SIGNING;
+        let key =
+            ring::signature::EcdsaKeyPair::from_pkcs8(algorithm, self.key.secret_der(), &random)
+                .map_err(|source| IdentityError::Crypto {
+                    action: "reading the box's key",
+                    source: source.to_string().into(),
+                })?;
+        let signature = key
+            .sign(&random, message)
+            .map_err(|_| IdentityError::Crypto {
+                action: "signing with the box's key",
+                source: "the system gives no random bytes".into(),
+            })?;
+        Ok(signature.as_ref().to_vec())
+    }
+
+    /// Whether `certificate` is that of a trusted authority of the hub, and its key signed `message`.
+    pub fn is_from_authority(&self, certificate: &[u8], message: &[u8], signature: &[u8]) -> bool {
+        let algorithm = webpki::ring::ECDSA_P256_SHA256;
+        let signed = |authority: &CertificateDer<'_>| {
+            // Parsed only, not judged: it is trusted because a claim pinned it.
+            webpki::EndEntityCert::try_from(authority).is_ok_and(|authority| {
+                let checked = authority.verify_signature(algorithm, message, signature);
+                checked.is_ok()
+            })
+        };
+        let mut authorities = self.authorities.iter();
+        authorities.any(|authority| authority.as_ref() == certificate && signed(authority))
+    }
+}
+
+/// Where the key and the certificates of a box with this data folder are.
+pub fn folder(data_dir: &Path) -> PathBuf {
+    data_dir.join("identity")
+}
+
 /// When the certificate was stored; `None` when the box is not enrolled.
 pub fn enrolled_at(folder: &Path) -> Option<std::time::SystemTime> {
     fs::metadata(Files::new(folder).identity)

@@ -2,6 +2,7 @@
 //! Never changes a record by itself: every action is an event written through the store.
 
 mod actions;
+mod exchange;
 mod guard;
 mod pages;
 mod problem;
@@ -79,6 +80,8 @@ pub struct Page {
     catalog: Arc<Catalog>,
     settings: Arc<Settings>,
     streams: Arc<Semaphore>,
+    /// One file for the hub, or one answer of it, at a time.
+    exchanges: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 }
 
@@ -89,6 +92,8 @@ struct Settings {
     hub: Option<String>,
     queue_max: usize,
     access: Option<AccessCode>,
+    /// Folder of the box's key and certificates.
+    identity: PathBuf,
 }
 
 /// Opens the port of the page.
@@ -146,6 +151,7 @@ impl Page {
             hub: config.hub.as_ref().map(ToString::to_string),
             queue_max: config.queue.polls_max,
             access,
+            identity: crate::identity::folder(&config.gateway.data_dir),
         };
         Ok(Self {
             storage,
@@ -153,6 +159,7 @@ impl Page {
             catalog,
             settings: Arc::new(settings),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
+            exchanges: Arc::new(Semaphore::new(1)),
             stop: watch::Sender::new(false).subscribe(),
         })
     }
@@ -176,6 +183,8 @@ fn router(page: Page) -> Router {
             post(actions::work_order),
         )
         .route("/stream", get(stream::open))
+        .route("/export", post(exchange::export))
+        .route("/acknowledge", post(exchange::acknowledge))
         .route_layer(axum::middleware::from_fn_with_state(
             page.clone(),
             guard::signed_in,

@@ -67,6 +67,11 @@ impl FrameReader {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Bytes that are here and belong to no frame that was taken out.
+    pub fn waiting(&self) -> usize {
+        self.buffer.len().saturating_sub(self.used)
+    }
+
     /// The next whole frame. A length over the limit is refused before its bytes are awaited.
     pub fn next_frame(&mut self) -> Result<Option<Frame>, WireError> {
         let rest = self.buffer.get(self.used..).unwrap_or_default();

@@ -209,6 +209,27 @@ fn data() -> Vec<(&'static str, Message)> {
     ]
 }
 
+fn files() -> Vec<(&'static str, Message)> {
+    let end = EndV1 {
+        certificate: vec![0x30, 0x01],
+        signature: vec![0x30, 0x02],
+    };
+    let answer = AnswerV1 {
+        gateway: A,
+        number: 300,
+        export: [8; 32],
+        down: 4,
+        time_us: 1_800_000_000_000_000,
+    };
+    let (events, polls) = (5, 70_000);
+    vec![
+        ("export", Message::Export(ExportV1 { number: 300 })),
+        ("left", Message::Left(LeftV1 { events, polls })),
+        ("end", Message::End(end)),
+        ("answer", Message::Answer(answer)),
+    ]
+}
+
 fn schema() -> GroupSchema {
     let column = |raw, scale| Column {
         sensor: SensorId(B),
@@ -481,6 +502,7 @@ fn messages_are_as_released() {
         .into_iter()
         .chain(offers())
         .chain(data())
+        .chain(files())
         .collect();
     let built: Vec<_> = values
         .iter()
@@ -691,7 +713,12 @@ fn what_a_newer_build_wrote_is_kept_and_passed_on_unchanged() {
 
 #[test]
 fn bytes_left_over_or_missing_are_an_error() {
-    for (name, message) in control().into_iter().chain(offers()).chain(data()) {
+    for (name, message) in control()
+        .into_iter()
+        .chain(offers())
+        .chain(data())
+        .chain(files())
+    {
         let whole = frame(&message.encode().unwrap());
         for body in [
             [whole.body.as_slice(), &[0]].concat(),

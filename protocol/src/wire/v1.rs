@@ -313,6 +313,51 @@ pub struct RenewedV1 {
     pub authorities: Vec<Vec<u8>>,
 }
 
+/// First word of a file that a box writes for its hub (PROTOCOL §8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportV1 {
+    /// Counts the files of this box.
+    pub number: u64,
+}
+
+/// What the writer of a file has and did not write into it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftV1 {
+    /// Events.
+    pub events: u64,
+    /// Polls.
+    pub polls: u64,
+}
+
+/// Last word of a file: the writer's signature over all before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndV1 {
+    /// The writer's certificate (DER).
+    pub certificate: Vec<u8>,
+    /// ECDSA on P-256 with SHA-256, DER, over `exchange::to_sign`.
+    pub signature: Vec<u8>,
+}
+
+impl EndV1 {
+    /// Its number.
+    pub const KIND: u16 = 66;
+}
+
+/// First word of the hub's answer to a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AnswerV1 {
+    /// The box that wrote the file.
+    pub gateway: Uuid,
+    /// The file's number.
+    pub number: u64,
+    /// SHA-256 of the file before its End.
+    pub export: [u8; 32],
+    /// The hub's events that the box said it holds.
+    pub down: u64,
+    /// The hub's wall clock.
+    pub time_us: i64,
+}
+
 /// Any message of version 1.
 #[derive(Clone, Debug, PartialEq)]
 #[expect(missing_docs, reason = "each variant holds the message of its name")]
@@ -338,6 +383,10 @@ pub enum Message {
     Enrolled(EnrolledV1),
     Renew(RenewV1),
     Renewed(RenewedV1),
+    Export(ExportV1),
+    Left(LeftV1),
+    End(EndV1),
+    Answer(AnswerV1),
     /// A type or version that this build does not know: skipped by the receiver.
     Unknown {
         kind: u16,
@@ -375,4 +424,5 @@ numbered! {
     16 Events; 17 OwnEvents; 18 Reference;
     32 Blocks; 33 Piece; 34 Gap;
     48 Enrol; 49 Enrolled; 50 Renew; 51 Renewed;
+    64 Export; 65 Left; 66 End; 67 Answer;
 }
