@@ -82,7 +82,7 @@ fn run(mut plant: Plant, scratch: &Scratch) -> Result<()> {
 /// hub lacks and nothing else, the oldest first. An older answer after newer ones does no harm.
 fn only_what_is_new(plant: &mut Plant, scratch: &Scratch, before: &Value) -> Result<()> {
     let held = number(before, "/polls").context("polls were written")?;
-    wait_until_stored(plant, 400)?;
+    wait_until_stored(plant, 2_000)?;
     plant.agent.stop()?;
     let mut polls = 0;
     for round in 1.. {

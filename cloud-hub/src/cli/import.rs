@@ -44,6 +44,7 @@ impl Import {
         let imported = ingest::import(&store, &mut file, |bytes| progress.add(bytes))
             .await
             .with_context(|| format!("taking {}", self.file.display()))?;
+        clear();
         if let Some(ack) = &self.ack {
             let answer = ingest::answer(&store, &authority, &imported).await?;
             write(ack, &answer)?;
@@ -67,32 +68,30 @@ impl Import {
     }
 
     fn words(&self, imported: &ingest::Imported, name: &str) -> String {
-        let mut words = format!(
+        let mut lines = vec![format!(
             "File {} of {name}: {} readings in {} polls and {} events were new.",
             imported.number, imported.readings, imported.polls, imported.events
-        );
+        )];
         if imported.refused > 0 {
-            words.push_str(&format!(
-                "\n{} parts could not be taken; the gateway's page says why.",
+            lines.push(format!(
+                "{} parts could not be taken; the gateway's page says why.",
                 imported.refused
             ));
         }
         if imported.left.events > 0 || imported.left.polls > 0 {
-            words.push_str(&format!(
-                "\nThe box has {} events and {} polls more, for its next file.",
+            lines.push(format!(
+                "The box has {} events and {} polls more, for its next file.",
                 imported.left.events, imported.left.polls
             ));
         }
-        words.push_str(&match &self.ack {
+        lines.push(match &self.ack {
             Some(ack) => format!(
-                "\nBring {} back to the box: edge-agent acknowledge FILE.",
+                "Bring {} back to the box: edge-agent acknowledge FILE.",
                 ack.display()
             ),
-            None => {
-                "\nThe box was not told: import again with --ack FILE for the answer.".to_owned()
-            }
+            None => "The box was not told: import again with --ack FILE for the answer.".to_owned(),
         });
-        words
+        lines.join("\n")
     }
 }
 
@@ -144,5 +143,12 @@ impl Progress {
         // Nobody has to see it.
         drop(write!(stderr, "\r{percent} % "));
         drop(stderr.flush());
+    }
+}
+
+fn clear() {
+    let mut stderr = std::io::stderr().lock();
+    if stderr.is_terminal() {
+        drop(write!(stderr, "\r\x1b[K"));
     }
 }

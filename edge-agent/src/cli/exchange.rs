@@ -128,39 +128,32 @@ impl Acknowledge {
 fn words(answer: &Value) -> String {
     let number = |key: &str| answer.get(key).and_then(Value::as_u64).unwrap_or(0);
     let is = |key: &str| answer.get(key) == Some(&Value::Bool(true));
-    let mut words = format!(
+    let events = |key: &str| many(usize::try_from(number(key)).unwrap_or(usize::MAX), "event");
+    let mut lines = vec![format!(
         "The hub has file {}. New from the hub: {}.",
         number("export"),
-        many(
-            usize::try_from(number("events")).unwrap_or(usize::MAX),
-            "event"
-        )
-    );
+        events("events")
+    )];
     if is("outdated") {
-        words.push_str(
-            "\nA newer file was answered before, so this answer said little new; no harm is done.",
-        );
+        let words = "A newer file was answered before, so this answer said little new; no harm is \
+                     done.";
+        lines.push(words.to_owned());
     }
     if number("events_left") > 0 {
-        words.push_str(&format!(
-            "\n{} more from the hub found no room and come with the next file.",
-            many(
-                usize::try_from(number("events_left")).unwrap_or(usize::MAX),
-                "event"
-            )
+        lines.push(format!(
+            "{} more from the hub found no room and come with the next file.",
+            events("events_left")
         ));
     }
     if is("differs") {
-        words.push_str(
-            "\nThe hub's record of this box's events is another than this box's: one of the two \
-             was changed. Compare both histories of the gateway before trusting either.",
-        );
+        let words = "The hub's record of this box's events is another than this box's: one of the \
+                     two was changed. Compare both histories of the gateway before trusting either.";
+        lines.push(words.to_owned());
     }
     let refused = answer.get("refused").and_then(Value::as_array);
-    for why in refused.into_iter().flatten().filter_map(Value::as_str) {
-        words.push_str(&format!("\nThe hub could not take polls: {why}"));
-    }
-    words
+    let refused = refused.into_iter().flatten().filter_map(Value::as_str);
+    lines.extend(refused.map(|why| format!("The hub could not take polls: {why}")));
+    lines.join("\n")
 }
 
 /// The store, when no agent runs. The receiver keeps it at work.
@@ -265,6 +258,11 @@ impl Target {
     }
 
     fn finish(&mut self) -> anyhow::Result<Told> {
+        let mut stderr = std::io::stderr().lock();
+        if stderr.is_terminal() {
+            drop(write!(stderr, "\r\x1b[K"));
+        }
+        drop(stderr);
         self.reader
             .finish()
             .context("the agent stopped in the middle of the file; its log says why")?;
@@ -322,7 +320,7 @@ impl Told {
             "polls": self.polls,
             "left": {"events": left.events, "polls": left.polls},
         });
-        let mut words = format!(
+        let mut lines = vec![format!(
             "{} is file {} of this box: {} events and {} polls in {} bytes.\nAt the hub: \
              cloud-hub import {0} --ack ANSWER. Back here: edge-agent acknowledge ANSWER.",
             name.display(),
@@ -330,13 +328,13 @@ impl Told {
             self.events,
             self.polls,
             self.bytes,
-        );
+        )];
         if left.events > 0 || left.polls > 0 {
-            words.push_str(&format!(
-                "\n{} events and {} polls found no room: acknowledge this file, then export again.",
+            lines.push(format!(
+                "{} events and {} polls found no room: acknowledge this file, then export again.",
                 left.events, left.polls
             ));
         }
-        (json, words)
+        (json, lines.join("\n"))
     }
 }

@@ -5,11 +5,13 @@
 use super::{ExchangeError, MADE};
 use crate::clock;
 use crate::identity::Identity;
-use crate::storage::{Storage, StreamSync, SyncState};
+use crate::storage::{OwnEvents, Storage, StreamSync, SyncState};
 use protocol::block;
 use protocol::exchange::{Writer, to_sign};
 use protocol::id::StreamId;
-use protocol::limits::{EVENTS_PER_FRAME_MAX, INCARNATIONS_MAX, STREAMS_PER_OFFER_MAX};
+use protocol::limits::{
+    BLOCKS_PER_FRAME_MAX, EVENTS_PER_FRAME_MAX, INCARNATIONS_MAX, STREAMS_PER_OFFER_MAX,
+};
 use protocol::ranges::RangeSet;
 use protocol::sync::{FEATURES, PROTOCOL, PROTOCOL_OLDEST};
 use protocol::time::Timestamp;
@@ -26,6 +28,8 @@ use tokio::sync::mpsc;
 const CHUNK_BYTES: usize = 64 << 10;
 /// What the longest single fact takes.
 const FACT_BYTES_MAX: u64 = 1 << 20;
+/// What is held back at most before the first fact.
+const EARLY_BYTES_MAX: usize = 256 << 10;
 /// Kept free for the last words.
 const END_BYTES: u64 = 4 << 10;
 
@@ -61,6 +65,7 @@ pub async fn export(
         out,
         bytes_max: wanted.bytes_max.unwrap_or(u64::MAX),
         facts: false,
+        early: Vec::new(),
     };
     file.send(head).await?;
     file.head(&state, catalog, number).await?;
@@ -70,6 +75,7 @@ pub async fn export(
         return Err(file.too_small());
     }
     file.write(&Message::Left(LeftV1 { events, polls })).await?;
+    file.flush().await?;
     let hash = file.writer.hash();
     let signature = identity.sign(&to_sign(&hash))?;
     let end = file.writer.end(identity.certificate.to_vec(), signature)?;
@@ -87,6 +93,8 @@ struct File<'a> {
     bytes_max: u64,
     /// Whether anything that the hub lacks is in it.
     facts: bool,
+    /// What waits for the first fact: until then the file may still be refused in words.
+    early: Vec<u8>,
 }
 
 /// One stream on its way into the file.
@@ -141,8 +149,7 @@ impl File<'_> {
         catalog: Vec<u8>,
         number: u64,
     ) -> Result<(), ExchangeError> {
-        let skipped = state.events.len().saturating_sub(INCARNATIONS_MAX);
-        let events = state.events.iter().skip(skipped);
+        let events = told(state);
         let hello = HelloV1 {
             protocol: (PROTOCOL_OLDEST, PROTOCOL),
             features: FEATURES,
@@ -201,7 +208,7 @@ impl File<'_> {
     /// Says how many events found no room.
     async fn events(&mut self, state: &SyncState, all: bool) -> Result<u64, ExchangeError> {
         let mut left = 0;
-        for own in &state.events {
+        for own in told(state) {
             let mut after = if all { 0 } else { own.acked };
             while left == 0 && after < own.last {
                 let mut events = self
@@ -262,7 +269,8 @@ impl File<'_> {
     /// Writes the next part of a stream.
     async fn next_of(&mut self, stream: &mut Waiting) -> Result<Next, ExchangeError> {
         let (incarnation, number) = (stream.known.incarnation, stream.known.stream);
-        if !stream.begun && !(stream.ranges.is_empty() && stream.gone.is_empty()) {
+        let any = !stream.ranges.is_empty() || !stream.gone.is_empty();
+        if any && !stream.begun {
             let schema = Message::Schema(SchemaV1 {
                 incarnation,
                 stream: number.0,
@@ -281,11 +289,12 @@ impl File<'_> {
         let Some((first, last)) = stream.ranges.pop_front() else {
             return Ok(Next::Done);
         };
-        let blocks = self
+        let mut blocks = self
             .storage
             .blocks(number, first, last, self.room())
             .await?;
-        let Some((gaps, next, time)) = holes(&blocks, (first, last)) else {
+        blocks.truncate(BLOCKS_PER_FRAME_MAX);
+        let Some(held) = held(&blocks, (first, last)) else {
             // Given up since the file was begun.
             let written = self.gap((incarnation, number), (first, last)).await?;
             return Ok(if written {
@@ -302,15 +311,15 @@ impl File<'_> {
             stream.ranges.push_front((first, last));
             return Ok(Next::NoRoom);
         }
-        if next <= last {
-            stream.ranges.push_front((next, last));
+        if held.next <= last {
+            stream.ranges.push_front((held.next, last));
         }
-        for range in gaps {
+        for range in held.holes {
             if !self.gap((incarnation, number), range).await? {
                 return Ok(Next::NoRoom);
             }
         }
-        Ok(Next::At(time))
+        Ok(Next::At(held.time))
     }
 
     async fn gap(
@@ -344,9 +353,29 @@ impl File<'_> {
         self.send(bytes).await
     }
 
-    async fn send(&self, bytes: Vec<u8>) -> Result<(), ExchangeError> {
+    async fn flush(&mut self) -> Result<(), ExchangeError> {
+        let early = std::mem::take(&mut self.early);
+        if early.is_empty() {
+            return Ok(());
+        }
+        let sent = self.out.send(early).await;
+        sent.map_err(|_| ExchangeError::Gone)
+    }
+
+    async fn send(&mut self, bytes: Vec<u8>) -> Result<(), ExchangeError> {
+        if !self.facts && self.early.len() < EARLY_BYTES_MAX {
+            self.early.extend(bytes);
+            return Ok(());
+        }
+        self.flush().await?;
         self.out.send(bytes).await.map_err(|_| ExchangeError::Gone)
     }
+}
+
+/// The box's own events as a hello names them: the oldest openings are left out.
+fn told(state: &SyncState) -> impl Iterator<Item = &OwnEvents> {
+    let skipped = state.events.len().saturating_sub(INCARNATIONS_MAX);
+    state.events.iter().skip(skipped)
 }
 
 /// How a stream goes on.
@@ -357,24 +386,28 @@ enum Next {
     NoRoom,
 }
 
-/// Holes between blocks of a range, the number behind the last block and its time; `None` when
-/// there is no block.
-fn holes(
-    blocks: &[Vec<u8>],
-    (first, last): (u64, u64),
-) -> Option<(Vec<(u64, u64)>, u64, Timestamp)> {
-    let (mut gaps, mut next, mut time) = (Vec::new(), first, None);
+/// What blocks of a range hold.
+struct Held {
+    /// Holes between them.
+    holes: Vec<(u64, u64)>,
+    /// The number behind the last.
+    next: u64,
+    /// The time of the last.
+    time: Timestamp,
+}
+
+/// Looks at the blocks of a range; `None` when there is none.
+fn held(blocks: &[Vec<u8>], (first, last): (u64, u64)) -> Option<Held> {
+    let (mut holes, mut next, mut time) = (Vec::new(), first, None);
     for bytes in blocks {
         // The store has read it, so it can be read.
         let header = block::header(bytes).ok()?;
         if header.first_seq > next {
-            gaps.push((next, header.first_seq - 1));
+            holes.push((next, header.first_seq - 1));
         }
-        next = header
-            .last_seq()
-            .saturating_add(1)
-            .min(last.saturating_add(1));
+        next = header.last_seq().min(last).saturating_add(1);
         time = Some(header.last_time);
     }
-    Some((gaps, next, time?))
+    let time = time?;
+    Some(Held { holes, next, time })
 }
