@@ -7,7 +7,7 @@ use crate::{readings, records};
 use anyhow::{Context as _, Result, ensure};
 use harness::{Agent, PeerOptions, Scratch, in_scratch, ports, wait_for};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// So few bytes that the box needs several files for what it holds.
 const SMALL_STICK: &str = "8192";
@@ -227,7 +227,7 @@ fn export(agent: &Agent, file: &Path, more: &[&str]) -> Result<Value> {
     agent.cli(&line)
 }
 
-fn import(plant: &Plant, file: &Path, ack: &PathBuf) -> Result<Value> {
+fn import(plant: &Plant, file: &Path, ack: &Path) -> Result<Value> {
     let line = ["import", &name(file), "--ack", &name(ack), "--json"];
     plant.hub.cli(&line)
 }
