@@ -125,6 +125,18 @@ fn only_what_is_new(plant: &mut Plant, scratch: &Scratch, before: &Value) -> Res
         number(&empty, "/polls") == Some(0) && number(&empty, "/events") == Some(0),
         "all was acknowledged, and yet the box writes {empty}"
     );
+    // For a hub that was put back from an old backup; this one has it all.
+    let whole = scratch.file("whole.cfe");
+    let all = export(&plant.agent, &whole, &["--all"])?;
+    ensure!(
+        number(&all, "/polls") == Some(held + polls),
+        "everything is {all}"
+    );
+    let taken = import(plant, &whole, &scratch.file("whole.ack"))?;
+    ensure!(
+        taken["new"] == json!({"polls": 0, "readings": 0, "events": 0}),
+        "what the hub has was new: {taken}"
+    );
     Ok(())
 }
 
