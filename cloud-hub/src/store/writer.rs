@@ -87,9 +87,11 @@ where
 
     fn answer(self: Box<Self>, committed: Result<(), &StoreError>) {
         let made = match (self.made, committed) {
-            (Some(Ok(_)), Err(error)) => Err(error.again().into()),
-            (Some(made), _) => made,
-            (None, _) => return,
+            (Some(Err(error)), _) => Err(error),
+            // Also when it was not its turn any more.
+            (_, Err(error)) => Err(error.again().into()),
+            (Some(made), Ok(())) => made,
+            (None, Ok(())) => return,
         };
         drop(self.reply.send(made));
     }

@@ -145,13 +145,15 @@ impl Link<'_> {
                 EdgeAction::Send(lane, bytes) => self.lanes.send(lane, bytes).await?,
                 EdgeAction::Fetch(fetch) => self.fetch(fetch),
                 EdgeAction::Connected { hub_time } => {
-                    self.backoff.reset();
                     let ahead_ms = clock::now().micros_since(hub_time) / 1_000;
                     tracing::info!(ahead_ms, "the link to the hub is up");
                     self.uplink.show(LinkState::Connected, self.lanes.words());
                 }
                 EdgeAction::Received(stream, ranges) => storage.reset_acked(stream, ranges).await?,
+                // Only now: a hub that answers and cannot store (a full disk) is not asked again
+                // every second.
                 EdgeAction::PollsAcked(stream, first, last) => {
+                    self.backoff.reset();
                     storage.mark_acked(stream, first, last).await?;
                 }
                 EdgeAction::EventsAt(incarnation, seq, chain) => {
