@@ -7,6 +7,8 @@ use std::fmt;
 use thiserror::Error;
 
 const PREFIX: &str = "cfe1-";
+/// Of a claim that lets new hardware take a gateway's place.
+const REPLACE_PREFIX: &str = "cfe1r-";
 const TOKEN_BYTES: usize = 16;
 const AUTHORITY_BYTES: usize = 32;
 
@@ -17,6 +19,9 @@ pub struct Claim {
     pub token: [u8; TOKEN_BYTES],
     /// SHA-256 of the hub's CA certificate (DER).
     pub authority: [u8; AUTHORITY_BYTES],
+    /// The box takes the place of a gateway that is there already. The text says so, because a
+    /// box that holds facts of its own must know before it spends the claim.
+    pub replaces: bool,
 }
 
 /// Why a text is no claim.
@@ -43,10 +48,11 @@ impl Claim {
             .filter(|c| !c.is_whitespace())
             .collect::<String>()
             .to_ascii_lowercase();
-        let body = text
-            .strip_prefix(PREFIX)
-            .ok_or(ClaimError::NoClaim)?
-            .to_ascii_uppercase();
+        let (replaces, body) = match text.strip_prefix(REPLACE_PREFIX) {
+            Some(body) => (true, body),
+            None => (false, text.strip_prefix(PREFIX).ok_or(ClaimError::NoClaim)?),
+        };
+        let body = body.to_ascii_uppercase();
         let bytes = BASE32_NOPAD
             .decode(body.as_bytes())
             .map_err(|_| ClaimError::Garbled)?;
@@ -62,6 +68,7 @@ impl Claim {
         Ok(Self {
             token: *token,
             authority,
+            replaces,
         })
     }
 }
@@ -71,9 +78,14 @@ impl fmt::Display for Claim {
         let mut bytes = self.token.to_vec();
         bytes.extend(self.authority);
         bytes.extend(crc32c::crc32c(&bytes).to_le_bytes());
+        let prefix = if self.replaces {
+            REPLACE_PREFIX
+        } else {
+            PREFIX
+        };
         write!(
             f,
-            "{PREFIX}{}",
+            "{prefix}{}",
             BASE32_NOPAD.encode(&bytes).to_ascii_lowercase()
         )
     }
@@ -95,7 +107,13 @@ mod tests {
         let claim = Claim {
             token: [7; 16],
             authority: [9; 32],
+            replaces: false,
         };
+        let replacing = Claim {
+            replaces: true,
+            ..claim.clone()
+        };
+        assert_eq!(Claim::parse(&replacing.to_string()), Ok(replacing));
         let text = claim.to_string();
         let (head, tail) = text.split_at(20);
         let spaced = format!(" {}\n{tail} ", head.to_uppercase());

@@ -89,6 +89,21 @@ pub async fn new_claim(
     Ok(token)
 }
 
+/// Makes a token with which new hardware can take the place of `gateway` until 24 hours after `now`.
+pub async fn new_replacement(
+    store: &Store,
+    scope: TenantScope,
+    gateway: GatewayId,
+    now: Timestamp,
+) -> Result<[u8; 16], ClaimError> {
+    let token = clock::random()?;
+    let expires = now.plus_micros(VALID_US);
+    store
+        .add_replacement(scope, gateway, sha256(&token), expires)
+        .await?;
+    Ok(token)
+}
+
 /// Honours a token once, for the box with this id and this public key (its DER).
 pub async fn redeem(
     store: &Store,

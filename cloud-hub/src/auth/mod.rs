@@ -7,7 +7,7 @@ mod password;
 mod sessions;
 
 pub use crate::store::Role;
-pub use claims::{ClaimError, NewClaim, new_claim, redeem};
+pub use claims::{ClaimError, NewClaim, new_claim, new_replacement, redeem};
 pub use password::{PASSWORD_BYTES_MIN, PasswordError, generate_password};
 pub use sessions::{Session, SignInError, SignedIn, session, sign_in, sign_out};
 

@@ -117,11 +117,15 @@ impl Authority {
     }
 
     /// The claim text for a new one-time token.
-    pub fn claim(&self, token: [u8; 16]) -> Claim {
+    pub fn claim(&self, token: [u8; 16], replaces: bool) -> Claim {
         let mut authority = [0; 32];
         let digest = ring::digest::digest(&ring::digest::SHA256, &self.certificate);
         authority.copy_from_slice(digest.as_ref());
-        Claim { token, authority }
+        Claim {
+            token,
+            authority,
+            replaces,
+        }
     }
 
     /// Signs a gateway's request. Of the request only the public key is used: the names come
@@ -287,7 +291,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let first = Authority::open(folder.path()).unwrap();
         let again = Authority::open(folder.path()).unwrap();
-        assert_eq!(first.claim([1; 16]), again.claim([1; 16]));
+        assert_eq!(first.claim([1; 16], false), again.claim([1; 16], false));
         let key = KeyPair::generate().unwrap();
         let request = CertificateParams::default()
             .serialize_request(&key)

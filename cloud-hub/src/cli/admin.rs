@@ -18,14 +18,18 @@ pub(super) enum Claim {
     /// Make a token with which one gateway enrols once, within 24 hours.
     New {
         /// The site of the gateway; made when it is new.
-        #[arg(long, value_name = "NAME")]
-        site: String,
+        #[arg(long, value_name = "NAME", required_unless_present = "replace")]
+        site: Option<String>,
         /// The name of the gateway.
-        #[arg(long, value_name = "NAME")]
-        gateway: String,
+        #[arg(long, value_name = "NAME", required_unless_present = "replace")]
+        gateway: Option<String>,
         /// Short code that begins the numbers of its work orders, like B2.
-        #[arg(long, value_name = "CODE")]
-        code: String,
+        #[arg(long, value_name = "CODE", required_unless_present = "replace")]
+        code: Option<String>,
+        /// New hardware takes the place of this gateway (name, code or id): it keeps name, code, site
+        /// and history. The old box is shut out when the claim is used.
+        #[arg(long, value_name = "NAME|ID", conflicts_with_all = ["site", "gateway", "code"])]
+        replace: Option<String>,
     },
 }
 
@@ -82,13 +86,19 @@ pub(super) async fn claim(command: Claim, config: &Config, output: Output) -> an
         site,
         gateway,
         code,
+        replace,
     } = command;
-    let claim = NewClaim {
-        site,
-        gateway,
-        code,
+    let text = match replace {
+        Some(wanted) => replacement_text(&wanted, config).await?,
+        None => {
+            let claim = NewClaim {
+                site: site.unwrap_or_default(),
+                gateway: gateway.unwrap_or_default(),
+                code: code.unwrap_or_default(),
+            };
+            claim_text(claim, config).await?
+        }
     };
-    let text = claim_text(claim, config).await?;
     output.answer(&json!({"claim": text}), &text)
 }
 
@@ -97,7 +107,16 @@ async fn claim_text(claim: NewClaim, config: &Config) -> anyhow::Result<String> 
     let authority = Authority::open(&config.data_dir)?;
     let scope = store.default_tenant();
     let token = auth::new_claim(&store, scope, claim, clock::now()).await?;
-    Ok(authority.claim(token).to_string())
+    Ok(authority.claim(token, false).to_string())
+}
+
+async fn replacement_text(wanted: &str, config: &Config) -> anyhow::Result<String> {
+    let store = Store::open(&config.data_dir)?;
+    let authority = Authority::open(&config.data_dir)?;
+    let gateway = find(&all_gateways(&store).await?, wanted)?.id;
+    let scope = store.default_tenant();
+    let token = auth::new_replacement(&store, scope, gateway, clock::now()).await?;
+    Ok(authority.claim(token, true).to_string())
 }
 
 /// `user …`

@@ -84,6 +84,8 @@ async fn answer(shared: &Shared, ask: EnrolV1) -> Result<Message, IngestError> {
             return Ok(refuse(&error.to_string()));
         }
     };
+    // A replacement takes the id of the one before; its certificates ended with the claim.
+    let gateway = info.gateway.id;
     let certificate = sign(shared, info.scope, gateway, &ask.request).await?;
     tracing::info!(%gateway, name = info.gateway.name, site = info.site.name, "a gateway has enrolled");
     let reference = super::connection::reference(&shared.store, info.scope, gateway).await?;

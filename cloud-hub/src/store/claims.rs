@@ -139,6 +139,40 @@ impl Store {
         .await
     }
 
+    /// Keeps a permission for new hardware to take the place of `gateway`: id, name, code and site
+    /// stay what they are.
+    pub async fn add_replacement(
+        &self,
+        scope: TenantScope,
+        gateway: GatewayId,
+        token_sha256: [u8; 32],
+        expires: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.write(move |work| {
+            let kept = work
+                .sql
+                .execute(
+                    "INSERT INTO claim (tenant_id, token_sha256, site_id, gateway_name,
+                        gateway_code, created_us, expires_us, replaces)
+                    SELECT tenant_id, ?3, site_id, name, code, ?4, ?5, id FROM gateway
+                    WHERE tenant_id = ?1 AND id = ?2",
+                    params![
+                        scope.key(),
+                        gateway.0.into_bytes(),
+                        token_sha256,
+                        work.now.0,
+                        expires.0
+                    ],
+                )
+                .doing("keep a claim")?;
+            if kept == 0 {
+                return Err(StoreError::NotFound { what: "gateway" });
+            }
+            Ok(())
+        })
+        .await
+    }
+
     /// Honours a permission once: the box with this id and this public key becomes a gateway.
     ///
     /// The same box with the same key may ask again until the claim expires, because the answer
@@ -152,6 +186,7 @@ impl Store {
     ) -> Result<ClaimInfo, RedeemError> {
         self.write(move |work| {
             let claim = Claim::find(work.sql, &token_sha256)?.ok_or(RedeemError::Unknown)?;
+            let gateway = claim.replaces.unwrap_or(gateway);
             if let Some((at, by, key)) = claim.used
                 && (by, key) != (gateway, key_sha256)
             {
@@ -322,6 +357,8 @@ struct Claim {
     name: String,
     code: String,
     expires: Timestamp,
+    /// The gateway whose place the box takes.
+    replaces: Option<GatewayId>,
     used: Option<(Timestamp, GatewayId, [u8; 32])>,
 }
 
@@ -329,7 +366,7 @@ impl Claim {
     fn find(sql: &Connection, token_sha256: &[u8; 32]) -> Result<Option<Self>, StoreError> {
         sql.query_row(
             "SELECT c.tenant_id, c.site_id, s.name, c.gateway_name, c.gateway_code, c.expires_us,
-                c.used_us, c.used_by, c.used_key_sha256
+                c.used_us, c.used_by, c.used_key_sha256, c.replaces
             FROM claim AS c JOIN site AS s ON s.tenant_id = c.tenant_id AND s.id = c.site_id
             WHERE c.token_sha256 = ?1",
             [token_sha256],
@@ -346,6 +383,7 @@ impl Claim {
                     name: row.get(3)?,
                     code: row.get(4)?,
                     expires: Timestamp(row.get(5)?),
+                    replaces: sql::id_or_none(row, 9)?,
                     used: match (at, by, key) {
                         (Some(at), Some(by), Some(key)) => Some((Timestamp(at), by, key)),
                         _ => None,

@@ -7,9 +7,10 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::{Path, PathBuf};
 
 /// The layouts, oldest first; the number of the newest stands in the file as `user_version`.
-const LAYOUTS: [&str; 2] = [
+const LAYOUTS: [&str; 3] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_rollups.sql"),
+    include_str!("migrations/0003_replace.sql"),
 ];
 
 /// Brings an older layout up to date, one layout per transaction.

@@ -5,8 +5,8 @@ use super::client::{Client, required};
 use super::{Output, block_on, load};
 use crate::agent::{identity_folder, open_storage};
 use crate::config::{Config, HubConfig};
-use crate::identity::{self, Enrolled, Identity, IdentityError};
-use crate::storage::{Committed, Storage, StorageError};
+use crate::identity::{self, Asked, Enrolled, Identity, IdentityError};
+use crate::storage::{self, Committed, Storage, StorageError};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use protocol::claim::Claim;
@@ -42,12 +42,58 @@ impl Enrol {
         let (gateway, enrolled) = block_on(async {
             let ours = ThisBox::find(&config)?;
             let gateway = ours.gateway();
-            let enrolled = identity::enrol(&folder, &hub, &claim, gateway).await;
+            if claim.replaces {
+                return replace(ours, &config, &hub, &claim).await;
+            }
+            let asked = identity::ask(&folder, &hub, &claim, gateway).await;
+            let enrolled = asked.and_then(Asked::keep);
             ours.done(enrolled.as_ref().ok()).await?;
             Ok((gateway, enrolled?))
         })?;
         tell(&hub, gateway, &enrolled, output)
     }
+}
+
+/// The box takes the place of another one: it gets that one's id, which it can only take while it
+/// holds nothing under its own.
+async fn replace(
+    ours: ThisBox,
+    config: &Config,
+    hub: &HubConfig,
+    claim: &Claim,
+) -> anyhow::Result<(GatewayId, Enrolled)> {
+    let data = config.gateway.data_dir.display();
+    let ThisBox::Stopped(storage, kept) = ours else {
+        bail!(
+            "an agent runs on this box's data; a replacement takes the old box's identity before \
+             it runs: stop the agent, empty {data} if it has collected anything, and enrol again"
+        );
+    };
+    let state = storage.sync_state().await?;
+    let own = storage.gateway_id();
+    storage.close().await?;
+    drop(kept);
+    if state.events.iter().any(|own| own.last > 0)
+        || state.streams.iter().any(|stream| stream.last_seq > 0)
+    {
+        bail!(
+            "this box holds readings or records of its own under another identity, which a \
+             replacement must not: move {data} away (or enrol it as a box of its own with a claim \
+             from `cloud-hub claim new --site … --gateway … --code …`), then enrol again with this \
+             claim, which is still good"
+        );
+    }
+    let asked = identity::ask(&identity_folder(config), hub, claim, own).await?;
+    // First the id: a crash after it is mended by the same claim.
+    storage::adopt(&config.gateway.data_dir, asked.gateway)?;
+    let gateway = asked.gateway;
+    let enrolled = asked.keep()?;
+    let (committed, kept) = mpsc::channel(1);
+    let (storage, _) = open_storage(config, committed)?;
+    ThisBox::Stopped(storage, kept)
+        .done(Some(&enrolled))
+        .await?;
+    Ok((gateway, enrolled))
 }
 
 fn tell(
@@ -167,6 +213,7 @@ mod tests {
         let claim = Claim {
             token: [7; 16],
             authority: [9; 32],
+            replaces: false,
         };
         let enrol = |claim: String| {
             let claim = vec![claim];

@@ -20,6 +20,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 const ANSWER_WAIT: Duration = Duration::from_secs(20);
 const ANSWER_BYTES_MAX: usize = protocol::limits::FRAME_BYTES_MAX + 4;
@@ -33,16 +34,25 @@ pub struct Enrolled {
     pub fingerprint: String,
 }
 
-/// Enrols `gateway` with the hub and stores key, certificate and authority in
-/// `folder`. When it fails, the box is what it was: only the key of the attempt is kept, for the
-/// hub takes a claim a second time from the box and key that it took it from (an answer that was
-/// lost on the way), and from no other.
-pub async fn enrol(
+/// The hub's yes, not yet kept.
+#[derive(Debug)]
+pub struct Asked {
+    /// Whom the certificate names: this box, or the one whose place it takes.
+    pub gateway: GatewayId,
+    files: Files,
+    key: KeyPair,
+    answer: EnrolledV1,
+}
+
+/// Asks the hub to enrol `gateway`; nothing changes here before [`Asked::keep`]. Only the key of the
+/// attempt is kept, for the hub takes a claim a second time from the box and key that it took it
+/// from (an answer that was lost on the way), and from no other.
+pub async fn ask(
     folder: &Path,
     hub: &HubConfig,
     claim: &Claim,
     gateway: GatewayId,
-) -> Result<Enrolled, IdentityError> {
+) -> Result<Asked, IdentityError> {
     let files = Files::new(folder);
     let key = pending_key(folder, &files)?;
     let request = CertificateParams::default()
@@ -60,17 +70,53 @@ pub async fn enrol(
             address: hub.to_string(),
         });
     }
-    let key = key.serialize_pem();
-    store(&files, &key, &answer.certificate, &[&answer.authority])?;
-    // Until here a crash leaves an attempt that the same claim completes.
-    if let Err(error) = fs::remove_file(&files.pending) {
-        tracing::warn!(%error, path = %files.pending.display(), "a key that is no longer needed stays");
-    }
-    let fingerprint = hex(&digest(&answer.certificate));
-    Ok(Enrolled {
-        reference: answer.reference,
-        fingerprint,
+    let named = if claim.replaces {
+        named_in(&answer.certificate).ok_or(IdentityError::Refused {
+            words: "its certificate names no gateway".to_owned(),
+        })?
+    } else {
+        gateway
+    };
+    Ok(Asked {
+        gateway: named,
+        files,
+        key,
+        answer,
     })
+}
+
+impl Asked {
+    /// Stores key, certificate and authority: the box is enrolled.
+    pub fn keep(self) -> Result<Enrolled, IdentityError> {
+        let Self {
+            files, key, answer, ..
+        } = self;
+        let key = key.serialize_pem();
+        store(&files, &key, &answer.certificate, &[&answer.authority])?;
+        // Until here a crash leaves an attempt that the same claim completes.
+        if let Err(error) = fs::remove_file(&files.pending) {
+            tracing::warn!(%error, path = %files.pending.display(), "a key that is no longer needed stays");
+        }
+        let fingerprint = hex(&digest(&answer.certificate));
+        Ok(Enrolled {
+            reference: answer.reference,
+            fingerprint,
+        })
+    }
+}
+
+/// The gateway that a certificate names (PROTOCOL §1.3).
+fn named_in(certificate: &[u8]) -> Option<GatewayId> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let names = certificate.subject_alternative_name().ok()??;
+    names
+        .value
+        .general_names
+        .iter()
+        .find_map(|name| match name {
+            GeneralName::URI(uri) => uri.split_once("/gateway/")?.1.parse().ok(),
+            _ => None,
+        })
 }
 
 /// The key of the attempt before, if that one was not completed; else a new one.

@@ -5,7 +5,7 @@ mod enrol;
 mod renew;
 mod tls;
 
-pub use enrol::{Enrolled, enrol};
+pub use enrol::{Asked, Enrolled, ask};
 pub use renew::{renew, renew_at};
 pub use tls::client_config;
 
@@ -188,6 +188,7 @@ pub fn enrolled_at(folder: &Path) -> Option<std::time::SystemTime> {
         .ok()
 }
 
+#[derive(Debug)]
 struct Files {
     /// Key, certificate, authorities, in this order.
     identity: PathBuf,

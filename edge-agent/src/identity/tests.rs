@@ -81,6 +81,7 @@ impl FakeHub {
         Claim {
             token: [7; 16],
             authority: digest.as_ref().try_into().unwrap(),
+            replaces: false,
         }
     }
 
@@ -138,6 +139,15 @@ impl FakeHub {
         connection.closed().await;
         key.der_bytes().to_vec()
     }
+}
+
+async fn enrol(
+    folder: &Path,
+    hub: &HubConfig,
+    claim: &Claim,
+    gateway: GatewayId,
+) -> Result<Enrolled, IdentityError> {
+    ask(folder, hub, claim, gateway).await?.keep()
 }
 
 async fn attempt(

@@ -9,6 +9,16 @@ use std::path::PathBuf;
 /// What went wrong in the store.
 #[derive(Debug, thiserror::Error)]
 pub enum StorageError {
+    /// A box that is to take another one's place has facts of its own.
+    #[error(
+        "{} holds records of this box under another identity; move it away before the box takes \
+         another one's place",
+        folder.display()
+    )]
+    NotEmpty {
+        /// The data folder.
+        folder: PathBuf,
+    },
     /// The folder or a file in it.
     #[error(
         "{path} cannot be used as the agent's data folder; check that it exists, has room and belongs to the agent's user"

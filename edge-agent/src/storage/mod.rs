@@ -11,6 +11,7 @@
 //! comes a tick later, `Stats::failures` counts them, the queue fills and `push` says
 //! [`PushError::Full`]. Nothing is ever half written.
 
+mod adopt;
 mod blocks;
 mod buffer;
 mod checks;
@@ -36,6 +37,7 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
+pub use adopt::adopt;
 pub use error::{PushError, StorageError};
 pub use folds::{Counts, Page};
 pub use gaps::Gap;

@@ -131,7 +131,7 @@ fn start(writer: Writer, inputs: Inputs) -> Result<(), StorageError> {
 }
 
 /// The lock goes with the process, however it ends.
-fn lock(folder: &Path) -> Result<File, StorageError> {
+pub(super) fn lock(folder: &Path) -> Result<File, StorageError> {
     let path = folder.join("lock");
     let file = File::create(&path).map_err(|source| StorageError::Folder {
         path: path.clone(),

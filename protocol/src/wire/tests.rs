@@ -536,6 +536,7 @@ fn documents_are_as_released() {
     let claim = Claim {
         token: [7; 16],
         authority: [9; 32],
+        replaces: false,
     };
     let built = [
         ("schema", encode_schema(&schema()).unwrap()),

@@ -81,6 +81,76 @@ fn a_copied_card_is_told() -> Result<()> {
     })
 }
 
+/// New hardware in the place of a box that broke: same gateway, same sensors, and the old one is out.
+#[test]
+fn a_replacement_goes_on_in_the_history() -> Result<()> {
+    in_scratch("replacement", |scratch| {
+        let mut plant = Plant::start(scratch, calm())?;
+        let sensors = sensor_ids(&plant)?;
+        let claim = plant
+            .hub
+            .cli(&["claim", "new", "--replace", "HB", "--json"])?;
+        let claim = claim["claim"].as_str().context("a claim")?.to_owned();
+        // Not by a box that holds facts of its own; and that costs nothing.
+        let refused = plant.agent.try_cli(&["enrol", &claim, "--again"])?;
+        ensure!(
+            refused.stderr.contains("stop the agent"),
+            "{}",
+            refused.stderr
+        );
+        let text = std::fs::read_to_string(plant.agent.config())?;
+        plant.agent.stop()?;
+        let refused = plant.agent.try_cli(&["enrol", &claim, "--again"])?;
+        ensure!(refused.stderr.contains("move "), "{}", refused.stderr);
+        plant.agent.start()?;
+        plant.wait_for_link("connected")?;
+
+        let web = ports::free()?;
+        let old = text.lines().find_map(|line| line.strip_prefix("listen = "));
+        let text = text.replace(old.context("the box's page")?, &format!("\"{web}\""));
+        let mut new = Agent::prepare(scratch, "new", web, |_| text)?;
+        let enrolled = new.cli(&["enrol", &claim])?;
+        ensure!(
+            enrolled["gateway"]["id"] == plant.gateway.to_string().as_str(),
+            "{enrolled}"
+        );
+        let parts = ["was withdrawn at the hub", "enrolled anew"];
+        wait_for("the old box to be out", DEADLINE, || {
+            let link = link(&plant)?;
+            let words = link["words"].to_string();
+            let told = parts.iter().all(|part| words.contains(part));
+            Ok((link["state"] == "refused" && told).then_some(()))
+        })?;
+        plant.agent.stop()?;
+        let before = plant.at_the_hub()?["readings"].as_u64();
+        new.start()?;
+        wait_for("readings of the new box", DEADLINE, || {
+            Ok((plant.at_the_hub()?["readings"].as_u64() > before).then_some(()))
+        })?;
+        ensure!(sensor_ids(&plant)? == sensors, "the sensors are others");
+        let gateway = plant.at_the_hub()?;
+        ensure!(
+            gateway["name"] == "Hall B" && gateway["code"] == "HB",
+            "{gateway}"
+        );
+        ensure!(
+            plant.there.list("/gateways")?.len() == 1,
+            "a second gateway was made"
+        );
+        new.stop()?;
+        println!("measured: new hardware went on as the same gateway, with the same sensors");
+        Ok(())
+    })
+}
+
+fn sensor_ids(plant: &Plant) -> Result<std::collections::BTreeSet<String>> {
+    let sensors = plant.there.list("/sensors")?;
+    Ok(sensors
+        .iter()
+        .map(|sensor| sensor["id"].to_string())
+        .collect())
+}
+
 /// A hub with room for one tells the next to come again, which it does when there is room.
 #[test]
 fn a_full_hub_says_so_and_the_box_comes_again() -> Result<()> {
