@@ -88,16 +88,15 @@ pub(super) async fn claim(command: Claim, config: &Config, output: Output) -> an
         code,
         replace,
     } = command;
-    let text = match replace {
-        Some(wanted) => replacement_text(&wanted, config).await?,
-        None => {
-            let claim = NewClaim {
-                site: site.unwrap_or_default(),
-                gateway: gateway.unwrap_or_default(),
-                code: code.unwrap_or_default(),
-            };
-            claim_text(claim, config).await?
-        }
+    let text = if let Some(wanted) = replace {
+        replacement_text(&wanted, config).await?
+    } else {
+        let claim = NewClaim {
+            site: site.unwrap_or_default(),
+            gateway: gateway.unwrap_or_default(),
+            code: code.unwrap_or_default(),
+        };
+        claim_text(claim, config).await?
     };
     output.answer(&json!({"claim": text}), &text)
 }
