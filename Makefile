@@ -86,6 +86,12 @@ sim: export SIM_SECONDS ?= 86400
 sim: ## 10,000 simulated days of boxes and a hub with faults (SIM_SEED=… replays one; about 5 minutes)
 	@$(STEP) 'Simulating' 'about 5 minutes' cargo test --locked --quiet -p tests --test sim -- --exact --nocapture simulation
 
+.PHONY: test-backlog
+test-backlog: release ## Alerts in a day's backlog behind a slow link, UDP and TCP (about 10 minutes)
+	@$(STEP) 'Building the test' 'a minute' cargo test --locked --release --quiet -p tests --test it --no-run
+	@$(STEP) 'Measuring alerts in a backlog' 'about 10 minutes' env BACKLOG_MINUTES=1440 BACKLOG_WINDOW_S=180 \
+		cargo test --locked --release --quiet -p tests --test it -- --nocapture --test-threads=1 $(ONLY:%=backlog::%)$(if $(ONLY),,backlog::)
+
 .PHONY: web-test
 web-test: web ## Types and unit tests of the web pages
 	@$(STEP) 'Checking the types of the web pages' 'about 10 s' npm --prefix web run check

@@ -16,8 +16,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
 
-/// Kills of each program.
-const KILLS: usize = 22;
+/// Kills of each program; `KILLS` asks for another number.
+const KILLS: u32 = 22;
+/// The uplink on its good days: a mobile network with its losses.
+const DELAY: Duration = Duration::from_millis(20);
+const LOSS: f64 = 0.02;
+const RATE_BYTES_PER_S: u64 = 500_000;
+const QUEUE_BYTES: usize = 64 << 10;
 /// The rows that are replayed over and over: calm, the collapse, and normal again.
 const ROWS: std::ops::Range<usize> = 19_300..19_850;
 /// Names the random moments of an earlier run, to try the same again.
@@ -29,11 +34,15 @@ fn kills() -> Result<()> {
         Ok(seed) => seed.parse().with_context(|| format!("{SEED}={seed}"))?,
         Err(_) => SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
     };
+    let kills = match std::env::var("KILLS") {
+        Ok(kills) => kills.parse().with_context(|| format!("KILLS={kills}"))?,
+        Err(_) => KILLS,
+    };
     println!("{SEED}={seed}");
-    in_scratch("kills", |scratch| run(scratch, seed))
+    in_scratch("kills", |scratch| run(scratch, seed, kills))
 }
 
-fn run(scratch: &Scratch, seed: u64) -> Result<()> {
+fn run(scratch: &Scratch, seed: u64, kills: u32) -> Result<()> {
     let values = recorded()?.get(ROWS).context("too few rows")?.to_vec();
     let mut csv = String::from("value\n");
     for value in &values {
@@ -46,9 +55,14 @@ fn run(scratch: &Scratch, seed: u64) -> Result<()> {
         ..PeerOptions::default()
     };
     let mut plant = Plant::start(scratch, options)?;
+    plant
+        .relay
+        .set(DELAY, LOSS, Some(RATE_BYTES_PER_S), QUEUE_BYTES);
     let begun = Instant::now();
-    let written = disturb(&mut plant, seed)?;
+    let written = disturb(&mut plant, seed, kills)?;
     plant.relay.restore();
+    // On a slow way something new would always be under way.
+    plant.relay.set(Duration::ZERO, 0.0, None, 1 << 20);
     plant.wait_until_in_sync()?;
     let disturbed = begun.elapsed();
     let (alerts, orders) = plant.come_to_rest()?;
@@ -74,7 +88,7 @@ fn run(scratch: &Scratch, seed: u64) -> Result<()> {
     #[expect(clippy::print_stdout, reason = "the figures of docs/promises.md")]
     {
         println!(
-            "measured: {KILLS} kills of each program in {:.0} s; {} readings in {} polls, {events} \
+            "measured: {kills} kills of each program in {:.0} s; {} readings in {} polls, {events} \
              events, {} answered acts, {} alarms in one order: all on both sides once and only once",
             disturbed.as_secs_f64(),
             compared.readings,
@@ -96,7 +110,7 @@ struct Act {
 
 /// Kills, cuts and works at the same time until both programs were killed often enough, and gives
 /// what people were told is done.
-fn disturb(plant: &mut Plant, seed: u64) -> Result<Vec<Act>> {
+fn disturb(plant: &mut Plant, seed: u64, kills: u32) -> Result<Vec<Act>> {
     let over = AtomicBool::new(false);
     let Plant {
         agent,
@@ -109,12 +123,13 @@ fn disturb(plant: &mut Plant, seed: u64) -> Result<Vec<Act>> {
     } = plant;
     std::thread::scope(|scope| {
         let over = &over;
-        let agent = scope.spawn(move || kill_agent(agent, Random(seed ^ 1)));
-        let hub = scope.spawn(move || kill_hub(hub, Random(seed ^ 2)));
+        let agent = scope.spawn(move || kill_agent(agent, kills, Random(seed ^ 1)));
+        let hub = scope.spawn(move || kill_hub(hub, kills, Random(seed ^ 2)));
         let link = scope.spawn(|| come_and_go(relay, over, Random(seed ^ 3)));
-        let people = Person::new(here, Random(seed ^ 4), over);
+        let rest_ms = 200 * u64::from(kills.div_ceil(KILLS * 2));
+        let people = Person::new(here, Random(seed ^ 4), (over, rest_ms));
         let here = scope.spawn(move || people.staff());
-        let people = Person::new(there, Random(seed ^ 5), over);
+        let people = Person::new(there, Random(seed ^ 5), (over, rest_ms));
         let gateway = *gateway;
         let there = scope.spawn(move || people.planners(gateway));
         let killed = [agent.join(), hub.join()];
@@ -133,10 +148,15 @@ fn disturb(plant: &mut Plant, seed: u64) -> Result<Vec<Act>> {
     })
 }
 
-/// A start that is itself cut short one time in four, then life for up to two and a half seconds.
-fn kill_agent(agent: &mut Agent, mut random: Random) -> Result<()> {
-    for kill in 0..KILLS {
-        pause(random.up_to_ms(2_500));
+/// Longest life between two kills: two and a half seconds, shorter where there are many.
+const fn longest_ms(kills: u32) -> u64 {
+    if kills > KILLS { 1_500 } else { 2_500 }
+}
+
+/// A start that is itself cut short one time in four, then life for a while.
+fn kill_agent(agent: &mut Agent, kills: u32, mut random: Random) -> Result<()> {
+    for kill in 0..kills {
+        pause(random.up_to_ms(longest_ms(kills)));
         agent
             .kill9()
             .with_context(|| format!("kill {kill} of the agent"))?;
@@ -152,9 +172,9 @@ fn kill_agent(agent: &mut Agent, mut random: Random) -> Result<()> {
     Ok(())
 }
 
-fn kill_hub(hub: &mut Hub, mut random: Random) -> Result<()> {
-    for kill in 0..KILLS {
-        pause(random.up_to_ms(2_500));
+fn kill_hub(hub: &mut Hub, kills: u32, mut random: Random) -> Result<()> {
+    for kill in 0..kills {
+        pause(random.up_to_ms(longest_ms(kills)));
         hub.kill9()
             .with_context(|| format!("kill {kill} of the hub"))?;
         if random.below(4) == 0 {
@@ -187,16 +207,19 @@ struct Person<'a> {
     side: &'a Api,
     random: Random,
     over: &'a AtomicBool,
+    /// Longest rest between two acts: what people do in a longer run must not grow with it.
+    rest_ms: u64,
     written: Vec<Act>,
     count: u64,
 }
 
 impl<'a> Person<'a> {
-    fn new(side: &'a Api, random: Random, over: &'a AtomicBool) -> Self {
+    fn new(side: &'a Api, random: Random, (over, rest_ms): (&'a AtomicBool, u64)) -> Self {
         Self {
             side,
             random,
             over,
+            rest_ms,
             written: Vec::new(),
             count: 0,
         }
@@ -228,7 +251,7 @@ impl<'a> Person<'a> {
                     }
                 }
             }
-            pause(self.random.up_to_ms(200));
+            pause(self.random.up_to_ms(self.rest_ms));
         }
         Ok(self.written)
     }
@@ -256,7 +279,7 @@ impl<'a> Person<'a> {
                 };
                 self.act(&order, &path, &body)?;
             }
-            pause(self.random.up_to_ms(200));
+            pause(self.random.up_to_ms(self.rest_ms));
         }
         Ok(self.written)
     }

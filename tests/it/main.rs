@@ -7,7 +7,10 @@
 )]
 
 mod alarms;
+mod backlog;
 mod browser;
+mod damage;
+mod disks;
 mod errors;
 mod kills;
 mod live;

@@ -4,6 +4,7 @@
 //! The same test without `fsync` must see a loss, else it proves nothing. Needs qemu and a few
 //! minutes, so that only `make test-power` runs it.
 
+use crate::disks::integrity;
 use crate::kills::Random;
 use crate::plant::{ANNA, DEADLINE, now, text, time};
 use crate::{readings, records};
@@ -13,10 +14,9 @@ use harness::wait::pause;
 use harness::{Agent, Api, Hub, Scratch, VolatileDisk, in_scratch, ports, wait_for};
 use protocol::id::GatewayId;
 use protocol::time::Timestamp;
-use rusqlite::Connection;
 use serde_json::json;
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use uuid::Uuid;
@@ -402,13 +402,6 @@ fn watch(page: &Api, over: &AtomicBool) -> Result<Seen> {
         }
     }
     Ok(seen)
-}
-
-/// The words of `SQLite`'s own check; opening plays the write-ahead log back, as the agent does.
-fn integrity(file: &Path) -> Result<String> {
-    let db = Connection::open(file).with_context(|| format!("opening {}", file.display()))?;
-    db.query_row("PRAGMA integrity_check(1)", [], |row| row.get(0))
-        .with_context(|| format!("checking {}", file.display()))
 }
 
 fn config(hub: &str, page: &str) -> String {

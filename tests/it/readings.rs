@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Longest time between an answer of pymodbus and the time stamp that the box gave it.
-const ANSWER_US_MAX: i64 = 10_000_000;
+pub(crate) const ANSWER_US_MAX: i64 = 10_000_000;
 
 /// One poll group with all its polls, by sequence number.
 #[derive(Clone, Debug, PartialEq)]
@@ -51,10 +51,7 @@ pub(crate) fn compare(plant: &Plant, values: &[f64]) -> Result<(Compared, Groups
     let here = of_box(&plant.box_store())?;
     let there = of_hub(&plant.hub_store(), plant.gateway)?;
     same(&here, &there)?;
-    for unit in UNITS {
-        let measured = measured(plant.gateway, unit, &here)?;
-        served(unit, &measured, &plant.peer.served()?, values)?;
-    }
+    all_served(plant, &here, values)?;
     let polls = || here.values().flat_map(|group| group.polls.values());
     let compared = Compared {
         groups: here.len(),
@@ -63,6 +60,17 @@ pub(crate) fn compare(plant: &Plant, values: &[f64]) -> Result<(Compared, Groups
     };
     ensure!(compared.polls > 0, "the box stored nothing");
     Ok((compared, here))
+}
+
+/// Every poll in `groups` is an answer that pymodbus gave. Gives how many there are.
+pub(crate) fn all_served(plant: &Plant, groups: &Groups, values: &[f64]) -> Result<usize> {
+    let mut polls = 0;
+    for unit in UNITS {
+        let measured = measured(plant.gateway, unit, groups)?;
+        served(unit, &measured, &plant.peer.served()?, values)?;
+        polls += measured.len();
+    }
+    Ok(polls)
 }
 
 fn same(here: &Groups, there: &Groups) -> Result<()> {

@@ -82,6 +82,7 @@ pub async fn completeness(
 
 fn judge(gateway: &GatewayRow, mut holes: Holes, now: Timestamp) -> Completeness {
     give_up_what_is_gone(&mut holes);
+    damage_reaches_back(&mut holes);
     let missing = holes
         .streams
         .iter()
@@ -120,6 +121,19 @@ fn give_up_what_is_gone(holes: &mut Holes) {
             stream
                 .lost
                 .extend(gone.into_iter().filter(|hole| hole.to.is_some()));
+        }
+    }
+}
+
+/// A box whose store was damaged cannot say since when its readings are gone: what was read after
+/// the last that the hub got before the damage was in that store.
+fn damage_reaches_back(holes: &mut Holes) {
+    let last_times = holes.streams.iter().filter_map(|stream| stream.last_time);
+    let last_times: Vec<Timestamp> = last_times.collect();
+    for gap in &mut holes.gaps {
+        if gap.cause == GapCause::StoreDamaged {
+            let before = last_times.iter().filter(|at| **at <= gap.to).max();
+            gap.from = before.map_or(gap.from, |at| gap.from.min(*at));
         }
     }
 }
@@ -410,6 +424,29 @@ mod tests {
         assert_eq!(judged.words, "complete up to 14:03:21 UTC");
         assert_eq!((judged.complete_to, judged.missing), (Some(ago(1)), 0));
         assert_eq!(shape(&judged), [(900, SpanState::Complete)]);
+    }
+
+    #[test]
+    fn what_a_damaged_store_held_is_a_gap_from_the_last_that_came() {
+        let damage = GapSpan {
+            from: ago(350),
+            to: ago(350),
+            polls: 0,
+            cause: GapCause::StoreDamaged,
+        };
+        let holes = Holes {
+            streams: vec![stream(1, 900, 500, vec![]), stream(2, 340, 1, vec![])],
+            gaps: vec![damage],
+        };
+        let judged = judge(&gateway(LinkState::Online, 900), holes, NOW);
+        assert_eq!(
+            judged.words,
+            "complete up to 14:03:21 UTC; missing 13:55:02 to 13:57:32 UTC: \
+             the store of the box was damaged"
+        );
+        let (gap, complete) = (SpanState::Gap, SpanState::Complete);
+        let expected = [(900, complete), (500, gap), (350, complete)];
+        assert_eq!(shape(&judged), expected);
     }
 
     #[test]

@@ -85,7 +85,9 @@ pub(super) fn open(folder: &Path, kind: Kind, disk: Measure) -> Result<Opened, S
         kind.cache_kib
     ))
     .map_err(open_error)?;
-    if unclean {
+    // The events are few and cannot be had again: their damage is told at once, not when somebody
+    // looks.
+    if unclean || kind.file == CORE.file {
         check(&db)?;
     }
     if migrate(&mut db, &path, kind, disk)? {
@@ -188,20 +190,22 @@ pub(super) fn mark_suspect(folder: &Path) -> std::io::Result<()> {
     std::fs::write(folder.join(SUSPECT), b"")
 }
 
-/// Makes sure that a failed start of core.db says what to do.
+/// Opens core.db; damage is told with what to do.
 pub(super) fn open_core(folder: &Path, disk: Measure) -> Result<Opened, StorageError> {
-    open(folder, CORE, disk).map_err(|error| {
-        if error.is_damage() {
-            let what = std::error::Error::source(&error)
-                .map_or_else(|| error.to_string(), ToString::to_string);
-            StorageError::CoreDamaged {
-                path: folder.join(CORE.file),
-                what,
-            }
-        } else {
-            error
-        }
-    })
+    open(folder, CORE, disk).map_err(|error| core_damage(folder, error))
+}
+
+/// Makes sure that a failed start with core.db, also while it is loaded, says what to do.
+pub(super) fn core_damage(folder: &Path, error: StorageError) -> StorageError {
+    if !error.is_damage() {
+        return error;
+    }
+    let what =
+        std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+    StorageError::CoreDamaged {
+        path: folder.join(CORE.file),
+        what,
+    }
 }
 
 fn check(db: &Connection) -> Result<(), StorageError> {

@@ -39,7 +39,8 @@ pub(super) fn open(
     room.look();
     let core_file = database::open_core(&folder, options.disk)?;
     database::limit(&core_file.db, options.core_bytes_max)?;
-    let core = Core::load(core_file.db, now, changes.clone())?;
+    let core = Core::load(core_file.db, now, changes.clone())
+        .map_err(|error| database::core_damage(&folder, error))?;
     let bytes_max = options.buffer_bytes_max.max(BUFFER_BYTES_MIN);
     let quota = (bytes_max, options.disk);
     let (buffer, unclean, damaged) = open_buffer(&folder, core.incarnation(), quota, now)?;

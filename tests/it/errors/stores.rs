@@ -6,17 +6,16 @@ use super::{
     peer, prepare, refuses, sensor, text,
 };
 use anyhow::{Context as _, Result, ensure};
-use harness::{Agent, Api, Hub, ModbusPeer, PeerOptions, ports, wait_for};
+use harness::{Agent, Api, Hub, ModbusPeer, PeerOptions, SmallDisk, ports, wait_for};
 use serde_json::Value;
 use std::fs::File;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 #[test]
 fn a_full_queue_drops_polls_counts_them_and_goes_on() -> Result<()> {
     case("full-queue", |scratch| {
-        let Some(disk) = SmallDisk::mount(&scratch.file("box/data"))? else {
+        let Some(disk) = SmallDisk::mount(&scratch.file("box/data"), 8)? else {
             println!("measured: full-queue skipped, only root can mount the disk that it fills");
             return Ok(());
         };
@@ -244,57 +243,4 @@ fn set_aside(agent: &Agent) -> Result<Vec<PathBuf>> {
         name.starts_with("buffer.db.damaged-") && !name.ends_with("-wal") && !name.ends_with("-shm")
     };
     Ok(paths.filter(aside).collect())
-}
-
-/// A disk of a few megabytes in memory, at a folder of the test.
-#[derive(Debug)]
-struct SmallDisk {
-    folder: PathBuf,
-}
-
-impl SmallDisk {
-    /// `None` when this user may not mount anything.
-    fn mount(folder: &Path) -> Result<Option<Self>> {
-        std::fs::create_dir_all(folder).context("making the folder of the small disk")?;
-        let mut command = Command::new("mount");
-        command
-            .args(["-t", "tmpfs", "-o", "size=8m", "tmpfs"])
-            .arg(folder);
-        let output = command.output();
-        if output.is_ok_and(|output| output.status.success()) {
-            let folder = folder.to_path_buf();
-            return Ok(Some(Self { folder }));
-        }
-        Ok(None)
-    }
-
-    /// Leaves no room on it.
-    fn fill(&self) -> Result<()> {
-        let mut file = File::create(self.filler()).context("making the filler")?;
-        for piece in [[0; 4_096].as_slice(), &[0; 1]] {
-            while file.write_all(piece).is_ok() {}
-        }
-        Ok(())
-    }
-
-    /// Makes room again.
-    fn free(&self) -> Result<()> {
-        std::fs::remove_file(self.filler()).context("removing the filler")
-    }
-
-    fn filler(&self) -> PathBuf {
-        self.folder.join("filler")
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        // The programs may still be there when a test fails: let go of the name at least.
-        drop(
-            Command::new("umount")
-                .arg("--lazy")
-                .arg(&self.folder)
-                .status(),
-        );
-    }
 }
