@@ -12,7 +12,7 @@ use std::path::Path;
 pub fn adopt(folder: &Path, gateway: GatewayId) -> Result<(), StorageError> {
     let _lock = lock(folder)?;
     let doing = "taking another gateway's place";
-    let db = database::open_core(folder)?.db;
+    let db = database::open_core(folder, super::Disk::of)?.db;
     let facts: bool = db
         .query_row("SELECT EXISTS (SELECT 1 FROM event)", [], |row| row.get(0))
         .doing(doing)?;
