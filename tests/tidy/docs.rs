@@ -115,7 +115,9 @@ pub(crate) fn promises(tree: &Tree) -> Vec<String> {
 
 /// What is wrong with a command: the test or the bench that it names is not there.
 fn unknown_command(tree: &Tree, command: &str) -> Option<String> {
-    let words: Vec<&str> = command.split_whitespace().collect();
+    // Settings in front of the command.
+    let setting = |word: &&str| word.contains('=') && !word.starts_with('-');
+    let words: Vec<&str> = command.split_whitespace().skip_while(setting).collect();
     let last = words.last()?;
     let holds = |folder: &str, text: &str| {
         tree.rust()
@@ -145,7 +147,8 @@ fn unknown_command(tree: &Tree, command: &str) -> Option<String> {
                 return Some(format!("the Makefile has no target {target}"));
             }
             let name = only.first()?.strip_prefix("ONLY=").unwrap_or_default();
-            let there = holds("tests/bench/", &format!("(\"{name}\", "));
+            let there = holds("tests/bench/", &format!("(\"{name}\", "))
+                || holds("tests/it/", &format!("fn {name}"));
             (!there).then(|| format!("there is no bench {name}"))
         }
         [program, ..] => tree

@@ -3,7 +3,7 @@
 use super::accept::Peer;
 use super::enrol::sha256;
 use super::lanes::{Inbound, Lanes};
-use super::presence::Place;
+use super::presence::{Place, Presence};
 use super::windows::Share;
 use super::{BUSY_RETRY_S, EXPIRED_RETRY_S, IngestError, Shared};
 use crate::ca::{CertificateOwner, owner_of};
@@ -71,6 +71,9 @@ pub(super) async fn synchronise(
         fingerprint,
         session: HubSession::new(owner.gateway),
         share: Share::enter(&shared.sessions),
+        presence: shared.presence.clone(),
+        remote: peer.remote,
+        place: None,
         lanes,
     };
     if let Some((refusal, words, retry_after_s)) = refusal {
@@ -79,10 +82,9 @@ pub(super) async fn synchronise(
         return gateway.good_bye().await.map(drop);
     }
     shared.store.certificate_used(fingerprint).await?;
-    let mut place = shared.presence.take(owner.gateway, peer.remote);
     let revoked = shared.revocations.clone();
-    let ended = gateway.run(inbound, &mut place, revoked, stop).await;
-    if place.is_held() {
+    let ended = gateway.run(inbound, revoked, stop).await;
+    if gateway.place.as_ref().is_some_and(Place::is_held) {
         gateway.store.disconnected(scope, owner.gateway).await?;
     }
     match ended {
@@ -105,6 +107,10 @@ struct Gateway {
     fingerprint: [u8; 32],
     session: HubSession,
     share: Share,
+    presence: Presence,
+    remote: SocketAddr,
+    /// From the hello on.
+    place: Option<Place>,
     lanes: Lanes,
 }
 
@@ -112,7 +118,6 @@ impl Gateway {
     async fn run(
         &mut self,
         mut inbound: mpsc::Receiver<Inbound>,
-        place: &mut Place,
         mut revoked: watch::Receiver<Revocations>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), IngestError> {
@@ -130,7 +135,7 @@ impl Gateway {
                 }
                 Ok(()) = news.changed() => self.news().await?,
                 Ok(()) = revoked.changed() => self.still_welcome().await?,
-                Ok(by) = &mut place.taken => return Err(IngestError::Replaced { by }),
+                by = taken(&mut self.place) => return Err(IngestError::Replaced { by }),
                 _ = check.tick() => {
                     if let Some(bytes) = self.share.changed() {
                         self.session.handle_window(Lane::Backlog, bytes)?;
@@ -227,6 +232,8 @@ impl Gateway {
     }
 
     async fn hello(&mut self, info: HelloInfo) -> Result<(), IngestError> {
+        // Not before: a connection whose hello is refused must not push the right one out.
+        self.place = Some(self.presence.take(self.id, self.remote));
         let hello = info.hello;
         let connected = Connected {
             version: hello.build.clone(),
@@ -331,6 +338,16 @@ impl Gateway {
         }
         Ok(closed)
     }
+}
+
+/// The address of a newer connection of the same gateway, when there is one.
+async fn taken(place: &mut Option<Place>) -> SocketAddr {
+    if let Some(place) = place
+        && let Ok(by) = (&mut place.taken).await
+    {
+        return by;
+    }
+    std::future::pending().await
 }
 
 /// Frames that are committed together.

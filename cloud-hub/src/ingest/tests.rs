@@ -5,11 +5,12 @@ use crate::ca::GATEWAY_VALID;
 use crate::clock;
 use crate::store::CertificateRow;
 use crate::store::testing::Fixture;
+use protocol::id::GatewayId;
 use protocol::mux::Mux;
-use protocol::sync::{ALPN_RENEW, ALPN_SYNC, Refusal};
+use protocol::sync::{ALPN_RENEW, ALPN_SYNC, Lane, PROTOCOL, Refusal};
 use protocol::time::Timestamp;
 use protocol::wire::FrameReader;
-use protocol::wire::v1::{Message, RenewV1};
+use protocol::wire::v1::{Chain, HelloV1, Message, RenewV1};
 use rcgen::{CertificateParams, KeyPair};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -119,16 +120,40 @@ impl Door {
     }
 }
 
+/// The refusal that ends the connection, whatever comes before it.
 async fn refusal(mut stream: TlsStream<TcpStream>) -> (Option<Refusal>, String) {
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).await.unwrap();
     let now = clock::now();
     let mut mux = Mux::new(None, now);
     mux.handle_bytes(&bytes, now);
-    let (_, frame) = mux.poll_frame(now).unwrap().unwrap();
-    match Message::decode(&frame).unwrap() {
-        Message::Refuse(refuse) => (Refusal::from_code(refuse.code), refuse.words),
-        other => panic!("{other:?}"),
+    while let Some((_, frame)) = mux.poll_frame(now).unwrap() {
+        if let Message::Refuse(refuse) = Message::decode(&frame).unwrap() {
+            return (Refusal::from_code(refuse.code), refuse.words);
+        }
+    }
+    panic!("no refusal in {} bytes", bytes.len())
+}
+
+/// Says hello, as a box does first.
+async fn greet(stream: &mut TlsStream<TcpStream>, gateway: GatewayId) {
+    let hello = Message::Hello(HelloV1 {
+        protocol: (PROTOCOL, PROTOCOL),
+        features: 0,
+        gateway: gateway.0,
+        build: "test".to_owned(),
+        time_us: 0,
+        clock: 0,
+        catalog_hash: 0,
+        incarnation: 1,
+        events: Vec::new(),
+        down: (0, Chain::default()),
+    });
+    let now = clock::now();
+    let mut mux = Mux::new(None, now);
+    mux.push(Lane::Control, &hello.encode().unwrap());
+    while let Some(bytes) = mux.poll_transmit(now) {
+        stream.write_all(&bytes).await.unwrap();
     }
 }
 
@@ -181,8 +206,10 @@ async fn a_withdrawn_gateway_loses_its_connection_and_may_not_renew() {
 async fn the_newer_of_two_connections_counts_and_a_full_hub_says_so() {
     let door = Door::open().await;
     let one = door.certified(GATEWAY_VALID).await;
-    let first = door.connect(&one, ALPN_SYNC).await;
-    let second = door.connect(&one, ALPN_SYNC).await;
+    let mut first = door.connect(&one, ALPN_SYNC).await;
+    let mut second = door.connect(&one, ALPN_SYNC).await;
+    greet(&mut first, door.fixture.gateway).await;
+    greet(&mut second, door.fixture.gateway).await;
     let from = second.get_ref().0.local_addr().unwrap();
     // Which of the two the hub saw first is not said: one of them is told of the other.
     let (told, by) = tokio::select! {

@@ -115,26 +115,26 @@ impl Link<'_> {
                 Duration::from_micros(u64::try_from(deadline.micros_since(now)).unwrap_or(0))
             });
             tokio::select! {
-                            // What the hub said comes before the end of the connection: it may say why.
-                            biased;
-                            Some(frame) = inbound.recv() => {
-                                let (lane, frame) = frame?;
-                                self.session.handle_frame(lane, &frame, clock::monotonic())?;
-                            }
-                            Some(answer) = answered.recv() => {
-                                let (lane, fetched) = answer?;
-                                self.session.handle_fetched(lane, fetched, clock::monotonic())?;
-                            }
-                            Ok(()) = durable.changed() => {
-            let events = durable.borrow_and_update().events;
-                                let now = clock::monotonic();
-                                self.session
-                                    .handle_events_committed(self.incarnation, events, now);
-                                live.committed();
-                            }
-                            error = self.lanes.closed() => return Err(error),
-                            () = tokio::time::sleep(wait) => self.session.handle_timeout(clock::monotonic())?,
-                        }
+                // What the hub said comes before the end of the connection: it may say why.
+                biased;
+                Some(frame) = inbound.recv() => {
+                    let (lane, frame) = frame?;
+                    self.session.handle_frame(lane, &frame, clock::monotonic())?;
+                }
+                Some(answer) = answered.recv() => {
+                    let (lane, fetched) = answer?;
+                    self.session.handle_fetched(lane, fetched, clock::monotonic())?;
+                }
+                Ok(()) = durable.changed() => {
+                    let events = durable.borrow_and_update().events;
+                    let now = clock::monotonic();
+                    self.session
+                        .handle_events_committed(self.incarnation, events, now);
+                    live.committed();
+                }
+                error = self.lanes.closed() => return Err(error),
+                () = tokio::time::sleep(wait) => self.session.handle_timeout(clock::monotonic())?,
+            }
         }
     }
 

@@ -153,8 +153,8 @@ fn a_port_in_use_is_named() -> Result<()> {
             scratch.write("hub.toml", &text)
         };
         let parts = [
-            "the door for gateways ([quic] listen) could not be opened".to_owned(),
-            format!("listening on UDP {taken}; is another program using it?"),
+            "the door for gateways ([quic] and [tcp] listen) could not be opened".to_owned(),
+            format!("listening on UDP {taken}; is another program using it"),
         ];
         hub_refuses(&config(taken, free)?, &parts)?;
         let parts = [

@@ -140,7 +140,8 @@ async fn an_older_layout_is_copied_then_brought_up_to_date() {
         .unwrap()
         .execute_batch(
             "DROP TABLE rollup; ALTER TABLE stream DROP COLUMN longest_us;
-            ALTER TABLE stream DROP COLUMN kept_from_us; PRAGMA user_version = 1;",
+            ALTER TABLE stream DROP COLUMN kept_from_us;
+            ALTER TABLE claim DROP COLUMN replaces; PRAGMA user_version = 1;",
         )
         .unwrap();
     fixture.reopen();
