@@ -1,6 +1,7 @@
-//! The doors for gateways: accepts QUIC, and TLS over TCP where UDP does not get through; looks at certificates, runs one `HubSession` for each
-//! gateway and carries its frames into the store. Never acknowledges before the store has
-//! committed; never believes a name that the certificate does not carry.
+//! The doors for gateways: accepts QUIC, and TLS over TCP where UDP does not get through; looks at
+//! certificates, runs one `HubSession` for each gateway and carries its frames into the store. Never
+//! acknowledges before the store has committed; never believes a name that the certificate does not
+//! carry.
 
 mod accept;
 mod admission;

@@ -14,7 +14,7 @@ pub use backoff::Backoff;
 
 use crate::clock;
 use crate::config::HubConfig;
-use crate::dial::{DialError, Memory, Network, Way, dial};
+use crate::dial::{DialError, Memory, Network, Way, chain, dial};
 use crate::health::{Health, LinkState};
 use crate::identity::{self, Identity, IdentityError};
 use crate::storage::{Storage, StorageError};
@@ -209,19 +209,4 @@ impl Uplink {
     fn show(&self, state: LinkState, words: &str) {
         self.health.set_link(state, words, clock::now());
     }
-}
-
-/// An error with all its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(error) = source {
-        let more = error.to_string();
-        if !text.contains(&more) {
-            text.push_str(": ");
-            text.push_str(&more);
-        }
-        source = error.source();
-    }
-    text
 }
