@@ -46,6 +46,7 @@ pub(super) async fn run(
         lanes,
         answers,
         backoff,
+        live: None,
     };
     link.serve(inbound, answered, durable).await
 }
@@ -89,6 +90,8 @@ struct Link<'a> {
     lanes: Lanes,
     answers: mpsc::Sender<Answer>,
     backoff: &'a mut Backoff,
+    /// From the hub's welcome on.
+    live: Option<LivePace>,
 }
 
 impl Link<'_> {
@@ -98,18 +101,20 @@ impl Link<'_> {
         mut answered: mpsc::Receiver<Answer>,
         mut durable: tokio::sync::watch::Receiver<super::Durable>,
     ) -> Result<Infallible, UplinkError> {
-        let mut live = LivePace::new(self.uplink.hub.live_every, clock::monotonic());
         loop {
             self.act().await?;
             let now = clock::monotonic();
-            if live.take(now) {
+            if self.live.as_mut().is_some_and(|live| live.take(now)) {
                 let streams = durable.borrow().streams.clone();
                 for (stream, last) in streams {
                     self.session.handle_committed(stream, last, now);
                 }
                 continue;
             }
-            let deadlines = [self.session.poll_timeout(), live.deadline()];
+            let deadlines = [
+                self.session.poll_timeout(),
+                self.live.as_ref().and_then(LivePace::deadline),
+            ];
             let next = deadlines.into_iter().flatten().min();
             let wait = next.map_or(LOOK_AGAIN, |deadline| {
                 Duration::from_micros(u64::try_from(deadline.micros_since(now)).unwrap_or(0))
@@ -130,7 +135,9 @@ impl Link<'_> {
                     let now = clock::monotonic();
                     self.session
                         .handle_events_committed(self.incarnation, events, now);
-                    live.committed();
+                    if let Some(live) = &mut self.live {
+                        live.committed();
+                    }
                 }
                 error = self.lanes.closed() => return Err(error),
                 () = tokio::time::sleep(wait) => self.session.handle_timeout(clock::monotonic())?,
@@ -148,6 +155,9 @@ impl Link<'_> {
                     let ahead_ms = clock::now().micros_since(hub_time) / 1_000;
                     tracing::info!(ahead_ms, "the link to the hub is up");
                     self.uplink.show(LinkState::Connected, self.lanes.words());
+                    let every = self.uplink.hub.live_every;
+                    let live = self.live.insert(LivePace::new(every, clock::monotonic()));
+                    live.committed();
                 }
                 EdgeAction::Received(stream, ranges) => storage.reset_acked(stream, ranges).await?,
                 // Only now: a hub that answers and cannot store (a full disk) is not asked again

@@ -4,20 +4,27 @@
 use protocol::time::Timestamp;
 use std::time::Duration;
 
+/// The wait after the first polls of a connection: who waited for the link looks now.
+const FIRST_WAIT_US: i64 = 1_000_000;
+
 /// When the session hears of new polls.
 #[derive(Debug)]
 pub(super) struct LivePace {
     every_us: i64,
+    /// The wait after the next ones: it doubles until it is `every_us`.
+    wait_us: i64,
     /// From here on it may hear of polls.
     due: Timestamp,
     waiting: bool,
 }
 
 impl LivePace {
-    /// The first polls go at once, later ones once in `every`.
+    /// The first polls go at once, the next after a second, then two, at last once in `every`.
     pub(super) fn new(every: Duration, now: Timestamp) -> Self {
+        let every_us = i64::try_from(every.as_micros()).unwrap_or(i64::MAX);
         Self {
-            every_us: i64::try_from(every.as_micros()).unwrap_or(i64::MAX),
+            every_us,
+            wait_us: every_us.min(FIRST_WAIT_US),
             due: now,
             waiting: false,
         }
@@ -39,7 +46,8 @@ impl LivePace {
             return false;
         }
         self.waiting = false;
-        self.due = now.plus_micros(self.every_us);
+        self.due = now.plus_micros(self.wait_us);
+        self.wait_us = self.wait_us.saturating_mul(2).min(self.every_us);
         true
     }
 }
@@ -55,12 +63,12 @@ mod tests {
         assert!(!pace.take(at(1)), "there is nothing yet");
         pace.committed();
         assert!(pace.take(at(1_000)));
-        for ms in [2_000, 3_000, 5_900] {
+        for due in [2_000, 4_000, 8_000, 13_000, 18_000] {
             pace.committed();
-            assert!(!pace.take(at(ms)));
-            assert_eq!(pace.deadline(), Some(at(6_000)));
+            assert!(!pace.take(at(due - 1)));
+            assert_eq!(pace.deadline(), Some(at(due)));
+            assert!(pace.take(at(due)));
         }
-        assert!(pace.take(at(6_000)));
         assert_eq!(pace.deadline(), None);
         // After a silence again at once.
         pace.committed();

@@ -67,6 +67,16 @@ impl Scene {
         let text = config([registers.address(), relay.address(), web]);
         let mut agent = Agent::prepare(scratch, "box", web, |_| text)?;
         agent.enrol(&hub.claim("North works", "Hall B", "HB")?)?;
+        // The hub knows the box and what it measures: it is a link that returns, not the first.
+        agent.start()?;
+        wait_for("a value of each sensor at the hub", DEADLINE, || {
+            let all = usize::from(DEVICES) * usize::from(SENSORS) + usize::from(ALARMS);
+            Ok((there.list("/sensors")?.iter())
+                .filter(|sensor| sensor["quality"] == "good")
+                .nth(all - 1)
+                .map(|_| ()))
+        })?;
+        agent.stop()?;
         let minutes = setting(MINUTES, 45)?;
         let reading_bytes = fill(&agent.config(), minutes)?;
         relay.cut();
