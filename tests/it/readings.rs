@@ -52,14 +52,34 @@ pub(crate) fn compare(plant: &Plant, values: &[f64]) -> Result<(Compared, Groups
     let there = of_hub(&plant.hub_store(), plant.gateway)?;
     same(&here, &there)?;
     all_served(plant, &here, values)?;
-    let polls = || here.values().flat_map(|group| group.polls.values());
+    Ok((counted(&here)?, here))
+}
+
+/// Like `compare` where the box had to give up its oldest polls: what it still has is at the hub,
+/// the same to the bit, and all that is at the hub is an answer that pymodbus gave. Gives the
+/// hub's groups.
+pub(crate) fn compare_rest(plant: &Plant, values: &[f64]) -> Result<(Compared, Groups)> {
+    let here = of_box(&plant.box_store())?;
+    let there = of_hub(&plant.hub_store(), plant.gateway)?;
+    for (name, group) in &here {
+        let other = there
+            .get(name)
+            .with_context(|| format!("the hub has no group {name:?}"))?;
+        equal(*name, group, other)?;
+    }
+    all_served(plant, &there, values)?;
+    Ok((counted(&there)?, there))
+}
+
+fn counted(groups: &Groups) -> Result<Compared> {
+    let polls = || groups.values().flat_map(|group| group.polls.values());
     let compared = Compared {
-        groups: here.len(),
+        groups: groups.len(),
         polls: polls().count(),
         readings: polls().map(|poll| poll.cells.len()).sum(),
     };
-    ensure!(compared.polls > 0, "the box stored nothing");
-    Ok((compared, here))
+    ensure!(compared.polls > 0, "nothing is stored");
+    Ok(compared)
 }
 
 /// Every poll in `groups` is an answer that pymodbus gave. Gives how many there are.
@@ -82,10 +102,6 @@ fn same(here: &Groups, there: &Groups) -> Result<()> {
         names(there)
     );
     for ((name, here), there) in here.iter().zip(there.values()) {
-        ensure!(
-            here.schema == there.schema,
-            "group {name:?} means other sensors at the hub"
-        );
         let (ours, theirs) = (numbers(here), numbers(there));
         let last = ours.last().unwrap_or(0);
         ensure!(
@@ -96,13 +112,23 @@ fn same(here: &Groups, there: &Groups) -> Result<()> {
             ours == theirs,
             "group {name:?}: the box has the polls {ours:?}, the hub {theirs:?}"
         );
-        for (seq, poll) in &here.polls {
-            let other = there.polls.get(seq);
-            ensure!(
-                other == Some(poll),
-                "poll {seq} of group {name:?} is {poll:?} on the box and {other:?} at the hub"
-            );
-        }
+        equal(*name, here, there)?;
+    }
+    Ok(())
+}
+
+/// All polls of the box's group are in the hub's.
+fn equal(name: (u32, u32), here: &Group, there: &Group) -> Result<()> {
+    ensure!(
+        here.schema == there.schema,
+        "group {name:?} means other sensors at the hub"
+    );
+    for (seq, poll) in &here.polls {
+        let other = there.polls.get(seq);
+        ensure!(
+            other == Some(poll),
+            "poll {seq} of group {name:?} is {poll:?} on the box and {other:?} at the hub"
+        );
     }
     Ok(())
 }

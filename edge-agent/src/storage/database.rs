@@ -38,6 +38,9 @@ pub(super) const CORE: Kind = Kind {
 pub(super) const PAGE_BYTES: u64 = 4_096;
 /// The write-ahead log is cut back to this after a checkpoint.
 const WAL_BYTES_MAX: u64 = 4 << 20;
+/// Pages of the log after which it is carried over: `SQLite`'s usual number, and on a full disk.
+const LOG_PAGES_USUAL: u32 = 1_000;
+const LOG_PAGES_SHORT: u32 = 64;
 /// Page cache of a reading connection, in KiB.
 const READER_CACHE_KIB: i64 = 256;
 const BUSY_MS: u64 = 5_000;
@@ -107,6 +110,26 @@ pub(super) fn limit(db: &Connection, bytes_max: u64) -> Result<(), StorageError>
     let sql = format!("PRAGMA max_page_count = {}", bytes_max / PAGE_BYTES);
     db.query_row(&sql, [], |_| Ok(()))
         .doing("holding a database to its size")
+}
+
+/// How long the write-ahead log may become before it is carried over into the file. On a full disk
+/// it has to be short: nothing else of a database that is held to its size still grows.
+pub(super) fn log_length(db: &Connection, short: bool) -> Result<(), StorageError> {
+    let pages = if short {
+        LOG_PAGES_SHORT
+    } else {
+        LOG_PAGES_USUAL
+    };
+    db.query_row(&format!("PRAGMA wal_autocheckpoint = {pages}"), [], |_| {
+        Ok(())
+    })
+    .doing("setting the length of a write-ahead log")
+}
+
+/// Carries the write-ahead log over into the file, so that it is written from its beginning again.
+pub(super) fn carry_over(db: &Connection) -> Result<(), StorageError> {
+    db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()))
+        .doing("carrying the write-ahead log over")
 }
 
 /// Size of a database and the most that it may have, in bytes.

@@ -70,6 +70,7 @@ pub(super) fn open(
         commit_tick: options.commit_tick,
         seal_after: options.seal_after,
         room,
+        short_logs: false,
         ages: Ages::new(options.keep),
         now: options.now,
         clock: options.clock,

@@ -72,6 +72,8 @@ pub(super) struct Writer {
     pub commit_tick: Duration,
     pub seal_after: Duration,
     pub room: Room,
+    /// The write-ahead logs are held short because the disk is full.
+    pub short_logs: bool,
     pub ages: Ages,
     pub now: fn() -> Timestamp,
     pub clock: fn() -> ClockState,
@@ -128,6 +130,7 @@ impl Writer {
     fn work(&mut self, job: Job) {
         // A job may write an event: there is room for it as long as the ballast has not gone.
         self.room.look();
+        self.hold_logs();
         if catch_unwind(AssertUnwindSafe(|| job(self))).is_err() {
             tracing::error!("a job given to the store panicked; nothing of it was written");
         }
@@ -213,7 +216,9 @@ impl Writer {
                 self.room.let_go();
                 self.look_at_disk();
             }
-            if self.buffer.make_room().is_ok_and(|went| went) {
+            // The log may be what has no room: its pages in the file need none.
+            let carried = database::carry_over(&self.buffer.db).is_ok();
+            if self.buffer.make_room().is_ok_and(|went| went) || carried {
                 result = self.buffer.commit(&self.pending, now);
             }
         }
@@ -253,6 +258,23 @@ impl Writer {
         if let Some(bytes) = self.room.look() {
             let result = self.buffer.may_grow(bytes);
             self.settle("holding the buffer to the room on the disk", result);
+        }
+        self.hold_logs();
+    }
+
+    /// On a full disk the logs of both databases are carried over at once, while the room of the
+    /// ballast is there, and stay short.
+    fn hold_logs(&mut self) {
+        if self.room.full == self.short_logs {
+            return;
+        }
+        self.short_logs = self.room.full;
+        for db in [&self.core.db, &self.buffer.db] {
+            let result =
+                database::log_length(db, self.short_logs).and_then(|()| database::carry_over(db));
+            if let Err(error) = result {
+                tracing::warn!(%error, "a write-ahead log could not be carried over; tried again with the next commit");
+            }
         }
     }
 
