@@ -13,7 +13,7 @@ mod row;
 mod tests;
 
 use crate::reading::{Cell, Column, Poll, Quality, RawKind, to_f64};
-use crate::time::Timestamp;
+use crate::time::{ClockState, Timestamp};
 
 pub use row::{COLUMNS_PER_ROW, RollupError, RollupRow};
 
@@ -211,9 +211,14 @@ pub struct Bucket {
 
 /// The minutes of some polls of one group, ascending. `kinds` says what each column's raw values
 /// are; a column without one counts as signed.
+///
+/// A poll whose time is unknown belongs to no minute: it is left out, and stands in its block only.
 pub fn minutes_of(polls: &[Poll], kinds: &[RawKind]) -> Vec<Bucket> {
     let mut buckets: Vec<Bucket> = Vec::new();
-    for poll in polls {
+    for poll in polls
+        .iter()
+        .filter(|poll| poll.clock != ClockState::Untrusted)
+    {
         let number = Level::Minute.bucket_of(poll.time);
         let Some(bucket) = bucket_at(&mut buckets, number, poll.cells.len()) else {
             continue;

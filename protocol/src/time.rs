@@ -32,6 +32,10 @@ impl Timestamp {
     }
 }
 
+/// Before this point no clock of a box is right, for there was no such program: 2026-01-01. What
+/// bears an earlier stamp is of unknown age.
+pub const EARLIEST: Timestamp = Timestamp(1_767_225_600_000_000);
+
 /// RFC 3339 in UTC; the epoch for a time beyond what a calendar holds.
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -55,11 +59,37 @@ impl fmt::Debug for Timestamp {
 pub enum ClockState {
     /// Disciplined by a time source.
     Synchronised,
-    /// Was synchronised since boot, the source is gone.
+    /// Set once since boot (by a time source that is gone, a battery, the hub), runs on its own.
     Holdover,
-    /// Never synchronised since boot.
+    /// Never synchronised since boot: the stamp counts from whatever the clock began with.
     #[default]
     Untrusted,
+    /// Taken while the clock was untrusted, and moved once when the true time became known.
+    Corrected,
+}
+
+/// What is known of stamps of a clock that was not set, once the true time is known: all of them
+/// are off by the same difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Correction {
+    /// The first stamp that the clock can have given.
+    pub from: Timestamp,
+    /// The last one.
+    pub until: Timestamp,
+    /// To be added.
+    pub shift_us: i64,
+}
+
+impl Correction {
+    /// The true time, when `time` is of that clock; else `time`.
+    #[must_use]
+    pub fn of(&self, time: Timestamp) -> Timestamp {
+        if (self.from..=self.until).contains(&time) {
+            time.plus_micros(self.shift_us)
+        } else {
+            time
+        }
+    }
 }
 
 /// A hybrid logical clock stamp (Kulkarni et al., 2014): wall time that never runs backwards.

@@ -140,6 +140,7 @@ async fn store_ours(folder: &Path) -> Result<()> {
             let raw = RawPoll {
                 group: number,
                 time,
+                clock: ClockState::Synchronised,
                 cells,
             };
             let poll = pipeline

@@ -20,6 +20,7 @@ pub struct Agent {
     name: String,
     folder: PathBuf,
     web: SocketAddr,
+    environment: Vec<(String, String)>,
 }
 
 impl Agent {
@@ -38,7 +39,13 @@ impl Agent {
             name: name.to_owned(),
             folder,
             web,
+            environment: Vec::new(),
         })
+    }
+
+    /// Sets a variable of its environment from the next start on.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
     }
 
     /// Starts it (again) and waits until its page answers.
@@ -68,7 +75,8 @@ impl Agent {
             .arg(self.config())
             .args(arguments)
             // As the unit in systemd/ starts it.
-            .env("MALLOC_ARENA_MAX", "1");
+            .env("MALLOC_ARENA_MAX", "1")
+            .envs(self.environment.iter().cloned());
         self.program = Some(Program::start(&self.name, command, &self.folder)?);
         Ok(())
     }

@@ -9,6 +9,7 @@
 mod alarms;
 mod backlog;
 mod browser;
+mod clock;
 mod damage;
 mod disks;
 mod errors;

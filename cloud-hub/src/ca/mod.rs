@@ -27,6 +27,9 @@ pub const SERVER_NAME: &str = "cloud-hub";
 pub const GATEWAY_VALID: Duration = Duration::days(365);
 /// A certificate is valid from a little before it was made, for clocks that differ.
 const NOT_BEFORE: Duration = Duration::hours(1);
+/// The authority and the hub's own certificate are valid for any clock that was never set: such a
+/// box must reach the hub to learn the time.
+const ANY_CLOCK: OffsetDateTime = OffsetDateTime::UNIX_EPOCH;
 /// How long the authority is valid.
 const AUTHORITY_DAYS: i64 = 20 * 365;
 
@@ -199,6 +202,7 @@ impl Authority {
         let key = KeyPair::generate().map_err(wrap)?;
         let mut params = CertificateParams::new(vec![SERVER_NAME.to_owned()]).map_err(wrap)?;
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth];
+        params.not_before = ANY_CLOCK;
         params.serial_number = Some(SerialNumber::from_slice(&random_serial()?));
         let certificate = params.signed_by(&key, &self.issuer).map_err(wrap)?;
         let chain = vec![certificate.der().clone(), self.certificate.clone()];
@@ -235,6 +239,7 @@ fn make(key_path: &Path, certificate_path: &Path) -> Result<(), CaError> {
         .push(DnType::CommonName, "ChatterFix hub authority");
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    params.not_before = ANY_CLOCK;
     params.not_after = OffsetDateTime::now_utc() + Duration::days(AUTHORITY_DAYS);
     params.serial_number = Some(SerialNumber::from_slice(&random_serial()?));
     let certificate = params.self_signed(&key).map_err(wrap)?;

@@ -57,6 +57,7 @@ pub(super) const fn clock_code(clock: ClockState) -> i64 {
         ClockState::Synchronised => 0,
         ClockState::Holdover => 1,
         ClockState::Untrusted => 2,
+        ClockState::Corrected => 3,
     }
 }
 
@@ -65,6 +66,7 @@ pub(super) const fn clock_state(code: i64) -> ClockState {
     match code {
         0 => ClockState::Synchronised,
         1 => ClockState::Holdover,
+        3 => ClockState::Corrected,
         _ => ClockState::Untrusted,
     }
 }

@@ -22,7 +22,7 @@ pub(crate) const INCARNATION: u32 = 7;
 /// The stream that the test's gateway writes.
 pub(crate) const STREAM: StreamId = StreamId(1);
 /// When poll 0 would have been.
-pub(crate) const START: Timestamp = Timestamp(1_763_700_000_000_000);
+pub(crate) const START: Timestamp = Timestamp(1_795_236_000_000_000);
 
 /// A store in a folder that goes with it.
 pub(crate) struct Fixture {

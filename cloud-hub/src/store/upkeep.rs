@@ -9,7 +9,7 @@ use super::rollups::Rollups;
 use super::writer::Work;
 use crate::tenants::TenantScope;
 use protocol::rollup::{COLUMNS_PER_ROW, Level};
-use protocol::time::Timestamp;
+use protocol::time::{EARLIEST, Timestamp};
 use protocol::wire;
 use rusqlite::{Connection, OptionalExtension as _, params};
 use std::time::{Duration, Instant};
@@ -187,13 +187,16 @@ impl Place {
         let found: Vec<(i64, i64)> = sql
             .prepare_cached(
                 "SELECT rowid, last_us FROM block INDEXED BY block_by_time
-                WHERE tenant_id = ?1 AND stream_key = ?2 AND last_us < ?3 AND sealed = 1
+                WHERE tenant_id = ?1 AND stream_key = ?2 AND last_us < ?3 AND last_us >= ?5
+                    AND sealed = 1
                 ORDER BY last_us LIMIT ?4",
             )
             .and_then(|mut query| {
                 let (tenant, to) = (self.scope.key(), self.readings_to.0);
+                // What a box with a clock that was never set stamped has no age.
+                let from = EARLIEST.0;
                 query
-                    .query_map((tenant, self.stream.key, to, PART_ROWS_MAX), |row| {
+                    .query_map((tenant, self.stream.key, to, PART_ROWS_MAX, from), |row| {
                         Ok((row.get(0)?, row.get(1)?))
                     })?
                     .collect()

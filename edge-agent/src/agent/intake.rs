@@ -90,7 +90,7 @@ impl Intake {
             );
             return;
         };
-        let Some(poll) = pipeline.step(raw, clock::state()) else {
+        let Some(poll) = pipeline.step(raw, raw.clock) else {
             return;
         };
         match self.storage.push(*stream, poll) {

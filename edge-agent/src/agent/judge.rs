@@ -2,6 +2,8 @@
 //! is written in one transaction and retried until it is; ids are derived from what happened, so
 //! that judging the same readings again after a crash writes nothing twice.
 
+mod known_time;
+
 use super::snapshots::{Due, Snapshots};
 use crate::alerts::{AlertBook, AlertStep, SavedAlert};
 use crate::analysis::{DetectorState, Detectors, Finding};
@@ -11,6 +13,7 @@ use crate::health::Health;
 use crate::storage::{Committed, NewEvent, PAGE_MAX, Page, RecordTx, Storage, StorageError};
 use crate::uplink::Durable;
 use crate::work_orders::{Alarm, Decision, NewOrder, Policy, Standing, cleared};
+use known_time::KnownTime;
 use protocol::alert::Alert;
 use protocol::event::{Actor, AlertEvent, AlertRaised, Body, Snapshot, WorkOrderEvent};
 use protocol::id::{AlertId, EventId, Origin, StreamId, WorkOrderId};
@@ -36,6 +39,8 @@ struct Saved {
     last_time: i64,
     detectors: Vec<DetectorState>,
     alerts: Vec<SavedAlert>,
+    /// The boot on whose clock the times are that could not be moved yet.
+    untrusted: Option<String>,
 }
 
 /// When an alert opens an order, and the prefix of its number until the hub gives one.
@@ -60,6 +65,7 @@ pub(super) struct Judge {
     marks: BTreeMap<StreamId, u64>,
     last_time: Option<Timestamp>,
     saved_at: Timestamp,
+    time: KnownTime,
     durable: watch::Sender<Durable>,
 }
 
@@ -69,12 +75,15 @@ impl Judge {
         config: &Config,
         storage: Storage,
         health: Arc<Health>,
+        (begun, is_waiting): (clock::Begun, bool),
     ) -> Result<Self, StorageError> {
         let gateway = storage.gateway_id();
         let bytes = storage.load_state(STATE_KEY.to_owned()).await?;
         let saved: Option<Saved> = bytes.and_then(|bytes| postcard::from_bytes(&bytes).ok());
         let knows_nothing = saved.is_none();
         let saved = saved.unwrap_or_default();
+        let was_untrusted = saved.untrusted.as_ref() == Some(&begun.boot);
+        let time = KnownTime::new(begun, is_waiting, was_untrusted);
         let mut detectors = Detectors::new(&config.rules, gateway);
         detectors.restore(&saved.detectors);
         let mut book = AlertBook::new(&config.rules);
@@ -99,6 +108,7 @@ impl Judge {
             incarnation: state.incarnation,
             last_time: (saved.last_time > 0).then_some(Timestamp(saved.last_time)),
             saved_at: Timestamp::default(),
+            time,
             durable: watch::Sender::new(durable),
         };
         if knows_nothing {
@@ -189,7 +199,10 @@ impl Judge {
                         durable.events != before
                     });
                 }
-                _ = tick.tick() => self.snapshots.take_due(&self.storage, clock::now()).await,
+                _ = tick.tick() => {
+                    self.look_at_clock().await;
+                    self.snapshots.take_due(&self.storage, clock::now()).await;
+                }
             }
         }
     }
@@ -199,6 +212,7 @@ impl Judge {
         let Some(schema) = self.schemas.get(&stream).cloned() else {
             return;
         };
+        let polls = self.time.known(polls);
         let batch: Vec<Reading> = polls
             .iter()
             .flat_map(|poll| readings(&schema, poll))
@@ -229,15 +243,21 @@ impl Judge {
         }
     }
 
-    async fn save(&mut self, now: Timestamp) {
+    /// What survives a restart, as bytes.
+    fn saved(&self) -> Option<Vec<u8>> {
         let saved = Saved {
             marks: self.marks.clone(),
             last_time: self.last_time.map_or(0, |time| time.0),
             detectors: self.detectors.save(),
             alerts: self.book.save(),
+            untrusted: self.time.untrusted(),
         };
+        postcard::to_allocvec(&saved).ok()
+    }
+
+    async fn save(&mut self, now: Timestamp) {
         self.saved_at = now;
-        let Ok(bytes) = postcard::to_allocvec(&saved) else {
+        let Some(bytes) = self.saved() else {
             return;
         };
         if let Err(error) = self.storage.save_state(STATE_KEY.to_owned(), bytes).await {

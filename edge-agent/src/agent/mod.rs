@@ -118,11 +118,12 @@ impl Agent {
                  and collection goes on. Gaps tell what is lost; the damaged file is set aside"
             );
         }
+        let begun = begin_clock(&storage).await?;
         let gateway = opened.gateway;
         let health = Arc::new(Health::new(clock::now()));
         let groups: Vec<_> = built.iter().map(|driver| driver.groups()).collect();
         let catalog = Arc::new(catalog(&config, &groups, gateway));
-        let mut judge = Judge::new(&config, storage.clone(), Arc::clone(&health)).await?;
+        let mut judge = Judge::new(&config, storage.clone(), Arc::clone(&health), begun).await?;
         let (intake, counts) =
             Intake::register(&groups, gateway, &storage, &health, &mut judge).await?;
         replay::run(&storage, &mut judge).await?;
@@ -202,6 +203,22 @@ async fn done(task: JoinHandle<()>) {
     if let Err(error) = task.await {
         tracing::error!(%error, "a task of the agent ended badly");
     }
+}
+
+/// What is known of the time, and whether something in the store waits for it.
+async fn begin_clock(storage: &Storage) -> Result<(clock::Begun, bool), StorageError> {
+    let (saved, last) = storage.saved_clock().await?;
+    let begun = clock::begin(saved.as_deref(), last);
+    let (boot, saved) = (begun.boot.clone(), begun.saved.clone());
+    let is_waiting = storage.hold(boot, saved, begun.is_known).await?;
+    if !begun.is_known {
+        tracing::warn!(
+            "the clock of this box was not set since it was switched on: times are marked as not \
+             trusted and moved when a time service, a person or the hub tells the time; until then \
+             nothing is sent"
+        );
+    }
+    Ok((begun, is_waiting))
 }
 
 /// Notes the start, and since when the agent was off.

@@ -35,7 +35,7 @@ pub(super) fn start(
             sinks.queue.clone(),
             Arc::clone(&sinks.dropped),
             base,
-            clock::now,
+            clock::stamp,
         );
         base += count;
         let devices = config.devices.clone();

@@ -6,7 +6,7 @@ use crate::work_orders::{Policy, snapshot};
 use protocol::event::{Actor, AlertRaised, Body, Snapshot, WorkOrderEvent};
 use protocol::id::{EventId, WorkOrderId};
 use protocol::limits::SNAPSHOT_POINTS_MAX;
-use protocol::time::Timestamp;
+use protocol::time::{Correction, Timestamp};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -76,6 +76,13 @@ impl Snapshots {
         }
         self.add(due);
         Ok(())
+    }
+
+    /// Moves what waits, now that the true time is known.
+    pub(super) fn correct(&mut self, by: &Correction) {
+        for due in &mut self.due {
+            due.time = by.of(due.time);
+        }
     }
 
     /// Adds what is due by now.

@@ -13,7 +13,7 @@ use crate::config::RuleConfig;
 use protocol::alert::Alert;
 use protocol::event::{AlertEvent, AlertRaised, Direction};
 use protocol::id::AlertId;
-use protocol::time::{ClockState, Timestamp};
+use protocol::time::{ClockState, Correction, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -87,6 +87,13 @@ impl AlertBook {
             if self.rules.contains_key(rule) {
                 self.open.insert(rule.clone(), *open);
             }
+        }
+    }
+
+    /// Moves the times it remembers, now that the true time is known.
+    pub fn correct(&mut self, by: &Correction) {
+        for open in self.open.values_mut() {
+            open.told_at = by.of(open.told_at);
         }
     }
 

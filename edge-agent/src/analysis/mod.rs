@@ -9,7 +9,7 @@ use crate::config::RuleConfig;
 use protocol::alert::Alert;
 use protocol::id::{GatewayId, SensorId};
 use protocol::reading::Reading;
-use protocol::time::{ClockState, Timestamp};
+use protocol::time::{ClockState, Correction, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -135,6 +135,13 @@ impl Detectors {
             if let Some(detector) = self.find(&state.rule, state.sensor) {
                 detector.threshold.restore(state.threshold);
             }
+        }
+    }
+
+    /// Moves the times that they remember, now that the true time is known.
+    pub fn correct(&mut self, by: &Correction) {
+        for detector in self.by_sensor.values_mut().flatten() {
+            detector.threshold.correct(by);
         }
     }
 

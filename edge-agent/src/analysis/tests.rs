@@ -68,6 +68,7 @@ fn run(polled: &[Polled], deadband: f64, delays: (u32, u32)) -> (Vec<Finding>, u
         let raw = RawPoll {
             group: 0,
             time: Timestamp(at * STEP_US),
+            clock: ClockState::Synchronised,
             cells: vec![cell],
         };
         let Some(poll) = pipeline.step(&raw, ClockState::Synchronised) else {

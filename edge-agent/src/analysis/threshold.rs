@@ -3,7 +3,7 @@
 
 use crate::config::Limits;
 use protocol::event::Direction;
-use protocol::time::Timestamp;
+use protocol::time::{Correction, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -105,6 +105,16 @@ impl Threshold {
     /// Takes up what was remembered.
     pub const fn restore(&mut self, state: ThresholdState) {
         self.state = state;
+    }
+
+    /// Moves the times it remembers, now that the true time is known.
+    pub fn correct(&mut self, by: &Correction) {
+        if let Some(pending) = &mut self.state.pending {
+            pending.since = by.of(pending.since);
+        }
+        if let Some(raised) = &mut self.state.raised {
+            raised.inside_since = raised.inside_since.map(|since| by.of(since));
+        }
     }
 
     /// Makes sure that it knows of an alert that is open.

@@ -7,7 +7,7 @@ pub mod modbus;
 
 use crate::config::{DeviceConfig, PortConfig, suggestion};
 use crate::pipeline::{GroupSpec, RawPoll};
-use protocol::time::Timestamp;
+use protocol::time::{ClockState, Timestamp};
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -130,28 +130,28 @@ pub struct Sink {
     queue: mpsc::Sender<FromDriver>,
     dropped: std::sync::Arc<std::sync::atomic::AtomicU64>,
     group_base: usize,
-    now: fn() -> Timestamp,
+    stamp: fn() -> (Timestamp, ClockState),
 }
 
 impl Sink {
-    /// `group_base` is added to every `RawPoll::group`; `now` is the agent's clock.
+    /// `group_base` is added to every `RawPoll::group`; `stamp` is the agent's clock.
     pub fn new(
         queue: mpsc::Sender<FromDriver>,
         dropped: std::sync::Arc<std::sync::atomic::AtomicU64>,
         group_base: usize,
-        now: fn() -> Timestamp,
+        stamp: fn() -> (Timestamp, ClockState),
     ) -> Self {
         Self {
             queue,
             dropped,
             group_base,
-            now,
+            stamp,
         }
     }
 
-    /// The time to stamp a reading with.
-    pub fn now(&self) -> Timestamp {
-        (self.now)()
+    /// The time to stamp a reading with, and the state of the clock that gave it.
+    pub fn stamp(&self) -> (Timestamp, ClockState) {
+        (self.stamp)()
     }
 
     /// Hands one poll on; `false` when the queue was full and it was dropped.

@@ -51,7 +51,15 @@ pub async fn export(
     wanted: Wanted,
     out: mpsc::Sender<Vec<u8>>,
 ) -> Result<(), ExchangeError> {
-    let state = storage.sync_state().await?;
+    let mut state = storage.sync_state().await?;
+    let held = storage.held().borrow().clone();
+    if !held.polls.is_empty() {
+        tracing::warn!(
+            "the clock of this box was not set since it was switched on: what was read since then \
+             is not in the file; set the clock, or export again after the next start of the box"
+        );
+    }
+    state.leave_out(&held);
     let number = storage.reference(MADE.to_owned()).await?;
     let number = number.map_or(0, |(number, _)| number).saturating_add(1);
     // The number counts from now on; the hash follows when the file is whole.

@@ -9,7 +9,7 @@ pub use step::Pipeline;
 use crate::config::{DeviceConfig, SensorConfig};
 use protocol::id::{GatewayId, SensorId};
 use protocol::reading::{Cause, Column, GroupSchema, Raw, RawKind};
-use protocol::time::Timestamp;
+use protocol::time::{ClockState, Timestamp};
 use protocol::unit::Unit;
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ pub struct RawPoll {
     pub group: usize,
     /// When the answer came (or was given up).
     pub time: Timestamp,
+    /// State of the clock that gave `time`.
+    pub clock: ClockState,
     /// One cell per sensor of the group, in order.
     pub cells: Vec<RawCell>,
 }

@@ -211,6 +211,7 @@ mod tests {
         RawPoll {
             group: 0,
             time: Timestamp(second * SECOND_US),
+            clock: ClockState::Synchronised,
             cells,
         }
     }

@@ -230,7 +230,7 @@ mod tests {
             driver.groups().into_iter().enumerate().collect();
         let (queue, mut told) = mpsc::channel(1_000);
         let (_stop_driver, stopped) = watch::channel(false);
-        let sink = Sink::new(queue, Arc::default(), 0, crate::clock::now);
+        let sink = Sink::new(queue, Arc::default(), 0, crate::clock::stamp);
         let task = tokio::spawn(driver.run(sink, stopped));
         while !waiting.is_empty() {
             let next = tokio::time::timeout(TIMEOUT, told.recv())

@@ -234,40 +234,48 @@ impl Run {
             let kinds: Vec<RawKind> = columns.map(|column| column.raw).collect();
             sealed.grown += rollups::add(tx, group.id, &kinds, &self.polls)?;
         }
-        let encoded =
-            journal::encode_pieces(stream, self.first_seq, &self.polls).map_err(|source| {
-                StorageError::Block {
-                    stream: stream.0,
-                    doing: DOING,
-                    source,
-                }
-            })?;
-        let mut polls = self.polls.as_slice();
-        for body in encoded {
-            let header = block::header(&body).map_err(|source| StorageError::Block {
-                stream: stream.0,
-                doing: DOING,
-                source,
-            })?;
-            let count = usize::try_from(header.count).unwrap_or(usize::MAX);
-            let (these, rest) = polls.split_at_checked(count).unwrap_or((polls, &[]));
-            polls = rest;
-            let times = || these.iter().map(|poll| poll.time.0);
-            tx.prepare_cached(
-                "INSERT INTO block (stream, first_seq, last_seq, time_min, time_max, body)
-                 VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
-            )
-            .and_then(|mut insert| {
-                let (first, last) = (header.first_seq, header.last_seq());
-                insert.execute((stream.0, first, last, times().min(), times().max(), &body))
-            })
-            .doing(DOING)?;
-            sealed.blocks += 1;
-        }
+        let blocks = insert(tx, stream, self.first_seq, &self.polls)?;
+        sealed.blocks += blocks.unsigned_abs();
         self.first_seq = self.next_seq();
         self.polls.clear();
         Ok(())
     }
+}
+
+/// Writes polls as blocks, and says how many these are.
+pub(super) fn insert(
+    tx: &Transaction<'_>,
+    stream: StreamId,
+    first_seq: u64,
+    polls: &[Poll],
+) -> Result<i64, StorageError> {
+    let failed = |source| StorageError::Block {
+        stream: stream.0,
+        doing: DOING,
+        source,
+    };
+    let mut inserted = 0;
+    let mut polls_left = polls;
+    for body in journal::encode_pieces(stream, first_seq, polls).map_err(failed)? {
+        let header = block::header(&body).map_err(failed)?;
+        let count = usize::try_from(header.count).unwrap_or(usize::MAX);
+        let (these, rest) = polls_left
+            .split_at_checked(count)
+            .unwrap_or((polls_left, &[]));
+        polls_left = rest;
+        let times = || these.iter().map(|poll| poll.time.0);
+        tx.prepare_cached(
+            "INSERT INTO block (stream, first_seq, last_seq, time_min, time_max, body)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+        )
+        .and_then(|mut insert| {
+            let (first, last) = (header.first_seq, header.last_seq());
+            insert.execute((stream.0, first, last, times().min(), times().max(), &body))
+        })
+        .doing(DOING)?;
+        inserted += 1;
+    }
+    Ok(inserted)
 }
 
 /// Writes down that polls in the journal could not be read back.

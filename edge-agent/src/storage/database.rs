@@ -30,7 +30,10 @@ pub(super) const BUFFER: Kind = Kind {
 /// Events.
 pub(super) const CORE: Kind = Kind {
     file: "core.db",
-    migrations: &[include_str!("schema/001_core.sql")],
+    migrations: &[
+        include_str!("schema/001_core.sql"),
+        include_str!("schema/002_core.sql"),
+    ],
     cache_kib: 512,
 };
 

@@ -11,7 +11,7 @@ use protocol::event::GapCause;
 use protocol::id::StreamId;
 use protocol::ranges::RangeSet;
 use protocol::rollup::Level;
-use protocol::time::Timestamp;
+use protocol::time::{EARLIEST, Timestamp};
 use rusqlite::Connection;
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -28,9 +28,11 @@ const ROLLUPS_MAX: usize = 256;
 /// Candidates remembered per search, so that a large buffer needs little memory.
 const CANDIDATES_MAX: usize = 512;
 
-/// A block that may be given up; ordered by age.
+/// A block that may be given up; ordered by age. Of what bears the time of a clock that was never
+/// set nobody knows the age: it counts as young.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Candidate {
+    has_no_age: bool,
     time_min: i64,
     id: i64,
     time_max: i64,
@@ -111,7 +113,9 @@ impl Buffer {
     ) -> Result<(), StorageError> {
         loop {
             let is_old = |block: &Candidate| {
-                block.time_max < time.0 && (!for_hub || self.missing(block).is_empty())
+                block.time_max < time.0
+                    && !block.has_no_age
+                    && (!for_hub || self.missing(block).is_empty())
             };
             let old = self.search(is_old)?;
             if old.is_empty() {
@@ -188,12 +192,14 @@ impl Buffer {
         let mut rows = query.query([]).doing(DOING)?;
         let mut oldest = BinaryHeap::new();
         while let Some(row) = rows.next().doing(DOING)? {
+            let time_max = row.get(4).doing(DOING)?;
             let block = Candidate {
+                has_no_age: time_max < EARLIEST.0,
                 stream: StreamId(row.get(0).doing(DOING)?),
                 last_seq: row.get(1).doing(DOING)?,
                 first_seq: row.get(2).doing(DOING)?,
                 time_min: row.get(3).doing(DOING)?,
-                time_max: row.get(4).doing(DOING)?,
+                time_max,
                 id: row.get(5).doing(DOING)?,
             };
             if wanted(&block) {

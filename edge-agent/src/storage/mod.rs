@@ -13,6 +13,7 @@
 
 mod adopt;
 mod blocks;
+mod bridge;
 mod buffer;
 mod checks;
 mod database;
@@ -38,6 +39,7 @@ mod writer;
 mod tests;
 
 pub use adopt::adopt;
+pub use bridge::Held;
 pub use error::{PushError, StorageError};
 pub use folds::{Counts, Page};
 pub use gaps::Gap;
@@ -61,7 +63,7 @@ use readers::Readers;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{broadcast, mpsc, oneshot};
+use tokio::sync::{broadcast, mpsc, oneshot, watch};
 use writer::{Job, Writer};
 
 /// Longest saved state: room for what `config::RULES_MAX` rules remember.
@@ -124,6 +126,7 @@ pub struct Storage {
     core: Arc<Readers>,
     buffer: Arc<Readers>,
     changes: broadcast::Sender<RecordChange>,
+    held: watch::Receiver<Held>,
     gateway: GatewayId,
 }
 
@@ -214,7 +217,7 @@ impl Storage {
         E: From<StorageError> + Send + 'static,
     {
         self.job(|writer| {
-            let (now, clock) = ((writer.now)(), (writer.clock)());
+            let (now, clock) = writer.stamp();
             writer.core.records(now, clock, work)
         })
         .await

@@ -1,5 +1,6 @@
 //! Bringing the store up: folder, lock, both databases, the writer's thread.
 
+use super::bridge::Bridge;
 use super::buffer::{Buffer, Pending};
 use super::database;
 use super::error::StorageError;
@@ -52,6 +53,7 @@ pub(super) fn open(
     };
     let (polls, polls_out) = mpsc::channel(options.queue_polls_max.max(1));
     let (jobs, jobs_out) = mpsc::channel(JOBS_MAX);
+    let (bridge, held) = Bridge::new();
     let storage = Storage {
         polls,
         jobs,
@@ -59,6 +61,7 @@ pub(super) fn open(
         core: Readers::new(folder.clone(), database::CORE),
         buffer: Readers::new(folder.clone(), database::BUFFER),
         changes,
+        held,
         gateway: core.gateway(),
     };
     let mut writer = Writer {
@@ -82,7 +85,9 @@ pub(super) fn open(
         closing: None,
         failures: 0,
         damaged: false,
+        bridge,
     };
+    writer.finish_moving()?;
     writer.tell_gaps()?;
     start(
         writer,

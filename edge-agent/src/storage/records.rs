@@ -13,7 +13,7 @@ use own::{earlier, insert_own, new_incarnation};
 use protocol::alert::Alert;
 use protocol::event::{Actor, Body, Event, RecordRef};
 use protocol::id::{AlertId, EventId, GatewayId, Origin, WorkOrderId, uuid_v7};
-use protocol::time::{ClockState, Hlc, HlcClock, Timestamp};
+use protocol::time::{ClockState, Correction, Hlc, HlcClock, Timestamp};
 use protocol::wire;
 use protocol::wire::v1::Chain;
 use protocol::work_order::WorkOrder;
@@ -96,7 +96,7 @@ impl RecordTx<'_> {
         let (latest, based_on) = folds::latest(self.db, new.record)?;
         let tick = self.heads.clock.tick(self.now);
         set_meta(self.db, "clock", folds::hlc_key(tick))?;
-        let event = Event {
+        let mut event = Event {
             id,
             origin: Origin::Gateway(self.heads.gateway),
             incarnation: self.heads.incarnation,
@@ -109,6 +109,10 @@ impl RecordTx<'_> {
             record: new.record,
             body: new.body,
         };
+        // Judged before the time was known, written after it.
+        if let Some(by) = &self.heads.correction {
+            event.correct(by);
+        }
         self.heads.chain = insert_own(self.db, &event, &self.heads.chain)?;
         folds::refresh(self.db, event.record)?;
         self.heads.seq_last = event.seq;
@@ -176,6 +180,8 @@ struct Heads {
     clock: HlcClock,
     down_mark: u64,
     down_chain: Chain,
+    /// By what untrusted stamps of this opening are off, once it is known.
+    correction: Option<Correction>,
 }
 
 /// The open core.db and what is remembered of it.
@@ -235,6 +241,7 @@ impl Core {
                 clock,
                 down_mark: meta(&db, "down_mark")?.unwrap_or(0),
                 down_chain: meta(&db, "down_chain")?.unwrap_or_default(),
+                correction: None,
             },
             earlier,
             acked: 0,
@@ -333,6 +340,12 @@ impl Core {
         self.heads = heads;
         self.publish(written);
         Ok(self.heads.down_mark)
+    }
+
+    /// Events of this opening were moved: `chain` is the one over them now, if there are any.
+    pub(super) fn corrected(&mut self, chain: Option<Chain>, by: Correction) {
+        self.heads.chain = chain.unwrap_or(self.heads.chain);
+        self.heads.correction = Some(by);
     }
 
     fn publish(&self, written: Vec<Event>) {

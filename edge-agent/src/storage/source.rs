@@ -1,6 +1,7 @@
 //! What the uplink needs of the store: how far each stream is, blocks and events to send, and
 //! where to write down what the hub has. Also small saved things: states and documents.
 
+use super::bridge::Held;
 use super::buffer::{Buffer, StreamState};
 use super::database;
 use super::error::{Doing as _, StorageError};
@@ -28,6 +29,16 @@ pub struct SyncState {
     /// All poll groups of which polls are held or may come: those of this opening first, then
     /// the oldest.
     pub streams: Vec<StreamSync>,
+}
+
+impl SyncState {
+    /// Without what may not leave the box yet.
+    pub fn leave_out(&mut self, held: &Held) {
+        self.events
+            .retain(|own| !held.events.contains(&own.incarnation));
+        self.streams
+            .retain(|known| !held.polls.contains(&known.incarnation));
+    }
 }
 
 /// How far one stream is.

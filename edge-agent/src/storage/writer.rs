@@ -3,6 +3,7 @@
 //! it stop taking polls, so that the queue fills and the loss is counted where it happens.
 
 use super::blocks;
+use super::bridge::Bridge;
 use super::buffer::{Buffer, FILE, Pending};
 use super::database;
 use super::error::StorageError;
@@ -88,6 +89,8 @@ pub(super) struct Writer {
     pub failures: u64,
     /// The buffer is damaged: nothing can be written until it is opened again.
     pub damaged: bool,
+    /// Readings that are moved to their true time.
+    pub bridge: Bridge,
 }
 
 impl Writer {
@@ -138,7 +141,8 @@ impl Writer {
 
     /// Takes polls over from the queue.
     fn take(&mut self, incoming: &mut Vec<(StreamId, Poll)>, count: usize) {
-        for (stream, poll) in incoming.drain(..) {
+        for (stream, mut poll) in incoming.drain(..) {
+            self.correct_late(&mut poll);
             self.pending.polls.entry(stream).or_default().push(poll);
         }
         self.pending.count += count;
@@ -155,8 +159,9 @@ impl Writer {
 
     fn drain(&mut self, polls: &mut mpsc::Receiver<(StreamId, Poll)>) {
         while self.pending.count < COMMIT_POLLS_MAX
-            && let Ok((stream, poll)) = polls.try_recv()
+            && let Ok((stream, mut poll)) = polls.try_recv()
         {
+            self.correct_late(&mut poll);
             self.pending.polls.entry(stream).or_default().push(poll);
             self.pending.count += 1;
         }
@@ -174,7 +179,8 @@ impl Writer {
         let commit = self.due.filter(|_| self.unpublished.is_none());
         let ages = self.ages.due().map(not_before);
         let closing = self.closing.as_ref().map(|(_, at)| *at);
-        let earliest = [acks, seal, commit, ages, closing];
+        let moving = self.bridge.is_busy().then(|| not_before(now));
+        let earliest = [acks, seal, commit, ages, closing, moving];
         let earliest = earliest.into_iter().flatten().min();
         earliest.unwrap_or(now + Duration::from_secs(60))
     }
@@ -279,7 +285,7 @@ impl Writer {
     }
 
     fn chores(&mut self, now: Instant) -> Result<(), StorageError> {
-        let clocks = ((self.now)(), (self.clock)());
+        let clocks = self.stamp();
         self.buffer.expire(&mut self.ages, now, clocks)?;
         if self.buffer.wants_room()? && !self.buffer.make_room()? {
             // Nothing is sealed yet, so nothing can be given up: seal early.
@@ -289,7 +295,17 @@ impl Writer {
         if self.buffer.wants_seal(self.seal_after, now) {
             self.buffer.seal(self.seal_after, now, false)?;
         }
-        Ok(())
+        self.move_blocks()
+    }
+
+    /// The time and how far it may be trusted, both of one moment.
+    pub(super) fn stamp(&self) -> (Timestamp, ClockState) {
+        loop {
+            let (clock, now) = ((self.clock)(), (self.now)());
+            if (self.clock)() == clock {
+                return (now, clock);
+            }
+        }
     }
 
     fn notes(&mut self, now: Instant) -> Result<(), StorageError> {
@@ -333,7 +349,7 @@ impl Writer {
                     cause: loss.cause,
                 }),
             };
-            let (now, clock) = ((self.now)(), (self.clock)());
+            let (now, clock) = self.stamp();
             self.core.records(now, clock, |tx| tx.append(event))?;
             blocks::forget_loss(&self.buffer.db, number)?;
         }

@@ -5,7 +5,7 @@ use super::live::LivePace;
 use super::{Backoff, Uplink, UplinkError};
 use crate::clock;
 use crate::health::LinkState;
-use crate::storage::Storage;
+use crate::storage::{Held, Storage};
 use protocol::limits::INCARNATIONS_MAX;
 use protocol::sync::{
     EdgeAction, EdgeSession, EdgeStart, EdgeStream, FEATURES, Fetch, FetchRange, Fetched, Lane,
@@ -34,7 +34,9 @@ pub(super) async fn run(
     backoff: &mut Backoff,
 ) -> Result<Infallible, UplinkError> {
     let mut durable = uplink.durable.clone();
-    let (start, incarnation) = start(uplink).await?;
+    let mut held_now = uplink.storage.held();
+    let held = held_now.borrow_and_update().clone();
+    let (start, incarnation) = start(uplink, &held).await?;
     let session = EdgeSession::new(start, clock::monotonic())?;
     let (answers, answered) = mpsc::channel(ANSWERS_MAX);
     // Whatever became durable since the start was read is told once more; that is harmless.
@@ -42,18 +44,24 @@ pub(super) async fn run(
     let mut link = Link {
         uplink,
         incarnation,
+        held,
         session,
         lanes,
         answers,
         backoff,
         live: None,
     };
-    link.serve(inbound, answered, durable).await
+    tokio::select! {
+        result = link.serve(inbound, answered, durable) => result,
+        // An error says that the store is closed: then the agent ends.
+        Ok(()) = held_now.changed() => Err(UplinkError::TimeKnown),
+    }
 }
 
-/// What the box holds now.
-async fn start(uplink: &Uplink) -> Result<(EdgeStart, u32), UplinkError> {
-    let state = uplink.storage.sync_state().await?;
+/// What the box holds now and may send.
+async fn start(uplink: &Uplink, held: &Held) -> Result<(EdgeStart, u32), UplinkError> {
+    let mut state = uplink.storage.sync_state().await?;
+    state.leave_out(held);
     // When there are too many, the oldest are left out: the hub has had them for long.
     let events = state.events.iter().rev().take(INCARNATIONS_MAX).rev();
     let hello = HelloV1 {
@@ -86,6 +94,8 @@ struct Link<'a> {
     uplink: &'a Uplink,
     /// This opening of the store.
     incarnation: u32,
+    /// What may not be sent, because its times are not known yet.
+    held: Held,
     session: EdgeSession,
     lanes: Lanes,
     answers: mpsc::Sender<Answer>,
@@ -105,6 +115,9 @@ impl Link<'_> {
             self.act().await?;
             let now = clock::monotonic();
             if self.live.as_mut().is_some_and(|live| live.take(now)) {
+                if self.held.polls.contains(&self.incarnation) {
+                    continue;
+                }
                 let streams = durable.borrow().streams.clone();
                 for (stream, last) in streams {
                     self.session.handle_committed(stream, last, now);
@@ -133,8 +146,10 @@ impl Link<'_> {
                 Ok(()) = durable.changed() => {
                     let events = durable.borrow_and_update().events;
                     let now = clock::monotonic();
-                    self.session
-                        .handle_events_committed(self.incarnation, events, now);
+                    if !self.held.events.contains(&self.incarnation) {
+                        self.session
+                            .handle_events_committed(self.incarnation, events, now);
+                    }
                     if let Some(live) = &mut self.live {
                         live.committed();
                     }
@@ -152,6 +167,7 @@ impl Link<'_> {
                 EdgeAction::Send(lane, bytes) => self.lanes.send(lane, bytes).await?,
                 EdgeAction::Fetch(fetch) => self.fetch(fetch),
                 EdgeAction::Connected { hub_time } => {
+                    clock::learn(hub_time);
                     let ahead_ms = clock::now().micros_since(hub_time) / 1_000;
                     tracing::info!(ahead_ms, "the link to the hub is up");
                     self.uplink.show(LinkState::Connected, self.lanes.words());

@@ -61,6 +61,9 @@ pub enum UplinkError {
         #[source]
         source: std::io::Error,
     },
+    /// What was held back until the time was known may go now: the hub is told anew what there is.
+    #[error("the time is known now; connecting again")]
+    TimeKnown,
     /// A lane could not be read or written.
     #[error("{action} lane {lane}")]
     Lane {
@@ -176,6 +179,10 @@ impl Uplink {
                 let wait = retry_after_s.map(|seconds| Duration::from_secs(seconds.into()));
                 // Those who were told the same time do not come back together.
                 wait.map_or(REFUSED_WAIT, |wait| wait + backoff::part_of(wait))
+            }
+            UplinkError::TimeKnown => {
+                tracing::info!("what waited for the time goes to the hub now");
+                Duration::ZERO
             }
             error => {
                 let words = chain(error);

@@ -134,7 +134,7 @@ pub(super) async fn sign_in(
     let Some(access) = &page.settings.access else {
         return Ok(StatusCode::NO_CONTENT.into_response());
     };
-    let token = access.try_code(from.ip(), &body.code, clock::now())?;
+    let token = access.try_code(from.ip(), &body.code, clock::monotonic())?;
     let cookie = format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/; Max-Age=43200");
     let mut response = StatusCode::NO_CONTENT.into_response();
     if let Ok(cookie) = HeaderValue::from_str(&cookie) {
@@ -148,7 +148,7 @@ pub(super) fn may_see(page: &Page, headers: &HeaderMap) -> bool {
     page.settings
         .access
         .as_ref()
-        .is_none_or(|access| access.knows(headers, clock::now()))
+        .is_none_or(|access| access.knows(headers, clock::monotonic()))
 }
 
 /// Lets only those through who gave the access code, and writes only from the box's own page.

@@ -69,6 +69,7 @@ pub(super) const fn clock_code(clock: ClockState) -> u8 {
         ClockState::Synchronised => 0,
         ClockState::Holdover => 1,
         ClockState::Untrusted => 2,
+        ClockState::Corrected => 3,
     }
 }
 
@@ -77,6 +78,7 @@ pub(super) fn clock(code: u8) -> Result<ClockState, BlockError> {
         0 => Ok(ClockState::Synchronised),
         1 => Ok(ClockState::Holdover),
         2 => Ok(ClockState::Untrusted),
+        3 => Ok(ClockState::Corrected),
         _ => Err(malformed("unknown clock state")),
     }
 }

@@ -190,3 +190,16 @@ fn scaling_turns_extremes_round_where_the_scale_is_negative() {
     assert_eq!((scaled.min, scaled.max, scaled.mean), (-5.0, -1.0, -3.0));
     assert_eq!(scaled.worst, Quality::Uncertain(Cause::OutOfRange));
 }
+
+#[test]
+fn a_poll_whose_time_is_unknown_is_in_no_minute() {
+    let poll = |clock| Poll {
+        time: Timestamp(90_000_000),
+        clock,
+        cells: vec![Cell::Value(Raw::Int(1), Quality::Good)],
+    };
+    let polls = [poll(ClockState::Untrusted), poll(ClockState::Corrected)];
+    let buckets = minutes_of(&polls, &[]);
+    assert_eq!(buckets.len(), 1);
+    assert_eq!(buckets[0].columns[0].unwrap().count, 1);
+}

@@ -126,6 +126,7 @@ pub const fn clock_code(clock: ClockState) -> u8 {
         ClockState::Synchronised => 0,
         ClockState::Holdover => 1,
         ClockState::Untrusted => 2,
+        ClockState::Corrected => 3,
     }
 }
 
@@ -134,6 +135,7 @@ pub(crate) const fn clock_from(code: u8) -> Option<ClockState> {
         0 => Some(ClockState::Synchronised),
         1 => Some(ClockState::Holdover),
         2 => Some(ClockState::Untrusted),
+        3 => Some(ClockState::Corrected),
         _ => None,
     }
 }

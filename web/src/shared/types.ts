@@ -13,7 +13,7 @@ export type NameLike = string | { name: string } | null | undefined;
 
 export type Severity = "critical" | "high" | "medium" | "low";
 export type Direction = "high" | "low";
-export type ClockState = "synchronised" | "holdover" | "untrusted";
+export type ClockState = "synchronised" | "holdover" | "untrusted" | "corrected";
 export type AlertState = "active" | "acknowledged" | "cleared" | "closed";
 export type OrderState =
   | "requested"

@@ -71,8 +71,9 @@ export const GATEWAY_STATE: Record<Gateway["state"], string> = {
 
 export const CLOCK_WORDS: Record<ClockState, string> = {
   synchronised: "Clock is synchronised",
-  holdover: "Clock runs on its own since it last was synchronised",
+  holdover: "Clock runs on its own since it was last set",
   untrusted: "Clock cannot be trusted: times may be wrong",
+  corrected: "Clock was not set at that time: the time was corrected afterwards",
 };
 
 export function orderState(order: WorkOrder): string {

@@ -239,8 +239,13 @@ impl Worker {
 
     fn hand_on(&self, group: usize, cells: Vec<RawCell>) {
         // A full queue is counted by the sink and told by the agent.
-        let time = self.sink.now();
-        self.sink.poll(RawPoll { group, time, cells });
+        let (time, clock) = self.sink.stamp();
+        self.sink.poll(RawPoll {
+            group,
+            time,
+            clock,
+            cells,
+        });
     }
 
     /// Tells the state of every device of a unit where it differs from what was told last.
@@ -260,7 +265,7 @@ impl Worker {
             }
             let report = DeviceReport {
                 device: device.name.clone(),
-                time: self.sink.now(),
+                time: self.sink.stamp().0,
                 state: state.0,
                 words: state.1.clone().into_owned(),
             };

@@ -1,5 +1,6 @@
 //! Tests of the store through its public face. A crash is a copy of the files of an open store.
 
+mod bridge;
 mod damage;
 mod quota;
 mod random;

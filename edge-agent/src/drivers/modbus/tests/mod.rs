@@ -185,7 +185,7 @@ impl Run {
         assert_eq!(driver.groups().len(), devices.len());
         let (sender, queue) = mpsc::channel(10_000);
         let (stop, stopped) = watch::channel(false);
-        let sink = Sink::new(sender, Arc::new(AtomicU64::new(0)), 0, clock::now);
+        let sink = Sink::new(sender, Arc::new(AtomicU64::new(0)), 0, clock::stamp);
         let task = tokio::spawn(driver.run(sink, stopped));
         Self {
             queue,
