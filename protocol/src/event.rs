@@ -1,6 +1,7 @@
 //! The event: one immutable change to one record, with who, where and when.
 //! Never interprets a record: the folds of `alert` and `work_order` do.
 
+use crate::attachment::ContentHash;
 use crate::id::{AlertId, EventId, Origin, SensorId, UserId, WorkOrderId};
 use crate::time::{ClockState, Correction, Hlc, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -349,6 +350,23 @@ pub enum WorkOrderEvent {
         /// What they decided.
         note: Option<String>,
     },
+    /// A photo or document was added.
+    Attached(Attached),
+}
+
+/// A photo or document that was added to an order. Its bytes travel by themselves, under its hash.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attached {
+    /// SHA-256 of the bytes.
+    pub hash: ContentHash,
+    /// File name for people: `attachment::clean_name`.
+    pub name: String,
+    /// What the bytes are: `attachment::media_type`.
+    pub media_type: String,
+    /// How many bytes.
+    pub bytes: u64,
+    /// What the person said of it.
+    pub note: Option<String>,
 }
 
 /// The beginning of a work order.

@@ -4,6 +4,7 @@
 //! in as arguments, bytes and actions go out. Both programs and every test use the same code.
 
 pub mod alert;
+pub mod attachment;
 pub mod block;
 pub mod catalog;
 pub mod claim;

@@ -50,7 +50,13 @@ pub const STREAMS_PER_OFFER_MAX: usize = 256;
 pub const RANGES_PER_HELD_MAX: usize = 128;
 /// Most incarnations in a hello. The oldest are left out: their events are long at the hub.
 pub const INCARNATIONS_MAX: usize = 4_096;
-/// Longest piece of a frame on a lane that is paced.
+/// Longest content of an attachment. A longer one is refused where it is added, and by the hub.
+pub const ATTACHMENT_BYTES_MAX: u64 = 16 << 20;
+/// Most contents in one offer; the sender offers the rest when that one is answered.
+pub const CONTENTS_PER_OFFER_MAX: usize = 256;
+/// Most contents that a connection offers; further ones are offered on the next.
+pub const CONTENTS_MAX: usize = 4_096;
+/// Longest piece of a frame on a lane that is paced; longest chunk of a content.
 pub const PIECE_BYTES_MAX: usize = 16 << 10;
 /// Most ranges kept per stream beyond the contiguous prefix; the oldest hole is then given up to
 /// the sender's retry: nothing is lost, a range is only sent again.

@@ -2,6 +2,7 @@
 //! Only written, never read back: a shape is not a record.
 
 use crate::alert::{Alert, AlertState};
+use crate::attachment::is_picture;
 use crate::event::{Direction, HoldReason, Severity, Snapshot, WorkType};
 use crate::id::{AlertId, EventId, GatewayId, Origin, SensorId, SiteId, WorkOrderId};
 use crate::record::{HistoryEntry, Note};
@@ -167,6 +168,8 @@ pub struct WorkOrderView {
     pub labour: Vec<LabourView>,
     pub parts: Vec<PartView>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub attachments: Option<Vec<AttachmentView>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<Vec<SnapshotView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<Vec<HistoryView>>,
@@ -204,6 +207,37 @@ pub struct PartView {
     pub by: String,
     pub part: String,
     pub quantity: f64,
+}
+
+/// A photo or document. Where its bytes are is filled in by the program that answers.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[expect(missing_docs, reason = "the fields are described in docs/api.md")]
+pub struct AttachmentView {
+    pub id: EventId,
+    pub hash: String,
+    pub name: String,
+    pub media_type: String,
+    pub picture: bool,
+    pub bytes: u64,
+    pub at: String,
+    pub by: String,
+    pub note: Option<String>,
+    pub late: bool,
+    pub place: BytesPlace,
+}
+
+/// Where the bytes of an attachment are, as far as the program that answers knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum BytesPlace {
+    /// On the box, on their way to the hub.
+    Box,
+    /// On the box and at the hub.
+    Both,
+    /// At the hub.
+    Hub,
+    /// Nowhere that is known.
+    None,
 }
 
 /// Readings around the alarm.
@@ -282,6 +316,7 @@ pub fn work_order(order: &WorkOrder, home: Home, whole: bool) -> WorkOrderView {
         comments: order.comments.iter().map(note).collect(),
         labour: labour(order),
         parts: parts(order),
+        attachments: whole.then(|| attachments(order)),
         snapshot: whole.then(|| snapshots(order)),
         history: whole.then(|| order.history.iter().map(history).collect()),
         actions: order
@@ -326,6 +361,23 @@ fn parts(order: &WorkOrder) -> Vec<PartView> {
         quantity: entry.quantity,
     };
     order.parts.iter().map(view).collect()
+}
+
+fn attachments(order: &WorkOrder) -> Vec<AttachmentView> {
+    let view = |attachment: &crate::work_order::Attachment| AttachmentView {
+        id: attachment.id,
+        hash: attachment.content.hash.to_string(),
+        name: attachment.content.name.clone(),
+        media_type: attachment.content.media_type.clone(),
+        picture: is_picture(&attachment.content.media_type),
+        bytes: attachment.content.bytes,
+        at: rfc3339(attachment.at),
+        by: attachment.by.clone(),
+        note: attachment.content.note.clone(),
+        late: attachment.late,
+        place: BytesPlace::None,
+    };
+    order.attachments.iter().map(view).collect()
 }
 
 /// What is shown: a snapshot that a later one of the same sensor covers is left out. The one

@@ -14,9 +14,10 @@ mod tests;
 pub use guard::Action;
 
 use crate::event::{
-    Body, Event, FieldValue, HoldReason, Snapshot, WorkOrderCreated, WorkOrderEvent, WorkType,
+    Attached, Body, Event, FieldValue, HoldReason, Snapshot, WorkOrderCreated, WorkOrderEvent,
+    WorkType,
 };
-use crate::id::{AlertId, Origin, UserId, WorkOrderId};
+use crate::id::{AlertId, EventId, Origin, UserId, WorkOrderId};
 use crate::record::{self, HistoryEntry, Note};
 use crate::time::{Hlc, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -115,6 +116,8 @@ pub struct WorkOrder {
     pub parts: Vec<PartUse>,
     /// Readings around the alarm.
     pub snapshots: Vec<Snapshot>,
+    /// Photos and documents.
+    pub attachments: Vec<Attachment>,
     /// What two sides decided differently.
     pub conflicts: Vec<Conflict>,
     /// A planner should look at it.
@@ -170,6 +173,33 @@ pub struct PartUse {
     pub part: String,
     /// How many.
     pub quantity: f64,
+}
+
+/// A photo or document of an order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attachment {
+    /// The event that added it.
+    pub id: EventId,
+    /// When it was added.
+    pub at: Timestamp,
+    /// Who.
+    pub by: String,
+    /// Added after the order had ended.
+    pub late: bool,
+    /// What it is.
+    pub content: Attached,
+}
+
+impl Attachment {
+    fn of(event: &Event, content: &Attached, late: bool) -> Self {
+        Self {
+            id: event.id,
+            at: event.time,
+            by: event.actor.name().to_owned(),
+            late,
+            content: content.clone(),
+        }
+    }
 }
 
 /// Two people set the same field without knowing of each other.
@@ -238,6 +268,7 @@ impl WorkOrder {
             labour: Vec::new(),
             parts: Vec::new(),
             snapshots: Vec::new(),
+            attachments: Vec::new(),
             conflicts: Vec::new(),
             needs_review: false,
             history: Vec::new(),

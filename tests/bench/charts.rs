@@ -97,6 +97,7 @@ async fn seed_ours(folder: &Path) -> Result<Storage> {
         buffer_bytes_max: 4 << 30,
         core_bytes_max: 1 << 30,
         ballast_bytes: 0,
+        attachments_bytes_max: 0,
         keep: Keep::default(),
         disk: Disk::of,
         queue_polls_max: 4_096,

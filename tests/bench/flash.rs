@@ -81,6 +81,7 @@ async fn store(folder: &Path, tick_s: usize) -> Result<()> {
         buffer_bytes_max: 1 << 30,
         core_bytes_max: 1 << 30,
         ballast_bytes: 0,
+        attachments_bytes_max: 0,
         keep: Keep::default(),
         disk: Disk::of,
         queue_polls_max: 4_096,

@@ -288,5 +288,6 @@ fn start(gateway: GatewayId) -> EdgeStart {
         },
         streams: Vec::new(),
         catalog: Vec::new(),
+        contents: Vec::new(),
     }
 }

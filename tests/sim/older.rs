@@ -129,6 +129,7 @@ fn edge(hello: HelloV1) -> EdgeSession {
         hello,
         streams: vec![],
         catalog: vec![],
+        contents: vec![],
     };
     EdgeSession::new(start, NOW).unwrap()
 }

@@ -82,6 +82,7 @@ impl World {
             hello,
             streams,
             catalog: vec![1],
+            contents: vec![],
         };
         let mut hub = HubSession::new(node.id);
         if self.hub.busy {

@@ -21,16 +21,18 @@ pub(super) fn check(config: &Config, output: Output) -> anyhow::Result<()> {
         alerts,
         work_orders,
         statistics,
+        attachments,
         problems,
     } = &checked;
     let answer = json!({
         "gateways": gateways, "sensors": sensors, "blocks": blocks, "polls": polls,
         "events": events, "alerts": alerts, "work_orders": work_orders,
-        "statistics": statistics, "problems": problems,
+        "statistics": statistics, "attachments": attachments, "problems": problems,
     });
     let mut words = format!(
         "{gateways} gateways, {sensors} sensors, {blocks} blocks with {polls} polls, {statistics} \
-         rows of statistics, {events} events, {alerts} alerts, {work_orders} work orders"
+         rows of statistics, {events} events, {alerts} alerts, {work_orders} work orders, \
+         {attachments} attachments"
     );
     for problem in problems {
         words.push_str("\n  ");
@@ -67,12 +69,29 @@ pub(super) async fn backup(config: &Config, file: &Path, output: Output) -> anyh
         bail!("{} exists; name a new file", file.display());
     }
     let store = Store::open(&config.data_dir)?;
-    store.backup(file).await?;
+    let mut attachments = file.as_os_str().to_owned();
+    attachments.push(".attachments");
+    let attachments = std::path::PathBuf::from(attachments);
+    if attachments.exists() {
+        bail!("{} exists; name a new file", attachments.display());
+    }
+    let copied = store.backup(file, &attachments).await?;
     let length = std::fs::metadata(file)
         .with_context(|| format!("looking at {}", file.display()))?
         .len();
     output.answer(
-        &json!({"backup": file.display().to_string(), "bytes": length}),
-        &format!("{} holds the whole store ({length} bytes)", file.display()),
+        &json!({"backup": file.display().to_string(), "bytes": length, "attachments": copied,
+            "attachments_folder": (copied > 0).then(|| attachments.display().to_string())}),
+        &format!(
+            "{} holds the whole store ({length} bytes){}",
+            file.display(),
+            match copied {
+                0 => String::new(),
+                _ => format!(
+                    ", and the folder {} the photos and documents of work orders ({copied} files)",
+                    attachments.display()
+                ),
+            }
+        ),
     )
 }

@@ -1,5 +1,7 @@
 //! One gateway's connection from handshake to good-bye.
 
+mod contents;
+
 use super::accept::Peer;
 use super::enrol::sha256;
 use super::lanes::{Inbound, Lanes};
@@ -10,6 +12,7 @@ use crate::ca::{CertificateOwner, owner_of};
 use crate::clock;
 use crate::store::{Connected, Ingest, LostPolls, Page, Revocations, Store};
 use crate::tenants::TenantScope;
+use contents::{Contents, stored};
 use protocol::id::{GatewayId, StreamId};
 use protocol::limits::{LANE_IN_FLIGHT_BYTES_MAX, PEOPLE_MAX};
 use protocol::sync::{Commit, HelloAnswer, HelloInfo, HubAction, HubSession, Lane, Refusal};
@@ -74,6 +77,7 @@ pub(super) async fn synchronise(
         presence: shared.presence.clone(),
         remote: peer.remote,
         place: None,
+        contents: None,
         lanes,
     };
     if let Some((refusal, words, retry_after_s)) = refusal {
@@ -111,6 +115,8 @@ struct Gateway {
     remote: SocketAddr,
     /// From the hello on.
     place: Option<Place>,
+    /// From the first content on that the gateway offers.
+    contents: Option<Contents>,
     lanes: Lanes,
 }
 
@@ -135,6 +141,10 @@ impl Gateway {
                 }
                 Ok(()) = news.changed() => self.news().await?,
                 Ok(()) = revoked.changed() => self.still_welcome().await?,
+                Some((hash, stored)) = stored(&mut self.contents) => {
+                    self.session.handle_chunk_stored(hash, stored)?;
+                    self.act(None).await?;
+                }
                 by = taken(&mut self.place) => return Err(IngestError::Replaced { by }),
                 _ = check.tick() => {
                     if let Some(bytes) = self.share.changed() {
@@ -200,6 +210,8 @@ impl Gateway {
                     let held = store.offered(self.scope, self.id, offered, last).await?;
                     self.session.handle_offer_answer(held)?;
                 }
+                HubAction::Contents(offered) => self.contents_offered(&offered).await?,
+                HubAction::StoreChunk(chunk) => self.store_chunk(chunk).await?,
                 HubAction::FetchOwn { incarnation, after } => {
                     let place = (incarnation, after);
                     let events = self

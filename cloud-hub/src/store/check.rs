@@ -2,12 +2,13 @@
 //! statistics decoded. Never changes anything, but for moving a whole file out of the way when told.
 
 use super::error::{Doing as _, StoreError};
-use super::{Store, engine, migrations, sql};
+use super::{Store, contents, engine, migrations, sql};
 use protocol::block;
 use protocol::rollup::{Level, RollupRow};
 use protocol::time::Timestamp;
 use rusqlite::Connection;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Most problems that are told in words.
 const PROBLEMS_MAX: usize = 100;
@@ -31,6 +32,8 @@ pub struct Checked {
     pub work_orders: u64,
     /// Rows of statistics.
     pub statistics: u64,
+    /// Attachments whose bytes are here.
+    pub attachments: u64,
     /// What is not as it should be, in words; empty when all is well.
     pub problems: Vec<String>,
 }
@@ -121,16 +124,31 @@ pub fn check(data_dir: &Path) -> Result<Checked, StoreError> {
     if let Err(error) = statistics(&sql, &mut checked) {
         note(&mut checked.problems, unreadable("statistics", &error));
     }
+    match contents::check(&sql, data_dir) {
+        Ok((count, problems)) => {
+            checked.attachments = count;
+            for words in problems {
+                note(&mut checked.problems, words);
+            }
+        }
+        Err(error) => note(&mut checked.problems, unreadable("attachments", &error)),
+    }
     Ok(checked)
 }
 
 impl Store {
-    /// Writes a whole copy of the store into a new file, while the hub runs.
-    pub async fn backup(&self, to: &Path) -> Result<(), StoreError> {
-        let to = to.to_owned();
+    /// Writes a whole copy of the store into a new file, while the hub runs, and the bytes of the
+    /// attachments into the folder `attachments`; how many there were.
+    pub async fn backup(&self, to: &Path, attachments: &Path) -> Result<u64, StoreError> {
+        let (to, attachments) = (to.to_owned(), attachments.to_owned());
+        let folder = Arc::clone(&self.contents);
         // Not in a transaction, as reading otherwise is: a copy is one by itself.
         self.engine
-            .apart(move |sql| migrations::write_copy(sql, &to))
+            .apart(move |sql| {
+                migrations::write_copy(sql, &to)?;
+                // After it: what the copy knows of is there by then, and nothing is ever removed.
+                contents::copy(&folder, &attachments)
+            })
             .await
     }
 }

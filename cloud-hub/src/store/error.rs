@@ -66,6 +66,17 @@ pub enum StoreError {
         #[source]
         source: std::io::Error,
     },
+    /// A file of an attachment.
+    #[error("the store could not {what} {path}; is there room on the disk?")]
+    Content {
+        /// What it was doing.
+        what: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
     /// The database refused.
     #[error("the store could not {what}")]
     Sql {

@@ -3,8 +3,8 @@
 
 use super::changes::{Change, Changed};
 use super::error::{Doing as _, StoreError};
-use super::sql;
 use super::writer::Work;
+use super::{contents, sql};
 use crate::tenants::TenantScope;
 use protocol::alert::{self, Alert, AlertState};
 use protocol::event::{Body, Event, GatewayEvent, RecordKind, RecordRef, Severity};
@@ -369,6 +369,9 @@ fn index_work_order(
         )
         .and_then(|mut query| query.execute((scope.key(), alert.0.into_bytes(), id)))
         .doing("keep the list of work orders")?;
+    }
+    for attachment in &order.attachments {
+        contents::belongs_to(sql, scope, attachment.content.hash, order.id)?;
     }
     Ok(())
 }

@@ -7,6 +7,7 @@ mod catalog;
 mod changes;
 mod check;
 mod claims;
+mod contents;
 mod down;
 mod engine;
 mod error;
@@ -65,6 +66,8 @@ pub struct Store {
     intake: Arc<Intake>,
     changes: broadcast::Sender<Change>,
     bells: Arc<Bells>,
+    /// Folder of the attachments.
+    contents: Arc<Path>,
     default_tenant: TenantScope,
 }
 
@@ -86,6 +89,7 @@ impl Store {
             intake: Arc::default(),
             changes,
             bells: Arc::default(),
+            contents: contents::folder(data_dir).into(),
             default_tenant,
         })
     }

@@ -83,6 +83,7 @@ pub fn open_storage(
         buffer_bytes_max: config.storage.buffer_bytes_max,
         core_bytes_max: config.storage.core_bytes_max,
         ballast_bytes: config.storage.ballast_bytes,
+        attachments_bytes_max: config.storage.attachments_bytes_max,
         keep: Keep {
             raw: config.storage.keep_raw,
             minutes: config.storage.keep_minutes,

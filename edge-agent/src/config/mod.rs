@@ -90,6 +90,8 @@ pub struct StorageConfig {
     pub core_bytes_max: u64,
     /// Bytes set aside on the disk for events on a full disk.
     pub ballast_bytes: u64,
+    /// Bytes that photos and documents of work orders may take; those that the hub has make room.
+    pub attachments_bytes_max: u64,
 }
 
 /// `[queue]`
@@ -244,6 +246,7 @@ fn storage(mut section: Section) -> StorageConfig {
     let (keep_hours, keep_days) = (keep("keep_hours"), keep("keep_days"));
     let core_bytes_max = section.bytes("events_max", 10_000_000..=100_000_000_000);
     let ballast_bytes = section.bytes("ballast", 0..=1_000_000_000);
+    let attachments = section.bytes("attachments_max", 0..=1_000_000_000_000);
     section.finish();
     StorageConfig {
         commit_tick,
@@ -255,6 +258,7 @@ fn storage(mut section: Section) -> StorageConfig {
         keep_days: keep_days.unwrap_or(day * 3_650),
         core_bytes_max: core_bytes_max.unwrap_or(1_000_000_000),
         ballast_bytes: ballast_bytes.unwrap_or(16_000_000),
+        attachments_bytes_max: attachments.unwrap_or(250_000_000),
     }
 }
 

@@ -68,6 +68,10 @@ fn work_order(body: &WorkOrderEvent) -> Result<(), StorageError> {
                 max,
             )
         }
+        WorkOrderEvent::Attached(attached) => {
+            limit("the name of the file", &attached.name, NAME_BYTES_MAX)?;
+            text("the note", attached.note.as_ref())
+        }
         WorkOrderEvent::FieldSet(_)
         | WorkOrderEvent::Unassigned
         | WorkOrderEvent::Approved

@@ -33,6 +33,7 @@ pub(super) const CORE: Kind = Kind {
     migrations: &[
         include_str!("schema/001_core.sql"),
         include_str!("schema/002_core.sql"),
+        include_str!("schema/003_core.sql"),
     ],
     cache_kib: 512,
 };

@@ -12,6 +12,7 @@
 //! [`PushError::Full`]. Nothing is ever half written.
 
 mod adopt;
+mod attachments;
 mod blocks;
 mod bridge;
 mod buffer;
@@ -39,16 +40,18 @@ mod writer;
 mod tests;
 
 pub use adopt::adopt;
+pub use attachments::{AttachError, NewAttachment, Received};
 pub use bridge::Held;
 pub use error::{PushError, StorageError};
 pub use folds::{Counts, Page};
 pub use gaps::Gap;
-pub use records::{NewEvent, OwnEvents, RecordChange, RecordTx};
+pub use records::{ContentPlace, ContentSum, NewEvent, OwnEvents, RecordChange, RecordTx};
 pub use retention::Keep;
 pub use room::{DISK_WARNING_PERCENT, Disk};
 pub use source::{Stats, StreamSync, SyncState};
 pub use writer::{Batch, Committed};
 
+use attachments::Attachments;
 use buffer::Shared;
 use folds::{alert, alerts, counts, order_of_alert, work_order, work_orders};
 use protocol::alert::Alert;
@@ -91,6 +94,8 @@ pub struct StorageOptions {
     /// Room set aside on the disk, so that events can be written when it is full. At most a
     /// twentieth of the disk is taken; 0: none.
     pub ballast_bytes: u64,
+    /// Room for photos and documents of work orders, beside the databases.
+    pub attachments_bytes_max: u64,
     /// How long readings and their statistics are kept.
     pub keep: Keep,
     /// How much room the disk of a folder has; `Disk::of`, but for tests.
@@ -127,6 +132,7 @@ pub struct Storage {
     buffer: Arc<Readers>,
     changes: broadcast::Sender<RecordChange>,
     held: watch::Receiver<Held>,
+    attachments: Arc<Attachments>,
     gateway: GatewayId,
 }
 

@@ -1,5 +1,6 @@
 //! Bringing the store up: folder, lock, both databases, the writer's thread.
 
+use super::attachments::Attachments;
 use super::bridge::Bridge;
 use super::buffer::{Buffer, Pending};
 use super::database;
@@ -35,15 +36,15 @@ pub(super) fn open(
     })?;
     let lock = lock(&folder)?;
     let now = (options.now)();
-    let (changes, _) = broadcast::channel(CHANGES_MAX);
+    let changes = broadcast::Sender::new(CHANGES_MAX);
     let mut room = Room::new(&folder, options.ballast_bytes, options.disk);
     room.look();
     let core_file = database::open_core(&folder, options.disk)?;
     database::limit(&core_file.db, options.core_bytes_max)?;
     let core = Core::load(core_file.db, now, changes.clone())
         .map_err(|error| database::core_damage(&folder, error))?;
-    let bytes_max = options.buffer_bytes_max.max(BUFFER_BYTES_MIN);
-    let quota = (bytes_max, options.disk);
+    let limits = (options.attachments_bytes_max, options.disk);
+    let quota = (options.buffer_bytes_max.max(BUFFER_BYTES_MIN), options.disk);
     let (buffer, unclean, damaged) = open_buffer(&folder, core.incarnation(), quota, now)?;
     let opened = Opened {
         gateway: core.gateway(),
@@ -62,6 +63,7 @@ pub(super) fn open(
         buffer: Readers::new(folder.clone(), database::BUFFER),
         changes,
         held,
+        attachments: Attachments::open(&folder, limits, &core.db)?,
         gateway: core.gateway(),
     };
     let mut writer = Writer {

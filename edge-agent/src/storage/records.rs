@@ -1,8 +1,10 @@
 //! The writer's half of core.db: appending events, this box's own and the hub's.
 //! Never changes an event that is stored; folds and their indexes follow from the events.
 
+pub(super) mod contents;
 mod own;
 
+pub use contents::{ContentPlace, ContentSum};
 pub use own::OwnEvents;
 pub(super) use own::chain_at;
 

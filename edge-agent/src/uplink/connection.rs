@@ -5,7 +5,9 @@ use super::live::LivePace;
 use super::{Backoff, Uplink, UplinkError};
 use crate::clock;
 use crate::health::LinkState;
-use crate::storage::{Held, Storage};
+use crate::storage::{Held, RecordChange, Storage, StorageError};
+use protocol::attachment::ContentHash;
+use protocol::event::{Body, Event, WorkOrderEvent};
 use protocol::limits::INCARNATIONS_MAX;
 use protocol::sync::{
     EdgeAction, EdgeSession, EdgeStart, EdgeStream, FEATURES, Fetch, FetchRange, Fetched, Lane,
@@ -15,7 +17,8 @@ use protocol::wire::clock_code;
 use protocol::wire::v1::{Chain, HelloV1};
 use std::convert::Infallible;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::{broadcast, mpsc, watch};
 
 /// Most bytes of events asked of the store at once.
 const EVENTS_BYTES_MAX: usize = 128 << 10;
@@ -36,6 +39,8 @@ pub(super) async fn run(
     let mut durable = uplink.durable.clone();
     let mut held_now = uplink.storage.held();
     let held = held_now.borrow_and_update().clone();
+    // Before the start is read, so that nothing falls between.
+    let changes = uplink.storage.changes();
     let (start, incarnation) = start(uplink, &held).await?;
     let session = EdgeSession::new(start, clock::monotonic())?;
     let (answers, answered) = mpsc::channel(ANSWERS_MAX);
@@ -52,7 +57,7 @@ pub(super) async fn run(
         live: None,
     };
     tokio::select! {
-        result = link.serve(inbound, answered, durable) => result,
+        result = link.serve(inbound, answered, (durable, changes)) => result,
         // An error says that the store is closed: then the agent ends.
         Ok(()) = held_now.changed() => Err(UplinkError::TimeKnown),
     }
@@ -82,10 +87,12 @@ async fn start(uplink: &Uplink, held: &Held) -> Result<(EdgeStart, u32), UplinkE
         last: known.last_seq,
         schema: known.schema,
     });
+    let contents = uplink.storage.contents_waiting().await?;
     let start = EdgeStart {
         hello,
         streams: streams.collect(),
         catalog: uplink.catalog.clone(),
+        contents,
     };
     Ok((start, state.incarnation))
 }
@@ -109,7 +116,10 @@ impl Link<'_> {
         &mut self,
         mut inbound: mpsc::Receiver<Inbound>,
         mut answered: mpsc::Receiver<Answer>,
-        mut durable: tokio::sync::watch::Receiver<super::Durable>,
+        (mut durable, mut changes): (
+            watch::Receiver<super::Durable>,
+            broadcast::Receiver<RecordChange>,
+        ),
     ) -> Result<Infallible, UplinkError> {
         loop {
             self.act().await?;
@@ -154,6 +164,11 @@ impl Link<'_> {
                         live.committed();
                     }
                 }
+                change = changes.recv() => match change {
+                    Ok(change) if !is_attached(&change) => {}
+                    Ok(_) | Err(RecvError::Lagged(_)) => self.new_contents().await?,
+                    Err(RecvError::Closed) => return Err(StorageError::Stopped.into()),
+                },
                 error = self.lanes.closed() => return Err(error),
                 () = tokio::time::sleep(wait) => self.session.handle_timeout(clock::monotonic())?,
             }
@@ -194,6 +209,7 @@ impl Link<'_> {
                 EdgeAction::ResetDown => {
                     tracing::warn!("the hub was put back from a copy: its events are taken again");
                     storage.reset_down().await?;
+                    storage.doubt_contents().await?;
                 }
                 EdgeAction::ApplyOwn(incarnation, first, events) => {
                     let held = storage.apply_own(incarnation, first, events).await?;
@@ -206,6 +222,10 @@ impl Link<'_> {
                     self.session.handle_down_committed(last)?;
                 }
                 EdgeAction::ApplyReference(reference) => storage.set_site(reference).await?,
+                EdgeAction::ContentKept(hash) => storage.content_at_hub(hash).await?,
+                EdgeAction::ContentNotKept(hash, words) => {
+                    tracing::error!(%hash, words, "the hub does not hold an attachment");
+                }
             }
         }
         Ok(())
@@ -230,6 +250,14 @@ impl Link<'_> {
         Ok(())
     }
 
+    /// The session passes over those that it knows.
+    async fn new_contents(&mut self) -> Result<(), UplinkError> {
+        for content in self.uplink.storage.contents_waiting().await? {
+            self.session.handle_new_content(content)?;
+        }
+        Ok(())
+    }
+
     /// Reads beside the session, so that an acknowledgement never waits for the disk.
     fn fetch(&self, fetch: Fetch) {
         let storage = self.uplink.storage.clone();
@@ -248,11 +276,39 @@ impl Link<'_> {
                 } => polls(&storage, ranges, bytes_max)
                     .await
                     .map(|polls| (lane, Fetched::Polls(polls))),
+                Fetch::Content {
+                    hash,
+                    offset,
+                    bytes_max,
+                } => Ok(content(&storage, (hash, offset), bytes_max).await),
             };
             // The session may have ended meanwhile.
             drop(answers.send(answer).await);
         });
     }
+}
+
+/// The next bytes of a content. What cannot be read is told and not sent; it stops nothing else.
+async fn content(
+    storage: &Storage,
+    place: (ContentHash, u64),
+    bytes_max: usize,
+) -> (Lane, Fetched) {
+    let (hash, offset) = place;
+    let bytes = storage.content(hash, offset, bytes_max).await;
+    let bytes = bytes.unwrap_or_else(|error| {
+        let error = super::chain(&error);
+        tracing::error!(%hash, error, "an attachment cannot be read");
+        Vec::new()
+    });
+    (Lane::Attachment, Fetched::Content(place, bytes))
+}
+
+/// Whether a change of a record brought an attachment.
+fn is_attached(change: &RecordChange) -> bool {
+    let attached =
+        |event: &Event| matches!(event.body, Body::WorkOrder(WorkOrderEvent::Attached(_)));
+    change.events.iter().any(attached)
 }
 
 type Blocks = Vec<(FetchRange, Vec<Vec<u8>>)>;

@@ -43,6 +43,7 @@ fn bench(more: &str) -> Bench {
         buffer_bytes_max: 10 << 20,
         core_bytes_max: 10 << 20,
         ballast_bytes: 0,
+        attachments_bytes_max: 1 << 30,
         keep: crate::storage::Keep::default(),
         disk: crate::storage::Disk::of,
         queue_polls_max: 64,

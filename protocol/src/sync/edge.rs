@@ -1,22 +1,28 @@
 //! The box's end of a connection (PROTOCOL §6.2). Never sends what the store has not committed,
 //! never tells the store that a fact is safe before the hub committed it.
 
+mod contents;
+mod lanes;
 mod offer;
 mod send;
+
+pub use contents::EdgeContent;
 
 use super::pace::Pacer;
 use super::stream::SendState;
 use super::{Lane, Refusal, SessionError};
+use crate::attachment::ContentHash;
 use crate::event::Event;
 use crate::id::StreamId;
 use crate::limits::LANE_IN_FLIGHT_BYTES_MAX;
 use crate::ranges::RangeSet;
 use crate::time::Timestamp;
 use crate::wire::v1::{
-    AckV1, CatalogV1, Chain, DownAckV1, EventsV1, HelloV1, Message, OwnEventsV1, OwnHeldV1,
-    ReferenceV1, RefuseV1, WelcomeV1, WindowV1,
+    CatalogV1, Chain, DownAckV1, EventsV1, HelloV1, Message, OwnEventsV1, OwnHeldV1, ReferenceV1,
+    RefuseV1, WelcomeV1, WindowV1,
 };
 use crate::wire::{Frame, decode_event};
+use contents::Contents;
 use offer::Offers;
 use send::{Bulk, Window};
 use std::collections::{BTreeMap, VecDeque};
@@ -36,6 +42,8 @@ pub struct EdgeStart {
     pub streams: Vec<EdgeStream>,
     /// Encoded catalog.
     pub catalog: Vec<u8>,
+    /// Contents of attachments that the hub has not confirmed.
+    pub contents: Vec<EdgeContent>,
 }
 
 /// One stream of readings on the box. Its number is unique in the box's store.
@@ -83,6 +91,10 @@ pub enum EdgeAction {
     ApplyOwn(u32, u64, Vec<Event>),
     /// Store the names and people of the site.
     ApplyReference(ReferenceV1),
+    /// The hub holds this content whole.
+    ContentKept(ContentHash),
+    /// The hub does not hold this content, for this reason; it is offered again on another connection.
+    ContentNotKept(ContentHash, String),
 }
 
 /// What the session wants to read.
@@ -102,6 +114,15 @@ pub enum Fetch {
         /// What it wants, each from its beginning.
         ranges: Vec<FetchRange>,
         /// Roughly how much it can take.
+        bytes_max: usize,
+    },
+    /// The next bytes of a content.
+    Content {
+        /// SHA-256 of all of it.
+        hash: ContentHash,
+        /// Where they begin.
+        offset: u64,
+        /// How many at most.
         bytes_max: usize,
     },
 }
@@ -126,6 +147,8 @@ pub enum Fetched {
     /// holds are gone for good; polls after the last block are merely not read yet, unless there
     /// is no block at all.
     Polls(Vec<(FetchRange, Vec<Vec<u8>>)>),
+    /// Bytes of a content from a place on; none when it is no longer there.
+    Content((ContentHash, u64), Vec<u8>),
 }
 
 /// Events of one incarnation on their way to the hub.
@@ -149,6 +172,7 @@ pub struct EdgeSession {
     live: Window,
     backlog: Window,
     bulk: Bulk,
+    contents: Contents,
     /// What came before the welcome.
     early: Vec<Message>,
     connected: bool,
@@ -182,6 +206,7 @@ impl EdgeSession {
             bulk: Bulk::new(Pacer::new(
                 u64::try_from(LANE_IN_FLIGHT_BYTES_MAX).unwrap_or(u64::MAX),
             )),
+            contents: Contents::new(start.contents),
             early: Vec::new(),
             connected: false,
             deadline: Some(now.plus_micros(ANSWER_WAIT_US)),
@@ -260,6 +285,8 @@ impl EdgeSession {
                 Ok(())
             }
             Message::Received(received) if self.connected => self.received(received),
+            Message::ContentsHeld(held) if self.connected => self.contents_held(held),
+            Message::ContentEnd(end) if self.connected => self.content_end(end),
             Message::Window(window) if self.connected => {
                 self.window(window);
                 Ok(())
@@ -334,6 +361,7 @@ impl EdgeSession {
         match fetched {
             Fetched::Events(incarnation, events) => self.send_events(incarnation, events, now)?,
             Fetched::Polls(ranges) => self.send_polls(lane, ranges, now)?,
+            Fetched::Content(place, bytes) => self.send_chunk(place, bytes, now)?,
         }
         if let Some(window) = self.window_of(lane) {
             window.fetching = false;
@@ -359,6 +387,7 @@ impl EdgeSession {
                 retry_after_s: None,
             });
         }
+        self.contents.welcome(&welcome);
         if welcome.want_catalog {
             let catalog = std::mem::take(&mut self.catalog);
             let message = Message::Catalog(CatalogV1 { catalog });
@@ -401,20 +430,11 @@ impl EdgeSession {
             hub_time: Timestamp(welcome.time_us),
         });
         self.offer()?;
+        self.offer_contents()?;
         for message in std::mem::take(&mut self.early) {
             self.down_lane(message)?;
         }
         Ok(())
-    }
-
-    fn window(&mut self, window: WindowV1) {
-        match Lane::from_number(window.lane) {
-            Some(Lane::Events) => self.events.ceiling = u64::from(window.bytes),
-            Some(Lane::Live | Lane::Backlog) => {
-                self.bulk.pacer.set_ceiling(u64::from(window.bytes));
-            }
-            _ => {}
-        }
     }
 
     fn down(&mut self, events: &EventsV1) -> Result<(), SessionError> {
@@ -446,24 +466,6 @@ impl EdgeSession {
         let action = EdgeAction::ApplyOwn(message.incarnation, message.first_seq, events);
         self.actions.push_back(action);
         Ok(())
-    }
-
-    fn window_of(&mut self, lane: Lane) -> Option<&mut Window> {
-        match lane {
-            Lane::Events => Some(&mut self.events),
-            Lane::Live => Some(&mut self.live),
-            Lane::Backlog => Some(&mut self.backlog),
-            Lane::Control | Lane::Reference => None,
-        }
-    }
-
-    fn acked(&mut self, ack: AckV1, now: Timestamp) -> Result<(), SessionError> {
-        let lane = Lane::from_number(ack.lane)
-            .filter(|lane| matches!(lane, Lane::Events | Lane::Live | Lane::Backlog));
-        match lane {
-            Some(lane) => self.acked_on(lane, ack, now),
-            None => Err(unexpected("an Ack of this lane", Lane::Control)),
-        }
     }
 }
 

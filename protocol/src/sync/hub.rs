@@ -1,24 +1,28 @@
 //! The hub's end of a connection (PROTOCOL §6.3). Never acknowledges before `handle_committed`
 //! says that the store holds it; never trusts a name in a message over the certificate.
 
+mod contents;
 mod lane;
 mod receive;
 
-use super::{FEATURES, Lane, PROTOCOL, Refusal, SessionError};
+pub use contents::{ChunkStored, ContentChunk};
+
+use super::{FEATURES, Lane, PROTOCOL, Refusal, SessionError, features};
 use crate::event::Event;
 use crate::id::{GatewayId, StreamId};
 use crate::limits::{EVENTS_PER_FRAME_MAX, LANE_IN_FLIGHT_BYTES_MAX};
 use crate::time::{ClockState, Timestamp};
 use crate::wire::v1::{
-    AckV1, Chain, EventsV1, HeldV1, HelloV1, Message, OfferedV1, OwnEventsV1, ReceivedV1,
-    ReferenceV1, RefuseV1, WelcomeV1, WindowV1,
+    AckV1, Chain, EventsV1, HeldV1, HelloV1, Message, OfferedContentV1, OfferedV1, OwnEventsV1,
+    ReceivedV1, ReferenceV1, RefuseV1, WelcomeV1, WindowV1,
 };
 
+use contents::Contents;
 use lane::LaneState;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Lanes whose frames are counted and acknowledged.
-const DATA_LANES: [Lane; 3] = [Lane::Events, Lane::Live, Lane::Backlog];
+const DATA_LANES: [Lane; 4] = [Lane::Events, Lane::Live, Lane::Backlog, Lane::Attachment];
 
 /// What the gateway said first, as the store needs it.
 #[derive(Clone, Debug, PartialEq)]
@@ -110,6 +114,11 @@ pub enum HubAction {
     StoreSchema(u32, StreamId, Vec<u8>),
     /// Store what the gateway measures.
     StoreCatalog(Vec<u8>),
+    /// Look these contents up and answer with `handle_contents_answer`.
+    Contents(Vec<OfferedContentV1>),
+    /// Write these bytes of a content; when they are on the disk, call `handle_chunk_stored`. In
+    /// order, and beside the commits of other lanes.
+    StoreChunk(ContentChunk),
     /// Commit this frame of this lane; afterwards call `handle_committed`. In order per lane.
     Commit(Lane, Commit),
     /// Read the hub's events for this gateway after this number; answer with `handle_down`.
@@ -140,6 +149,7 @@ pub struct HubSession {
     /// Next event of each incarnation.
     events_next: BTreeMap<u32, u64>,
     lanes: [LaneState; DATA_LANES.len()],
+    contents: Contents,
     down_last: u64,
     down_sent: u64,
     down_acked: u64,
@@ -158,6 +168,7 @@ impl HubSession {
             welcomed: false,
             events_next: BTreeMap::new(),
             lanes: Default::default(),
+            contents: Contents::default(),
             down_last: 0,
             down_sent: 0,
             down_acked: 0,
@@ -175,9 +186,11 @@ impl HubSession {
     /// What the store knows of the gateway that said hello.
     pub fn handle_hello_answer(&mut self, answer: HelloAnswer) -> Result<(), SessionError> {
         let hello = self.hello.as_ref();
+        let both = hello.map_or(0, |hello| hello.features) & FEATURES;
+        self.contents.spoken = both & features::CONTENTS != 0;
         let welcome = Message::Welcome(WelcomeV1 {
             protocol: hello.map_or(PROTOCOL, |hello| hello.protocol.1.min(PROTOCOL)),
-            features: hello.map_or(0, |hello| hello.features) & FEATURES,
+            features: both,
             time_us: answer.now.0,
             events: answer.events.clone(),
             down_after: answer.down_after,

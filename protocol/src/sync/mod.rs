@@ -11,8 +11,13 @@ mod stream;
 #[expect(clippy::as_conversions, reason = "small numbers of a test")]
 mod tests;
 
-pub use edge::{EdgeAction, EdgeSession, EdgeStart, EdgeStream, Fetch, FetchRange, Fetched};
-pub use hub::{Commit, HelloAnswer, HelloInfo, HubAction, HubSession, OwnLost, Refused};
+pub use edge::{
+    EdgeAction, EdgeContent, EdgeSession, EdgeStart, EdgeStream, Fetch, FetchRange, Fetched,
+};
+pub use hub::{
+    ChunkStored, Commit, ContentChunk, HelloAnswer, HelloInfo, HubAction, HubSession, OwnLost,
+    Refused,
+};
 
 use crate::wire::WireError;
 use thiserror::Error;
@@ -21,9 +26,16 @@ use thiserror::Error;
 pub const PROTOCOL: u16 = 1;
 /// The oldest one that it still speaks.
 pub const PROTOCOL_OLDEST: u16 = 1;
-/// What this build can do beyond the protocol number: bits that hello and welcome compare. None
-/// yet; a peer's unknown bits are left out of what both can do.
-pub const FEATURES: u64 = 0;
+/// What this build can do beyond the protocol number: bits that hello and welcome compare. A peer's
+/// unknown bits are left out of what both can do.
+pub const FEATURES: u64 = features::CONTENTS;
+
+/// The bits of [`FEATURES`]. On the wire: append only.
+pub mod features {
+    /// Contents of attachments: messages 12 to 14 and 40, lane 5.
+    pub const CONTENTS: u64 = 1;
+}
+
 /// TLS application protocol of a synchronising connection.
 pub const ALPN_SYNC: &[u8] = b"cfe-sync/1";
 /// TLS application protocol of enrolment.
@@ -44,16 +56,19 @@ pub enum Lane {
     Live,
     /// Older readings, oldest first.
     Backlog,
+    /// Contents of attachments.
+    Attachment,
 }
 
 impl Lane {
     /// All lanes by number.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 6] = [
         Self::Control,
         Self::Events,
         Self::Reference,
         Self::Live,
         Self::Backlog,
+        Self::Attachment,
     ];
 
     /// The number: first byte on the lane's stream.
@@ -64,6 +79,7 @@ impl Lane {
             Self::Reference => 2,
             Self::Live => 3,
             Self::Backlog => 4,
+            Self::Attachment => 5,
         }
     }
 
@@ -80,6 +96,42 @@ impl Lane {
             Self::Reference => 20,
             Self::Live => 10,
             Self::Backlog => 0,
+            Self::Attachment => -10,
+        }
+    }
+}
+
+/// How the hub stands to one content. On the wire: append only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ContentState {
+    /// It is to be sent from where the hub stands.
+    Wanted,
+    /// The hub holds all of it, and the hash is right.
+    Kept,
+    /// What came has another hash and was thrown away.
+    Wrong,
+    /// The hub cannot take it.
+    Refused,
+}
+
+impl ContentState {
+    /// The number on the wire.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Wanted => 0,
+            Self::Kept => 1,
+            Self::Wrong => 2,
+            Self::Refused => 3,
+        }
+    }
+
+    /// From the number on the wire; a state of a newer hub is none that would have it sent.
+    pub const fn from_code(code: u8) -> Self {
+        match code {
+            0 => Self::Wanted,
+            1 => Self::Kept,
+            2 => Self::Wrong,
+            _ => Self::Refused,
         }
     }
 }

@@ -1,6 +1,8 @@
 //! Both ends against each other over a link that is cut at random, with stores that forget
 //! nothing: whatever happens, the hub ends with each fact once.
 
+mod contents;
+
 use super::*;
 use crate::block;
 use crate::event::{Actor, Body, Event, GatewayEvent, RecordKind, RecordRef};
@@ -173,6 +175,7 @@ fn connect(store: &Box_) -> Link {
         hello,
         streams: streams.map(|stream| store.of_stream(*stream)).collect(),
         catalog: vec![1],
+        contents: vec![],
     };
     Link {
         edge: EdgeSession::new(start, Timestamp(0)).unwrap(),
@@ -558,12 +561,12 @@ fn welcomed() -> EdgeSession {
 fn welcome(events_mark: u64) -> Message {
     Message::Welcome(WelcomeV1 {
         protocol: PROTOCOL,
-        features: 0,
+        features: FEATURES,
         time_us: 0,
         events: vec![(1, events_mark, Chain::default())],
         down_after: 0,
         want_catalog: false,
-        windows: (1 << 18, 1 << 18, 1 << 18, 0),
+        windows: (1 << 18, 1 << 18, 1 << 18, 1 << 18),
     })
 }
 

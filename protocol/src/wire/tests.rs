@@ -3,12 +3,13 @@
 
 use super::v1::*;
 use super::*;
+use crate::attachment::ContentHash;
 use crate::catalog::{Device, Limit, Port, Sensor};
 use crate::claim::Claim;
 use crate::event::{
-    Actor, AlertEvent, AlertRaised, Body, Direction, Event, FieldValue, GapCause, GatewayEvent,
-    HoldReason, RecordKind, RecordRef, Severity, Snapshot, WorkOrderCreated, WorkOrderEvent,
-    WorkType,
+    Actor, AlertEvent, AlertRaised, Attached, Body, Direction, Event, FieldValue, GapCause,
+    GatewayEvent, HoldReason, RecordKind, RecordRef, Severity, Snapshot, WorkOrderCreated,
+    WorkOrderEvent, WorkType,
 };
 use crate::id::{AlertId, DeviceId, EventId, GatewayId, Origin, SensorId, UserId, WorkOrderId};
 use crate::reading::{Column, RawKind};
@@ -206,6 +207,42 @@ fn data() -> Vec<(&'static str, Message)> {
         ("enrolled", Message::Enrolled(enrolled)),
         ("renew", Message::Renew(renew)),
         ("renewed", Message::Renewed(renewed)),
+    ]
+}
+
+fn contents() -> Vec<(&'static str, Message)> {
+    let hash = ContentHash([0xAB; 32]);
+    let offered = OfferedContentV1 {
+        hash,
+        bytes: 300_000,
+    };
+    let held = HeldContentV1 {
+        hash,
+        held: 16_384,
+        state: 0,
+    };
+    let end = ContentEndV1 {
+        hash,
+        state: 2,
+        words: "other bytes".into(),
+    };
+    let chunk = ChunkV1 {
+        hash,
+        offset: 16_384,
+        bytes: vec![1, 2, 3],
+    };
+    let (offered, held) = (vec![offered], vec![held]);
+    vec![
+        (
+            "contents",
+            Message::Contents(ContentsV1 { contents: offered }),
+        ),
+        (
+            "contents_held",
+            Message::ContentsHeld(ContentsHeldV1 { contents: held }),
+        ),
+        ("content_end", Message::ContentEnd(end)),
+        ("chunk", Message::Chunk(chunk)),
     ]
 }
 
@@ -450,6 +487,16 @@ fn order_bodies() -> Vec<(&'static str, WorkOrderEvent)> {
         ("order_alarm_cleared", E::AlarmCleared { alert: AlertId(A) }),
         ("order_snapshot", E::SnapshotAdded(snapshot)),
         ("order_reviewed", E::Reviewed { note: None }),
+        (
+            "order_attached",
+            E::Attached(Attached {
+                hash: ContentHash([0xAB; 32]),
+                name: "pump.jpg".into(),
+                media_type: "image/jpeg".into(),
+                bytes: 300_000,
+                note: note(),
+            }),
+        ),
     ]);
     bodies
 }
@@ -503,6 +550,7 @@ fn messages_are_as_released() {
         .chain(offers())
         .chain(data())
         .chain(files())
+        .chain(contents())
         .collect();
     let built: Vec<_> = values
         .iter()
@@ -587,6 +635,7 @@ fn order_number(body: &WorkOrderEvent) -> u8 {
         E::AlarmCleared { .. } => 19,
         E::SnapshotAdded(_) => 20,
         E::Reviewed { .. } => 21,
+        E::Attached(_) => 22,
     }
 }
 
@@ -617,7 +666,7 @@ fn the_numbers_of_variants_are_pinned() {
         assert_eq!(first_byte(&body), order_number(&body), "{name}");
         last = last.max(order_number(&body));
     }
-    assert_eq!(last, 21, "every variant has a golden event");
+    assert_eq!(last, 22, "every variant has a golden event");
     for (_, body) in gateway_bodies() {
         assert_eq!(first_byte(&body), gateway_number(&body));
     }
@@ -719,6 +768,7 @@ fn bytes_left_over_or_missing_are_an_error() {
         .chain(offers())
         .chain(data())
         .chain(files())
+        .chain(contents())
     {
         let whole = frame(&message.encode().unwrap());
         for body in [
@@ -749,7 +799,18 @@ fn lists_and_bodies_over_their_limits_are_refused() {
         first_seq: 1,
         events: vec![vec![]; crate::limits::EVENTS_PER_FRAME_MAX + 1],
     };
-    for message in [Message::Reference(over), Message::Events(events)] {
+    let offered = OfferedContentV1 {
+        hash: ContentHash([0; 32]),
+        bytes: 1,
+    };
+    let contents = ContentsV1 {
+        contents: vec![offered; crate::limits::CONTENTS_PER_OFFER_MAX + 1],
+    };
+    for message in [
+        Message::Reference(over),
+        Message::Events(events),
+        Message::Contents(contents),
+    ] {
         let bytes = message.encode().unwrap();
         assert!(matches!(
             Message::decode(&frame(&bytes)),

@@ -1,6 +1,12 @@
 //! The frozen messages of version 1 (PROTOCOL §4). A released struct is never edited: a change is
 //! a new struct with a new version, and golden bytes keep this one readable for ever.
 
+mod contents;
+
+pub use contents::{
+    ChunkV1, ContentEndV1, ContentsHeldV1, ContentsV1, HeldContentV1, OfferedContentV1,
+};
+
 use super::{Frame, WireError, from_bytes, to_bytes};
 use crate::id::Origin;
 use crate::limits::{self, at_most};
@@ -373,12 +379,16 @@ pub enum Message {
     Received(ReceivedV1),
     Window(WindowV1),
     OwnHeld(OwnHeldV1),
+    Contents(ContentsV1),
+    ContentsHeld(ContentsHeldV1),
+    ContentEnd(ContentEndV1),
     Events(EventsV1),
     OwnEvents(OwnEventsV1),
     Reference(ReferenceV1),
     Blocks(BlocksV1),
     Piece(PieceV1),
     Gap(GapV1),
+    Chunk(ChunkV1),
     Enrol(EnrolV1),
     Enrolled(EnrolledV1),
     Renew(RenewV1),
@@ -421,8 +431,10 @@ macro_rules! numbered {
 numbered! {
     1 Hello; 2 Welcome; 3 Schema; 4 Catalog; 5 Ack; 6 DownAck; 7 Refuse;
     8 Offer; 9 Received; 10 Window; 11 OwnHeld;
+    12 Contents; 13 ContentsHeld; 14 ContentEnd;
     16 Events; 17 OwnEvents; 18 Reference;
     32 Blocks; 33 Piece; 34 Gap;
+    40 Chunk;
     48 Enrol; 49 Enrolled; 50 Renew; 51 Renewed;
     64 Export; 65 Left; 66 End; 67 Answer;
 }

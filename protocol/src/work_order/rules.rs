@@ -1,7 +1,9 @@
 //! What each event does to an order, in the one order in which all replicas apply them.
 //! Never decides by arrival: only by stamps and by what a writer had seen.
 
-use super::{Assignee, Conflict, Field, Labour, PartUse, WorkOrder, WorkOrderState as State};
+use super::{
+    Assignee, Attachment, Conflict, Field, Labour, PartUse, WorkOrder, WorkOrderState as State,
+};
 use crate::event::{Body, Event, FieldValue, WorkOrderEvent};
 use crate::id::{AlertId, EventId};
 use crate::record::{self, HistoryEntry, Note};
@@ -117,6 +119,12 @@ fn fact(
                 part: part.clone(),
                 quantity: *quantity,
             });
+        }
+        WorkOrderEvent::Attached(content) => {
+            line.what = "attached";
+            line.text = Some(content.name.clone());
+            let attachment = Attachment::of(event, content, late);
+            order.attachments.push(attachment);
         }
         WorkOrderEvent::SnapshotAdded(snapshot) => {
             line.what = "snapshot";

@@ -2,7 +2,7 @@
 //! lost, and one named test per rule for what two sides did at the same time.
 
 use super::*;
-use crate::id::SensorId;
+use crate::id::{EventId, SensorId};
 use crate::record::histories::{self, Writer, steps};
 use crate::time::ClockState;
 use WorkOrderEvent as E;
@@ -587,7 +587,7 @@ fn a_fold_takes_a_bounded_number_of_events() {
     let max = crate::limits::EVENTS_PER_RECORD_MAX;
     for n in 0..max {
         let mut copy = one.clone();
-        copy.id = crate::id::EventId(Uuid::from_u64_pair(9, u64::try_from(n).unwrap()));
+        copy.id = EventId(Uuid::from_u64_pair(9, u64::try_from(n).unwrap()));
         scene.gateway.seen.push(copy);
     }
     let order = fold(ID, &scene.gateway.seen).unwrap();

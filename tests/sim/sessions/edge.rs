@@ -174,7 +174,10 @@ impl World {
                         self.edge_fails(id, connection, &error);
                     }
                 }
-                EdgeAction::ApplyReference(_) => {}
+                // No box of the simulation has attachments.
+                EdgeAction::ApplyReference(_)
+                | EdgeAction::ContentKept(_)
+                | EdgeAction::ContentNotKept(..) => {}
             }
         }
         self.pump(id, connection, Way::Up);
@@ -195,6 +198,9 @@ impl World {
     fn fetch(&mut self, id: u32, at: usize, fetch: Fetch) {
         let store = &self.boxes[at].store;
         let (lane, fetched) = match fetch {
+            Fetch::Content { hash, offset, .. } => {
+                (Lane::Attachment, Fetched::Content((hash, offset), vec![]))
+            }
             Fetch::Events { incarnation, after } => {
                 let most = 1 + self.random.index(40);
                 let own = store.own.get(&incarnation);

@@ -314,7 +314,12 @@ impl Taking<'_> {
             }
             HubAction::Close(words) => return Err(ImportError::Refused { words }),
             // What a connection would be told: the answer says it when all is stored.
-            HubAction::Send(..) | HubAction::FetchDown { .. } | HubAction::FetchOwn { .. } => {}
+            // Contents are in no file.
+            HubAction::Send(..)
+            | HubAction::FetchDown { .. }
+            | HubAction::FetchOwn { .. }
+            | HubAction::Contents(_)
+            | HubAction::StoreChunk(_) => {}
         }
         Ok(())
     }

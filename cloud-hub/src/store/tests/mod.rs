@@ -1,5 +1,6 @@
 //! The promises of the store: each fact once, all of a transaction or nothing, nothing lost.
 
+mod contents;
 mod crash;
 mod events;
 mod group;

@@ -141,7 +141,8 @@ async fn an_older_layout_is_copied_then_brought_up_to_date() {
         .execute_batch(
             "DROP TABLE rollup; ALTER TABLE stream DROP COLUMN longest_us;
             ALTER TABLE stream DROP COLUMN kept_from_us;
-            ALTER TABLE claim DROP COLUMN replaces; PRAGMA user_version = 1;",
+            ALTER TABLE claim DROP COLUMN replaces; DROP TABLE content;
+            DROP TABLE work_order_content; PRAGMA user_version = 1;",
         )
         .unwrap();
     fixture.reopen();
@@ -174,9 +175,10 @@ async fn a_check_counts_what_is_there_and_names_what_is_damaged() {
     store::look(folder).unwrap();
 
     let copy = folder.join("copy.db");
-    fixture.store.backup(&copy).await.unwrap();
+    let attachments = folder.join("copy.attachments");
+    fixture.store.backup(&copy, &attachments).await.unwrap();
     assert!(matches!(
-        fixture.store.backup(&copy).await,
+        fixture.store.backup(&copy, &attachments).await,
         Err(StoreError::Sql { .. })
     ));
     rusqlite::Connection::open(folder.join("hub.db"))

@@ -1,5 +1,6 @@
 //! Tests of the store through its public face. A crash is a copy of the files of an open store.
 
+mod attachments;
 mod bridge;
 mod damage;
 mod quota;
@@ -38,6 +39,7 @@ fn options(folder: &Path) -> StorageOptions {
         buffer_bytes_max: 64 << 20,
         core_bytes_max: 1 << 30,
         ballast_bytes: 0,
+        attachments_bytes_max: 1 << 30,
         keep: Keep::default(),
         disk: Disk::of,
         queue_polls_max: 8_192,

@@ -24,7 +24,7 @@ const LIVE_SHARE: u64 = 9;
 
 /// What a frame holds, for the moment when it is acknowledged.
 #[derive(Debug, Default)]
-struct Holds {
+pub(super) struct Holds {
     polls: Vec<(StreamId, u64, u64)>,
     events_to: Option<(u32, u64)>,
 }
@@ -44,6 +44,13 @@ pub(super) struct Window {
     acked: u64,
     pub(super) fetching: bool,
     pub(super) ceiling: u64,
+}
+
+impl Window {
+    /// Nothing more may be on the way.
+    pub(super) const fn is_full(&self) -> bool {
+        self.bytes >= self.ceiling
+    }
 }
 
 impl Default for Window {
@@ -87,14 +94,24 @@ impl EdgeSession {
         }
         self.bulk.pacer.tick(now);
         self.fill_events();
+        if self.contents.is_due(self.bulk.pacer.piece_bytes()) {
+            self.fill_contents();
+        }
         let backlog_due = self.bulk.live_ahead > LIVE_AHEAD_BYTES && self.has_backlog();
         if !backlog_due {
             self.fill_live();
         }
         self.fill_backlog(now);
-        let waiting = [&self.events, &self.live, &self.backlog]
-            .iter()
-            .any(|window| !window.frames.is_empty());
+        if self.contents.is_waiting() && !self.live.fetching && !self.has_backlog() {
+            self.fill_contents();
+        }
+        let windows = [
+            &self.events,
+            &self.live,
+            &self.backlog,
+            &self.contents.window,
+        ];
+        let waiting = windows.iter().any(|window| !window.frames.is_empty());
         if waiting {
             self.deadline.get_or_insert(now.plus_micros(ANSWER_WAIT_US));
         } else {
@@ -320,10 +337,13 @@ impl EdgeSession {
     }
 
     /// Gives a frame to the network.
-    fn put(&mut self, lane: Lane, bytes: Vec<u8>, holds: Holds, now: Timestamp) {
+    pub(super) fn put(&mut self, lane: Lane, bytes: Vec<u8>, holds: Holds, now: Timestamp) {
         let sent = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         if lane != Lane::Events {
             self.bulk.pacer.sent(sent, now);
+        }
+        if matches!(lane, Lane::Live | Lane::Backlog) {
+            self.contents.went_ahead(sent);
         }
         if let Some(window) = self.window_of(lane) {
             window.bytes += sent;

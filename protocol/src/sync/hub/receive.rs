@@ -26,6 +26,10 @@ impl HubSession {
                     _ => Err(unexpected(lane)),
                 },
                 Lane::Live | Lane::Backlog => self.readings(lane, message),
+                Lane::Attachment => match message {
+                    Message::Chunk(chunk) => self.chunk(chunk),
+                    _ => Err(unexpected(lane)),
+                },
                 Lane::Reference => Err(unexpected(lane)),
             },
             (lane, _) => Err(unexpected(lane)),
@@ -56,6 +60,7 @@ impl HubSession {
                 self.fill_down();
                 Ok(())
             }
+            Message::Contents(contents) => self.contents(contents),
             Message::OwnHeld(held) => {
                 self.own_held(held);
                 Ok(())
@@ -97,16 +102,16 @@ impl HubSession {
             // A frame in pieces that holds pieces would have no end.
             Some(frame) => match Message::decode(&frame)? {
                 // Counted like any frame: with its last piece.
-                Message::Unknown { .. } => self.piece_taken(lane),
+                Message::Unknown { .. } => self.taken(lane),
                 message @ (Message::Blocks(_) | Message::Gap(_)) => self.readings(lane, message),
                 _ => Err(unexpected(lane)),
             },
-            None => self.piece_taken(lane),
+            None => self.taken(lane),
         }
     }
 
-    /// A piece that nothing is committed for: acknowledged in its turn.
-    fn piece_taken(&mut self, lane: Lane) -> Result<(), SessionError> {
+    /// A frame that nothing is committed for: acknowledged in its turn.
+    pub(super) fn taken(&mut self, lane: Lane) -> Result<(), SessionError> {
         let frames = self.lane(lane).and_then(LaneState::taken);
         frames.map_or(Ok(()), |frames| self.ack(lane, frames, Vec::new()))
     }
@@ -187,7 +192,7 @@ impl HubSession {
     }
 }
 
-const fn unexpected(lane: Lane) -> SessionError {
+pub(super) const fn unexpected(lane: Lane) -> SessionError {
     SessionError::Unexpected {
         what: "a message",
         lane: lane.number(),
