@@ -197,8 +197,8 @@ pub fn headers(name: &str, media_type: &str) -> [(&'static str, String); 5] {
     ]
 }
 
-/// RFC 8187.
-fn percent(name: &str) -> String {
+/// A text as it stands in an address or a header (RFC 8187).
+pub fn percent(name: &str) -> String {
     let mut text = String::with_capacity(name.len());
     for byte in name.bytes() {
         match byte {

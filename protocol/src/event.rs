@@ -1,7 +1,10 @@
 //! The event: one immutable change to one record, with who, where and when.
 //! Never interprets a record: the folds of `alert` and `work_order` do.
 
-use crate::attachment::ContentHash;
+mod kept;
+
+pub use kept::{Attached, Snapshot};
+
 use crate::id::{AlertId, EventId, Origin, SensorId, UserId, WorkOrderId};
 use crate::time::{ClockState, Correction, Hlc, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -354,21 +357,6 @@ pub enum WorkOrderEvent {
     Attached(Attached),
 }
 
-/// A photo or document that was added to an order. Its bytes travel by themselves, under its hash.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Attached {
-    /// SHA-256 of the bytes.
-    pub hash: ContentHash,
-    /// File name for people: `attachment::clean_name`.
-    pub name: String,
-    /// What the bytes are: `attachment::media_type`.
-    pub media_type: String,
-    /// How many bytes.
-    pub bytes: u64,
-    /// What the person said of it.
-    pub note: Option<String>,
-}
-
 /// The beginning of a work order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkOrderCreated {
@@ -390,21 +378,6 @@ pub struct WorkOrderCreated {
     pub dedupe_key: Option<String>,
     /// A request that still needs approval.
     pub requested: bool,
-}
-
-/// Readings of one sensor around an alarm.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Snapshot {
-    /// The sensor.
-    pub sensor: SensorId,
-    /// `device/sensor`.
-    pub sensor_path: String,
-    /// UCUM code.
-    pub unit: String,
-    /// The limit that was crossed.
-    pub limit: Option<f64>,
-    /// Time and value, oldest first, at most `limits::SNAPSHOT_POINTS_MAX`.
-    pub points: Vec<(Timestamp, f64)>,
 }
 
 /// A field and its new value.

@@ -7,6 +7,7 @@
 )]
 
 mod alarms;
+mod attachments;
 mod backlog;
 mod browser;
 mod clock;

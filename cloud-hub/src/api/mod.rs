@@ -2,6 +2,7 @@
 //! Never decides what a person may do: `service` does; never writes SQL: `store` does.
 
 mod alerts;
+mod attachments;
 mod cookie;
 mod extract;
 mod gateways;
@@ -130,6 +131,11 @@ fn routes() -> Vec<(Method, &'static str, MethodRouter<Context>)> {
             Method::PATCH,
             "/api/v1/work-orders/{id}",
             patch(work_orders::change),
+        ),
+        (
+            Method::GET,
+            "/api/v1/work-orders/{id}/attachments/{hash}",
+            get(attachments::one),
         ),
         (
             Method::POST,

@@ -11,7 +11,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use protocol::id::{GatewayId, WorkOrderId};
-use protocol::view::WorkOrderView;
+use protocol::view::{BytesPlace, WorkOrderView};
 use serde::Deserialize;
 
 /// Which orders, and which page of them.
@@ -95,7 +95,22 @@ async fn whole(
     id: WorkOrderId,
 ) -> Result<Json<WorkOrderView>, Problem> {
     let row = context.store.work_order(scope, id).await?;
-    Ok(Json(view(row, true)))
+    let hashes: Vec<_> = row.order.attachments.iter().collect();
+    let hashes = hashes.iter().map(|known| known.content.hash).collect();
+    let gateway = row.home.gateway.as_ref().map(|gateway| gateway.id);
+    let mut view = view(row, true);
+    let attachments = view.attachments.as_mut().into_iter().flatten();
+    if let Some(gateway) = gateway {
+        let whole = context.store.contents_whole(scope, gateway, hashes).await?;
+        for (attachment, whole) in attachments.zip(whole) {
+            attachment.place = if whole {
+                BytesPlace::Hub
+            } else {
+                BytesPlace::Box
+            };
+        }
+    }
+    Ok(Json(view))
 }
 
 /// The order without its snapshot and history.

@@ -3,6 +3,7 @@
 //! error. Never does the work itself. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 mod alerts;
+mod attachments;
 mod check;
 mod client;
 mod enrol;

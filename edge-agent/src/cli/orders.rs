@@ -1,6 +1,7 @@
 //! `wo`: work orders, from the first report to the signature, through the running agent.
 //! Never decides what may be done: the agent does.
 
+use super::attachments;
 use super::client::{Client, list_of, one_of, person};
 use super::table::table;
 use super::words::{facts, history, items, text, time, who, word};
@@ -42,6 +43,22 @@ enum Action {
         /// 1 (most urgent) to 5.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
         priority: Option<u8>,
+    },
+    /// Add a photo or a document.
+    Attach {
+        /// Its number or id.
+        order: String,
+        /// The file, at most 16 MiB.
+        #[arg(value_hint = clap::ValueHint::FilePath)]
+        file: std::path::PathBuf,
+        /// What it shows.
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+    },
+    /// Show its photos and documents, and where they are.
+    Attachments {
+        /// Its number or id.
+        order: String,
     },
     #[command(flatten)]
     Work(Work),
@@ -144,6 +161,18 @@ impl Orders {
                 let body = json!({"by": person(self.by)?, "title": title,
                     "description": description, "asset": asset, "priority": priority});
                 Ok(shown(client.post("/work-orders", &body)?))
+            }
+            Action::Attachments { order } => {
+                let id = one_of(client, "/work-orders", &order)?;
+                Ok(attachments::list(
+                    &client.get(&format!("/work-orders/{id}"))?,
+                ))
+            }
+            Action::Attach { order, file, note } => {
+                let id = one_of(client, "/work-orders", &order)?;
+                let by = person(self.by)?;
+                let order = attachments::add(client, id, &file, (&by, note.as_deref()))?;
+                Ok(attachments::list(&order))
             }
             Action::Work(work) => {
                 let (order, action, body) = request(work, &person(self.by)?);
@@ -267,6 +296,9 @@ fn show(order: &Value) -> String {
         }),
         lines(order, "/parts", |it| {
             format!("used {} x {}", text(it, "/quantity"), text(it, "/part"))
+        }),
+        lines(order, "/attachments", |it| {
+            format!("added {} ({} bytes)", text(it, "/name"), text(it, "/bytes"))
         }),
         lines(order, "/comments", |it| text(it, "/text")),
         lines(order, "/conflicts", |it| text(it, "/words")),

@@ -238,6 +238,16 @@ impl Storage {
         .await
     }
 
+    /// Up to here the hub had this box's events of an opening when it last said so.
+    pub async fn events_acked(&self, incarnation: u32) -> Result<u64, StorageError> {
+        self.job(move |writer| {
+            let own = writer.core.own_events();
+            let own = own.iter().find(|own| own.incarnation == incarnation);
+            Ok(own.map_or(0, |own| own.acked))
+        })
+        .await
+    }
+
     /// Saves what a detector has learned, together with the next commit.
     pub async fn save_state(&self, key: String, bytes: Vec<u8>) -> Result<(), StorageError> {
         limit("a detector's state", bytes.len(), STATE_BYTES_MAX)?;

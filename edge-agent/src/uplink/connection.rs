@@ -210,6 +210,7 @@ impl Link<'_> {
                     tracing::warn!("the hub was put back from a copy: its events are taken again");
                     storage.reset_down().await?;
                     storage.doubt_contents().await?;
+                    self.new_contents().await?;
                 }
                 EdgeAction::ApplyOwn(incarnation, first, events) => {
                     let held = storage.apply_own(incarnation, first, events).await?;
@@ -232,8 +233,13 @@ impl Link<'_> {
     }
 
     /// The hub has events of an opening up to here: they must be those of this box.
-    async fn compare(&self, incarnation: u32, seq: u64, hub: Chain) -> Result<(), UplinkError> {
+    async fn compare(&mut self, incarnation: u32, seq: u64, hub: Chain) -> Result<(), UplinkError> {
         let storage = &self.uplink.storage;
+        if storage.events_acked(incarnation).await? > seq {
+            // The hub was put back from a copy: it may lack attachments too.
+            storage.doubt_contents().await?;
+            self.new_contents().await?;
+        }
         if seq == 0 {
             return Ok(storage.mark_events_acked(incarnation, 0).await?);
         }

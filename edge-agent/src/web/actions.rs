@@ -62,7 +62,7 @@ pub(super) async fn alert(
         },
         _ => return Err(Problem::not_found("action")),
     };
-    let actor = actor(&page, &input).await?;
+    let actor = actor(&page, &input.by).await?;
     let key = key(&headers)?;
     page.storage
         .records(move |tx| {
@@ -87,7 +87,7 @@ pub(super) async fn create(
     posted: Posted,
 ) -> Result<Response, Problem> {
     let input = input(posted)?;
-    let actor = actor(&page, &input).await?;
+    let actor = actor(&page, &input.by).await?;
     let key = key(&headers)?;
     // The same key is the same order.
     let id = WorkOrderId(Uuid::new_v5(&key.0, b"work order"));
@@ -128,7 +128,7 @@ pub(super) async fn work_order(
     let id = order_id(&id)?;
     let input = input(posted)?;
     let (guard, events) = events(&action, &input)?;
-    let actor = actor(&page, &input).await?;
+    let actor = actor(&page, &input.by).await?;
     let key = key(&headers)?;
     page.storage
         .records(move |tx| {
@@ -254,8 +254,8 @@ fn append(
     Ok(())
 }
 
-async fn actor(page: &Page, input: &Input) -> Result<Actor, Problem> {
-    let by = input.by.trim();
+pub(super) async fn actor(page: &Page, by: &str) -> Result<Actor, Problem> {
+    let by = by.trim();
     if by.is_empty() || by.len() > NAME_BYTES_MAX {
         let words = "by must be the name of the person who acts";
         return Err(Problem::invalid(Some("by"), words));
@@ -297,7 +297,7 @@ fn required(field: &'static str, value: Option<&str>) -> Result<String, Problem>
     text(field, value)?.ok_or_else(|| missing(field))
 }
 
-fn text(field: &'static str, value: Option<&str>) -> Result<Option<String>, Problem> {
+pub(super) fn text(field: &'static str, value: Option<&str>) -> Result<Option<String>, Problem> {
     let value = value.map(str::trim).filter(|value| !value.is_empty());
     if value.is_some_and(|value| value.len() > TEXT_BYTES_MAX) {
         let words = format!("{field} is longer than {TEXT_BYTES_MAX} bytes; shorten it");

@@ -2,6 +2,7 @@
 //! Never changes a record by itself: every action is an event written through the store.
 
 mod actions;
+mod attachments;
 mod exchange;
 mod guard;
 mod pages;
@@ -82,6 +83,7 @@ pub struct Page {
     streams: Arc<Semaphore>,
     /// One file for the hub, or one answer of it, at a time.
     exchanges: Arc<Semaphore>,
+    uploads: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
 }
 
@@ -160,6 +162,7 @@ impl Page {
             settings: Arc::new(settings),
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             exchanges: Arc::new(Semaphore::new(1)),
+            uploads: Arc::new(Semaphore::new(attachments::UPLOADS_MAX)),
             stop: watch::Sender::new(false).subscribe(),
         })
     }
@@ -181,6 +184,11 @@ fn router(page: Page) -> Router {
         .route(
             "/work-orders/{id}/actions/{action}",
             post(actions::work_order),
+        )
+        .route("/work-orders/{id}/attachments", post(attachments::add))
+        .route(
+            "/work-orders/{id}/attachments/{hash}",
+            get(attachments::one),
         )
         .route("/stream", get(stream::open))
         .route("/export", post(exchange::export))

@@ -9,7 +9,7 @@ use axum::extract::{Path, Query, State};
 use protocol::alert::Alert;
 use protocol::id::{AlertId, WorkOrderId};
 use protocol::time::Timestamp;
-use protocol::view::{self, AlertView, Home, OrderLink, WorkOrderView};
+use protocol::view::{self, AlertView, BytesPlace, Home, OrderLink, WorkOrderView};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -143,7 +143,19 @@ pub(super) async fn work_order_view(
 ) -> Result<WorkOrderView, Problem> {
     let order = page.storage.work_order(id).await?;
     let order = order.ok_or_else(|| Problem::not_found("work order"))?;
-    Ok(view::work_order(&order, home(page).await?, whole))
+    let mut view = view::work_order(&order, home(page).await?, whole);
+    let attachments = view.attachments.as_mut().into_iter().flatten();
+    let hashes = order.attachments.iter().map(|known| known.content.hash);
+    let places = page.storage.content_places(hashes.collect()).await?;
+    for (attachment, place) in attachments.zip(places) {
+        attachment.place = match (place.here, place.at_hub) {
+            (true, false) => BytesPlace::Box,
+            (true, true) => BytesPlace::Both,
+            (false, true) => BytesPlace::Hub,
+            (false, false) => BytesPlace::None,
+        };
+    }
+    Ok(view)
 }
 
 pub(super) fn alert_id(text: &str) -> Result<AlertId, Problem> {

@@ -23,6 +23,7 @@ pub(super) async fn status(
         return Ok(Json(json!({ "access_code_needed": true })).into_response());
     }
     let (stats, counts) = (page.storage.stats().await?, page.storage.counts().await?);
+    let contents = page.storage.contents_sum().await?;
     let site = page.storage.site().await?;
     let now = clock::now();
     let id = page.storage.gateway_id();
@@ -35,6 +36,9 @@ pub(super) async fn status(
     if let Some(link) = link.as_object_mut() {
         link.insert("waiting_events".to_owned(), json!(stats.waiting_events));
         link.insert("waiting_readings".to_owned(), json!(stats.waiting_readings));
+        link.insert("waiting_attachments".to_owned(), json!(contents.waiting));
+        let bytes = json!(contents.waiting_bytes);
+        link.insert("waiting_attachment_bytes".to_owned(), bytes);
         link.insert("room_days".to_owned(), json!(room_days(&stats, now)));
     }
     let people = site.iter().flat_map(|site| &site.people);

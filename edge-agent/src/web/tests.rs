@@ -354,3 +354,81 @@ async fn names_from_elsewhere_and_foreign_pages_are_refused() {
         .unwrap();
     assert_eq!(send(&bench, request).await.0, StatusCode::FORBIDDEN);
 }
+
+async fn upload(bench: &Bench, path: &str, bytes: Vec<u8>) -> (StatusCode, Value) {
+    let request = Request::post(path).header(header::HOST, "127.0.0.1:8080");
+    send(bench, request.body(Body::from(bytes)).unwrap()).await
+}
+
+#[tokio::test]
+async fn a_photo_is_taken_as_it_is_shown_safely_and_nothing_else_is() {
+    let bench = bench("");
+    let body = json!({"by": "Ana", "title": "Seal leaks"});
+    let (_, order) = post_json(&bench, "/api/v1/work-orders", &body, None).await;
+    let path = format!(
+        "/api/v1/work-orders/{}/attachments",
+        order["id"].as_str().unwrap()
+    );
+    let about = format!("{path}?by=Ana&name=..%2Fpump%203.jpg&note=before");
+    let mut photo = b"\xFF\xD8\xFF".to_vec();
+    photo.extend(vec![7; 300_000]);
+    let (status, order) = upload(&bench, &about, photo.clone()).await;
+    assert_eq!(status, StatusCode::CREATED, "{order}");
+    let attached = &order["attachments"][0];
+    assert_eq!(attached["name"], "pump 3.jpg");
+    assert_eq!(attached["place"], "box");
+    assert_eq!(
+        (&attached["picture"], &attached["note"]),
+        (&json!(true), &json!("before"))
+    );
+    assert_eq!(attached["bytes"], 300_003);
+    let one = format!("{path}/{}", attached["hash"].as_str().unwrap());
+    let request = Request::get(&one).header(header::HOST, "127.0.0.1:8080");
+    let mut request = request.body(Body::empty()).unwrap();
+    let from: SocketAddr = "10.1.2.3:4000".parse().unwrap();
+    request.extensions_mut().insert(ConnectInfo(from));
+    let response = bench.app.clone().oneshot(request).await.unwrap();
+    let headers = response.headers().clone();
+    assert_eq!(headers["content-type"], "image/jpeg");
+    assert_eq!(headers["x-content-type-options"], "nosniff");
+    assert_eq!(
+        headers["content-security-policy"],
+        "default-src 'none'; sandbox"
+    );
+    assert!(
+        headers["content-disposition"]
+            .to_str()
+            .unwrap()
+            .starts_with("inline")
+    );
+    let bytes = to_bytes(response.into_body(), 1 << 20).await.unwrap();
+    assert!(bytes == photo);
+    // A page that calls itself a photo is a download.
+    let (_, order) = upload(
+        &bench,
+        &format!("{path}?by=Ana&name=a.jpg"),
+        b"<html>".to_vec(),
+    )
+    .await;
+    assert_eq!(order["attachments"][1]["media_type"], "text/plain");
+    for (bytes, name, by, expected) in [
+        (vec![], "a", "Ana", StatusCode::UNPROCESSABLE_ENTITY),
+        (vec![1], "a", "", StatusCode::UNPROCESSABLE_ENTITY),
+        (
+            vec![0; (16 << 20) + 1],
+            "a",
+            "Ana",
+            StatusCode::PAYLOAD_TOO_LARGE,
+        ),
+    ] {
+        let (status, problem) = upload(&bench, &format!("{path}?by={by}&name={name}"), bytes).await;
+        assert_eq!(status, expected, "{problem}");
+    }
+    let nobody = "/api/v1/work-orders/00000000-0000-0000-0000-00000000dead/attachments?by=Ana";
+    let (status, _) = upload(&bench, nobody, vec![1]).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let (status, _) = get_json(&bench, &format!("{path}/{}", "0".repeat(64))).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+    let (_, shown) = get_json(&bench, "/api/v1/status").await;
+    assert_eq!(shown["link"]["waiting_attachments"], 2);
+}

@@ -117,9 +117,24 @@ export interface WorkOrder {
   labour?: { at: string; by: NameLike; minutes: number; note: string | null }[];
   parts?: { at: string; by: NameLike; part: string; quantity: number }[];
   remedy: string | null;
+  attachments?: Attachment[];
   snapshot?: Snapshot[];
   history?: HistoryLine[];
   actions?: string[];
+}
+/** A photo or document; `place` says where its bytes are. */
+export interface Attachment {
+  id: string;
+  hash: string;
+  name: string;
+  media_type: string;
+  picture: boolean;
+  bytes: number;
+  at: string;
+  by: NameLike;
+  note: string | null;
+  late: boolean;
+  place: "box" | "both" | "hub" | "none";
 }
 
 export type Quality = "good" | "uncertain" | "bad";
@@ -173,6 +188,7 @@ export interface Link {
   hub: string | null;
   waiting_events: number;
   waiting_readings: number;
+  waiting_attachments: number;
   room_days: number | null;
 }
 export interface Device {

@@ -105,6 +105,7 @@ const HISTORY: Record<string, string> = {
   labour: "Worked",
   part: "Part",
   snapshot: "Readings around the alarm kept",
+  attached: "Photo or file added",
   alarm_occurred: "The alarm came again",
   alarm_cleared: "The alarm went",
   reviewed: "Reviewed",
