@@ -309,6 +309,19 @@ impl Storage {
         }
     }
 
+    /// The hub got other bytes of this content than its hash says: whether those on this disk are
+    /// still right. When not, they are no longer counted as here, and not sent again and again.
+    pub async fn content_is_right(&self, hash: ContentHash) -> Result<bool, AttachError> {
+        let folder = self.attachments.folder.clone();
+        let right = blocking(move || files::is_right(&folder, hash)).await?;
+        if !right {
+            tell_gone(hash);
+            self.job(move |writer| contents::not_here(&writer.core.db, hash))
+                .await?;
+        }
+        Ok(right)
+    }
+
     /// Where the bytes of each content are, in this order.
     pub async fn content_places(
         &self,

@@ -226,6 +226,7 @@ impl Link<'_> {
                 EdgeAction::ContentKept(hash) => storage.content_at_hub(hash).await?,
                 EdgeAction::ContentNotKept(hash, words) => {
                     tracing::error!(%hash, words, "the hub does not hold an attachment");
+                    look_at(storage.clone(), hash);
                 }
             }
         }
@@ -308,6 +309,16 @@ async fn content(
         Vec::new()
     });
     (Lane::Attachment, Fetched::Content(place, bytes))
+}
+
+/// Looks whether the bytes here are still right, beside the session.
+fn look_at(storage: Storage, hash: ContentHash) {
+    tokio::spawn(async move {
+        if let Err(error) = storage.content_is_right(hash).await {
+            let error = super::chain(&error);
+            tracing::error!(%hash, error, "an attachment cannot be read");
+        }
+    });
 }
 
 /// Whether a change of a record brought an attachment.

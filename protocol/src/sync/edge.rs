@@ -93,7 +93,8 @@ pub enum EdgeAction {
     ApplyReference(ReferenceV1),
     /// The hub holds this content whole.
     ContentKept(ContentHash),
-    /// The hub does not hold this content, for this reason; it is offered again on another connection.
+    /// The hub does not hold this content, for this reason; it is offered again, on another
+    /// connection at the latest.
     ContentNotKept(ContentHash, String),
 }
 
@@ -221,10 +222,8 @@ impl EdgeSession {
 
     /// When `handle_timeout` wants to be called.
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        match (self.deadline, self.bulk.pacer.wake_at()) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        }
+        let wakes = [self.bulk.pacer.wake_at(), self.contents.again_at()];
+        wakes.into_iter().chain([self.deadline]).flatten().min()
     }
 
     /// An answer did not come in time, or a pause is over.
@@ -239,6 +238,7 @@ impl EdgeSession {
                 seconds: ANSWER_WAIT_US.unsigned_abs() / 1_000_000,
             });
         }
+        self.contents_again(now)?;
         self.fill(now);
         Ok(())
     }
@@ -286,7 +286,7 @@ impl EdgeSession {
             }
             Message::Received(received) if self.connected => self.received(received),
             Message::ContentsHeld(held) if self.connected => self.contents_held(held),
-            Message::ContentEnd(end) if self.connected => self.content_end(end),
+            Message::ContentEnd(end) if self.connected => self.content_end(end, now),
             Message::Window(window) if self.connected => {
                 self.window(window);
                 Ok(())

@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Ends the name of a file that is being written.
 const PART: &str = "part";
+/// Bytes that are read at once.
+const READ_BYTES: usize = 64 << 10;
 
 /// A content whose bytes are on the disk and that belongs to no work order yet. Dropped, it is gone.
 #[derive(Debug)]
@@ -134,6 +136,28 @@ pub(super) fn read(
     File::open(&path)
         .and_then(part)
         .map_err(failed("reading", &path))
+}
+
+/// Whether the bytes of a content still have its hash.
+pub(super) fn is_right(folder: &Path, hash: ContentHash) -> Result<bool, AttachError> {
+    let path = path(folder, hash);
+    let mut digest = ContentDigest::default();
+    let mut buffer = vec![0; READ_BYTES];
+    let mut read = || {
+        let mut file = File::open(&path)?;
+        loop {
+            let count = file.read(&mut buffer)?;
+            if count == 0 {
+                return Ok::<_, std::io::Error>(());
+            }
+            digest.update(buffer.get(..count).unwrap_or_default());
+        }
+    };
+    match read() {
+        Ok(()) => Ok(digest.finish() == hash),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(failed("reading", &path)(error)),
+    }
 }
 
 /// Removes every file that is none of `known`; says which of these are not there whole.

@@ -209,3 +209,15 @@ async fn a_start_removes_files_without_an_event_and_tells_of_those_that_are_gone
     let sum = store.storage.contents_sum().await.unwrap();
     assert_eq!((sum.count, sum.bytes, sum.waiting), (1, 10, 1));
 }
+
+#[tokio::test]
+async fn bytes_that_changed_on_the_disk_are_told_and_no_longer_sent() {
+    let folder = TempDir::new().unwrap();
+    let store = with_order(options(folder.path())).await;
+    let hash = attach(&store, vec![1; 10]).await.unwrap();
+    assert!(store.storage.content_is_right(hash).await.unwrap());
+    let file = folder.path().join("attachments").join(hash.to_string());
+    std::fs::write(file, [2; 10]).unwrap();
+    assert!(!store.storage.content_is_right(hash).await.unwrap());
+    assert_eq!(store.storage.contents_waiting().await.unwrap(), []);
+}

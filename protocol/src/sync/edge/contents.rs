@@ -15,6 +15,8 @@ use std::collections::{BTreeSet, VecDeque};
 
 /// What lanes 3 and 4 may have while a content waits: this many times its next chunk.
 const SHARE: u64 = 9;
+/// What the hub refused is offered again after this: its disk may have room by then.
+const AGAIN_US: i64 = 600_000_000;
 /// What a person is told of a content whose file is gone.
 const GONE: &str = "its bytes are no longer on this box";
 
@@ -51,6 +53,9 @@ pub(super) struct Contents {
     pub(super) window: Window,
     /// Bytes of lanes 3 and 4 that went while a content waited, since its last chunk.
     behind: u64,
+    /// What the hub refused, and when it is offered again.
+    refused: Vec<EdgeContent>,
+    again_at: Option<Timestamp>,
 }
 
 impl Contents {
@@ -72,6 +77,11 @@ impl Contents {
     pub(super) fn welcome(&mut self, welcome: &WelcomeV1) {
         self.spoken = welcome.features & features::CONTENTS != 0;
         self.window.ceiling = u64::from(welcome.windows.3);
+    }
+
+    /// When what was refused is to be offered again.
+    pub(super) const fn again_at(&self) -> Option<Timestamp> {
+        self.again_at
     }
 
     /// What is to be read next.
@@ -129,6 +139,17 @@ impl EdgeSession {
         Ok(())
     }
 
+    /// Offers again what was refused, when it is time.
+    pub(super) fn contents_again(&mut self, now: Timestamp) -> Result<(), SessionError> {
+        if self.contents.again_at.is_none_or(|at| now < at) {
+            return Ok(());
+        }
+        self.contents.again_at = None;
+        let refused = std::mem::take(&mut self.contents.refused);
+        self.contents.waiting.extend(refused);
+        self.offer_contents()
+    }
+
     /// What the hub holds of the contents that were offered.
     pub(super) fn contents_held(&mut self, message: ContentsHeldV1) -> Result<(), SessionError> {
         let asked = std::mem::take(&mut self.contents.asked);
@@ -157,7 +178,11 @@ impl EdgeSession {
     }
 
     /// The transfer of a content ended.
-    pub(super) fn content_end(&mut self, end: ContentEndV1) -> Result<(), SessionError> {
+    pub(super) fn content_end(
+        &mut self,
+        end: ContentEndV1,
+        now: Timestamp,
+    ) -> Result<(), SessionError> {
         let ours = |outgoing: &&mut Outgoing| outgoing.content.hash == end.hash;
         let Some(outgoing) = self.contents.wanted.front_mut().filter(ours) else {
             return Err(super::unexpected(
@@ -173,7 +198,14 @@ impl EdgeSession {
                 return Ok(());
             }
             ContentState::Kept => self.kept(end.hash),
-            ContentState::Wrong | ContentState::Refused => self.not_kept(end.hash, end.words),
+            ContentState::Wrong => self.not_kept(end.hash, end.words),
+            ContentState::Refused => {
+                let content = outgoing.content;
+                self.contents.refused.push(content);
+                let at = now.plus_micros(AGAIN_US);
+                self.contents.again_at.get_or_insert(at);
+                self.not_kept(end.hash, end.words);
+            }
         }
         self.contents.wanted.pop_front();
         self.contents.behind = 0;

@@ -392,3 +392,33 @@ fn the_end_of_a_content_that_is_not_sent_ends_the_session() {
     };
     assert!(give(&mut edge, Lane::Control, &Message::ContentEnd(end)).is_err());
 }
+
+#[test]
+fn what_the_hub_cannot_store_is_offered_again_after_a_while() {
+    let (mut edge, hash) = with_content(10);
+    actions(&mut edge);
+    let end = ContentEndV1 {
+        hash,
+        state: ContentState::Refused.code(),
+        words: "no room".into(),
+    };
+    give(&mut edge, Lane::Control, &Message::ContentEnd(end)).unwrap();
+    let told = EdgeAction::ContentNotKept(hash, "no room".into());
+    assert!(actions(&mut edge).contains(&told));
+    let later = edge.poll_timeout().unwrap();
+    edge.handle_timeout(later).unwrap();
+    let offers = |action: &EdgeAction| match action {
+        EdgeAction::Send(Lane::Control, bytes) => {
+            let frame = deliver(&mut FrameReader::default(), bytes);
+            matches!(Message::decode(&frame), Ok(Message::Contents(_)))
+        }
+        _ => false,
+    };
+    assert_eq!(
+        actions(&mut edge)
+            .iter()
+            .filter(|action| offers(action))
+            .count(),
+        1
+    );
+}
