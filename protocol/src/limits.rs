@@ -71,6 +71,14 @@ pub const EVENTS_PER_RECORD_MAX: usize = 10_000;
 pub const SERIES_POINTS_MAX: usize = 10_000;
 /// Most people in a site's reference list.
 pub const PEOPLE_MAX: usize = 1_000;
+/// Longest configuration document. A longer one is refused at the hub; one that comes all the same
+/// ends the connection.
+pub const DOCUMENT_BYTES_MAX: usize = 512 << 10;
+/// Most commands of a gateway that have no result yet; a further one is refused at the hub. As many
+/// results are kept on the box until the hub has them.
+pub const COMMANDS_MAX: usize = 256;
+/// Most arguments of a command.
+pub const COMMAND_ARGUMENTS_MAX: usize = 16;
 
 const _: () = assert!(BLOCK_BYTES_MAX + 1_024 < FRAME_BYTES_MAX);
 const _: () = assert!(BLOCK_POLLS_MAX * GROUP_COLUMNS_MAX <= BLOCK_CELLS_MAX);
@@ -78,3 +86,4 @@ const _: () = assert!(BLOCK_SMALL_POLLS_MAX <= BLOCK_POLLS_MAX);
 const _: () = assert!(BLOCK_POLLS_SEAL <= BLOCK_POLLS_MAX);
 const _: () = assert!(EVENT_BODY_BYTES_MAX + 1_024 < FRAME_BYTES_MAX);
 const _: () = assert!(TEXT_BYTES_MAX < EVENT_BODY_BYTES_MAX);
+const _: () = assert!(DOCUMENT_BYTES_MAX + 1_024 < FRAME_BYTES_MAX);

@@ -3,6 +3,7 @@
 
 mod contents;
 mod lanes;
+mod down;
 mod offer;
 mod send;
 
@@ -18,15 +19,17 @@ use crate::limits::LANE_IN_FLIGHT_BYTES_MAX;
 use crate::ranges::RangeSet;
 use crate::time::Timestamp;
 use crate::wire::v1::{
-    CatalogV1, Chain, DownAckV1, EventsV1, HelloV1, Message, OwnEventsV1, OwnHeldV1, ReferenceV1,
-    RefuseV1, WelcomeV1, WindowV1,
+    CatalogV1, Chain, CommandV1, DocumentV1, DownAckV1, EventsV1, HelloV1, Message, OwnEventsV1,
+    OwnHeldV1, ReferenceV1, RefuseV1, WelcomeV1, WindowV1,
 };
 use crate::wire::{Frame, decode_event};
 use contents::Contents;
+use down::Down;
 use offer::Offers;
 use send::{Bulk, Window};
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Longest wait for the hub's first answer and for an acknowledgement.
 const ANSWER_WAIT_US: i64 = 20_000_000;
@@ -96,6 +99,12 @@ pub enum EdgeAction {
     /// The hub does not hold this content, for this reason; it is offered again, on another
     /// connection at the latest.
     ContentNotKept(ContentHash, String),
+    /// Judge this configuration document; `handle_document_state` says what became of it.
+    Document(DocumentV1),
+    /// Do this, unless it was taken on before; `handle_command_result` says how it ended.
+    Command(CommandV1),
+    /// The hub has stored the result of this command.
+    ResultAcked(Uuid),
 }
 
 /// What the session wants to read.
@@ -176,6 +185,7 @@ pub struct EdgeSession {
     contents: Contents,
     /// What came before the welcome.
     early: Vec<Message>,
+    down: Down,
     connected: bool,
     deadline: Option<Timestamp>,
     actions: VecDeque<EdgeAction>,
@@ -209,6 +219,7 @@ impl EdgeSession {
             )),
             contents: Contents::new(start.contents),
             early: Vec::new(),
+            down: Down::default(),
             connected: false,
             deadline: Some(now.plus_micros(ANSWER_WAIT_US)),
             actions: VecDeque::from([EdgeAction::Send(Lane::Control, hello)]),
@@ -269,6 +280,7 @@ impl EdgeSession {
                 self.actions
                     .push_back(EdgeAction::ApplyReference(reference));
             }
+            (Lane::Reference, message) => self.down_message(lane, message)?,
             (lane, _) => return Err(unexpected("a message", lane)),
         }
         self.fill(now);
@@ -291,7 +303,7 @@ impl EdgeSession {
                 self.window(window);
                 Ok(())
             }
-            _ => Err(unexpected("a message", Lane::Control)),
+            message => self.down_message(Lane::Control, message),
         }
     }
 
@@ -431,6 +443,7 @@ impl EdgeSession {
         });
         self.offer()?;
         self.offer_contents()?;
+        self.down_welcome(welcome.features)?;
         for message in std::mem::take(&mut self.early) {
             self.down_lane(message)?;
         }

@@ -2,6 +2,7 @@
 //! says that the store holds it; never trusts a name in a message over the certificate.
 
 mod contents;
+mod down;
 mod lane;
 mod receive;
 
@@ -13,11 +14,13 @@ use crate::id::{GatewayId, StreamId};
 use crate::limits::{EVENTS_PER_FRAME_MAX, LANE_IN_FLIGHT_BYTES_MAX};
 use crate::time::{ClockState, Timestamp};
 use crate::wire::v1::{
-    AckV1, Chain, EventsV1, HeldV1, HelloV1, Message, OfferedContentV1, OfferedV1, OwnEventsV1,
-    ReceivedV1, ReferenceV1, RefuseV1, WelcomeV1, WindowV1,
+    AckV1, Chain, CommandResultV1, DocumentStateV1, EventsV1, HeldV1, HelloV1, Message,
+    OfferedContentV1, OfferedV1, OwnEventsV1, ReceivedV1, ReferenceV1, RefuseV1, WelcomeV1,
+    WindowV1,
 };
 
 use contents::Contents;
+use down::Down;
 use lane::LaneState;
 use std::collections::{BTreeMap, VecDeque};
 
@@ -136,6 +139,15 @@ pub enum HubAction {
     },
     /// The gateway holds the hub's events up to this number.
     DownAcked(u64),
+    /// Store what the gateway did with a document; then tell `handle_wanted` what it is to have.
+    DocumentState(DocumentStateV1),
+    /// Read this document; answer with `handle_document`.
+    FetchDocument {
+        /// Its number.
+        version: u64,
+    },
+    /// Store how a command ended, then call `handle_result_stored`.
+    CommandResult(CommandResultV1),
     /// Close the connection: the gateway was refused and has been told why, in these words.
     Close(String),
 }
@@ -156,6 +168,7 @@ pub struct HubSession {
     down_fetching: bool,
     /// Events that the gateway is to get back; the first are on the way.
     lost: VecDeque<OwnLost>,
+    down: Down,
     actions: VecDeque<HubAction>,
 }
 
@@ -174,6 +187,7 @@ impl HubSession {
             down_acked: 0,
             down_fetching: false,
             lost: VecDeque::new(),
+            down: Down::default(),
             actions: VecDeque::new(),
         }
     }

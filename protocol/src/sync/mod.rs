@@ -3,6 +3,7 @@
 //! be done. Never waits, never stores, never sends by itself. What is stored is the only truth:
 //! a fact is sent after it is durable and forgotten only after the other side's commit.
 
+mod down;
 mod edge;
 mod hub;
 mod pace;
@@ -11,6 +12,7 @@ mod stream;
 #[expect(clippy::as_conversions, reason = "small numbers of a test")]
 mod tests;
 
+pub use down::{DocumentState, Outcome, Task};
 pub use edge::{
     EdgeAction, EdgeContent, EdgeSession, EdgeStart, EdgeStream, Fetch, FetchRange, Fetched,
 };
@@ -28,12 +30,14 @@ pub const PROTOCOL: u16 = 1;
 pub const PROTOCOL_OLDEST: u16 = 1;
 /// What this build can do beyond the protocol number: bits that hello and welcome compare. A peer's
 /// unknown bits are left out of what both can do.
-pub const FEATURES: u64 = features::CONTENTS;
+pub const FEATURES: u64 = features::CONTENTS | features::DOWN;
 
 /// The bits of [`FEATURES`]. On the wire: append only.
 pub mod features {
     /// Contents of attachments: messages 12 to 14 and 40, lane 5.
     pub const CONTENTS: u64 = 1;
+    /// Documents and commands: messages 19 to 23.
+    pub const DOWN: u64 = 2;
 }
 
 /// TLS application protocol of a synchronising connection.

@@ -2,6 +2,7 @@
 //! nothing: whatever happens, the hub ends with each fact once.
 
 mod contents;
+mod down;
 
 use super::*;
 use crate::block;

@@ -267,6 +267,41 @@ fn files() -> Vec<(&'static str, Message)> {
     ]
 }
 
+fn down_lane() -> Vec<(&'static str, Message)> {
+    let document = DocumentV1 {
+        version: 4,
+        hash: [6; 32],
+        text: "[[port]]\nname = \"line\"\n".into(),
+    };
+    let state = DocumentStateV1 {
+        version: 4,
+        hash: [6; 32],
+        state: 1,
+        words: "document 4:1:1: key \"x\"".into(),
+    };
+    let command = CommandV1 {
+        id: A,
+        kind: 3,
+        arguments: vec!["pump-7/flow".into()],
+        issued_us: 1_800_000_000_000_000,
+        expires_us: 1_800_000_300_000_000,
+        by: "Ana".into(),
+    };
+    let result = CommandResultV1 {
+        id: A,
+        outcome: 3,
+        words: "it expired".into(),
+        time_us: 1_800_000_400_000_000,
+    };
+    vec![
+        ("document_state", Message::DocumentState(state)),
+        ("command_result", Message::CommandResult(result)),
+        ("result_ack", Message::ResultAck(ResultAckV1 { id: A })),
+        ("document", Message::Document(document)),
+        ("command", Message::Command(command)),
+    ]
+}
+
 fn schema() -> GroupSchema {
     let column = |raw, scale| Column {
         sensor: SensorId(B),
@@ -551,6 +586,7 @@ fn messages_are_as_released() {
         .chain(data())
         .chain(files())
         .chain(contents())
+        .chain(down_lane())
         .collect();
     let built: Vec<_> = values
         .iter()

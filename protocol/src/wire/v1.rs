@@ -275,6 +275,69 @@ pub struct ReferenceV1 {
     pub people: Vec<(Uuid, String)>,
 }
 
+/// What the plant is, as a whole: the box's configuration without what reaches and keeps the box.
+/// Down on lane 2.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentV1 {
+    /// The hub counts the documents of each box from 1.
+    pub version: u64,
+    /// SHA-256 of the text.
+    pub hash: [u8; 32],
+    /// TOML, at most `limits::DOCUMENT_BYTES_MAX`.
+    pub text: String,
+}
+
+/// What the box did with the newest document that it knows of, on lane 0.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DocumentStateV1 {
+    /// Which document; 0: it has none.
+    pub version: u64,
+    /// SHA-256 of its text; zero when it has none.
+    pub hash: [u8; 32],
+    /// See `sync::DocumentState`.
+    pub state: u8,
+    /// Why, for people.
+    pub words: String,
+}
+
+/// Something that the box is to do, once. Down on lane 2.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandV1 {
+    /// Identity: the box does each at most once.
+    pub id: Uuid,
+    /// See `sync::Task`.
+    pub kind: u16,
+    /// What the kind needs.
+    #[serde(deserialize_with = "at_most::<{ limits::COMMAND_ARGUMENTS_MAX }, _, _>")]
+    pub arguments: Vec<String>,
+    /// When it was given, by the hub's clock.
+    pub issued_us: i64,
+    /// From when on it is not done any more.
+    pub expires_us: i64,
+    /// Who gave it.
+    pub by: String,
+}
+
+/// How a command ended, on lane 0; said again on each connection until `ResultAck`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommandResultV1 {
+    /// The command.
+    pub id: Uuid,
+    /// See `sync::Outcome`.
+    pub outcome: u8,
+    /// For people.
+    pub words: String,
+    /// When, by the box's clock.
+    pub time_us: i64,
+}
+
+/// The hub has stored the result of a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResultAckV1 {
+    /// The command.
+    pub id: Uuid,
+}
+
 /// A box asks for its certificate (own connection, ALPN `cfe-enrol/1`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EnrolV1 {
@@ -382,9 +445,14 @@ pub enum Message {
     Contents(ContentsV1),
     ContentsHeld(ContentsHeldV1),
     ContentEnd(ContentEndV1),
+    DocumentState(DocumentStateV1),
+    CommandResult(CommandResultV1),
+    ResultAck(ResultAckV1),
     Events(EventsV1),
     OwnEvents(OwnEventsV1),
     Reference(ReferenceV1),
+    Document(DocumentV1),
+    Command(CommandV1),
     Blocks(BlocksV1),
     Piece(PieceV1),
     Gap(GapV1),
@@ -432,7 +500,8 @@ numbered! {
     1 Hello; 2 Welcome; 3 Schema; 4 Catalog; 5 Ack; 6 DownAck; 7 Refuse;
     8 Offer; 9 Received; 10 Window; 11 OwnHeld;
     12 Contents; 13 ContentsHeld; 14 ContentEnd;
-    16 Events; 17 OwnEvents; 18 Reference;
+    16 Events; 17 OwnEvents; 18 Reference; 19 Document; 20 Command;
+    21 DocumentState; 22 CommandResult; 23 ResultAck;
     32 Blocks; 33 Piece; 34 Gap;
     40 Chunk;
     48 Enrol; 49 Enrolled; 50 Renew; 51 Renewed;

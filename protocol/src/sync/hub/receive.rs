@@ -65,7 +65,10 @@ impl HubSession {
                 self.own_held(held);
                 Ok(())
             }
-            _ => Err(unexpected(Lane::Control)),
+            message => match self.down_message(message) {
+                None => Ok(()),
+                Some(_) => Err(unexpected(Lane::Control)),
+            },
         }
     }
 
