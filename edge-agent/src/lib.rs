@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod dial;
+pub mod documents;
 pub mod drivers;
 pub mod exchange;
 pub mod health;

@@ -455,6 +455,18 @@ pub enum GatewayEvent {
         /// Why.
         cause: GapCause,
     },
+    /// The hub has a new configuration document for the box.
+    Configured {
+        /// Its number.
+        version: u64,
+    },
+    /// Somebody at the hub gave the box a command.
+    Commanded {
+        /// The command.
+        command: Uuid,
+        /// What it asks for, in the word of its kind.
+        task: String,
+    },
 }
 
 /// Why readings are missing.

@@ -13,6 +13,7 @@ mod browser;
 mod clock;
 mod damage;
 mod disks;
+mod documents;
 mod errors;
 mod kills;
 mod live;

@@ -157,7 +157,8 @@ impl From<service::ServiceError> for Problem {
     fn from(error: service::ServiceError) -> Self {
         let words = error.to_string();
         match error {
-            service::ServiceError::Forbidden { .. } => Self::new(
+            service::ServiceError::Forbidden { .. }
+            | service::ServiceError::ForAdministrators { .. } => Self::new(
                 StatusCode::FORBIDDEN,
                 "forbidden",
                 "Your role does not allow this",

@@ -1,7 +1,7 @@
 //! The commands that look at or change the hub's store beside a running hub: claims, people,
 //! gateways. Each opens the store, does one thing and ends. Never starts a listener.
 
-use super::Output;
+use super::{Output, remote};
 use crate::auth::{self, NewClaim, Role};
 use crate::ca::Authority;
 use crate::clock;
@@ -12,6 +12,7 @@ use clap::{Subcommand, ValueEnum};
 use protocol::view::rfc3339;
 use serde_json::json;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Claim {
@@ -54,6 +55,40 @@ pub(super) enum Gateway {
     List,
     /// Shut a gateway out; its readings and records stay.
     Revoke {
+        /// Its name, code or id.
+        #[arg(value_name = "NAME|ID")]
+        gateway: String,
+    },
+    /// Give a gateway a new configuration document: what the plant is ([[port]], [[device]],
+    /// [[rule]]). The box judges it, runs with it on trial, and keeps it or goes back.
+    Configure {
+        /// Its name, code or id.
+        #[arg(value_name = "NAME|ID")]
+        gateway: String,
+        /// The document, TOML.
+        file: PathBuf,
+    },
+    /// Show a gateway's documents, newest first, and what became of each.
+    Configuration {
+        /// Its name, code or id.
+        #[arg(value_name = "NAME|ID")]
+        gateway: String,
+    },
+    /// Have a gateway do something once, before it expires, or not at all.
+    Command {
+        /// Its name, code or id.
+        #[arg(value_name = "NAME|ID")]
+        gateway: String,
+        /// `restart`, `renew_certificate`, or `read`.
+        kind: String,
+        /// For read: DEVICE/SENSOR.
+        arguments: Vec<String>,
+        /// How long it may wait for the box: 30s, 5m, 2h, 1d.
+        #[arg(long, value_name = "TIME", default_value = "5m", value_parser = remote::duration)]
+        expires: Duration,
+    },
+    /// Show a gateway's commands, newest first, and how each ended.
+    Commands {
         /// Its name, code or id.
         #[arg(value_name = "NAME|ID")]
         gateway: String,
@@ -185,6 +220,25 @@ pub(super) async fn gateway(
                 &json!({"revoked": row.id, "name": row.name}),
                 &format!("{} is shut out; what it brought stays", row.name),
             )
+        }
+        Gateway::Configure { gateway, file } => {
+            let row = find(&rows, &gateway)?;
+            remote::configure(&store, scope, (row, &file), output).await
+        }
+        Gateway::Configuration { gateway } => {
+            remote::configuration(&store, scope, find(&rows, &gateway)?, output).await
+        }
+        Gateway::Command {
+            gateway,
+            kind,
+            arguments,
+            expires,
+        } => {
+            let what = (find(&rows, &gateway)?, kind.as_str(), arguments.as_slice());
+            remote::command(&store, scope, what, expires, output).await
+        }
+        Gateway::Commands { gateway } => {
+            remote::commands(&store, scope, find(&rows, &gateway)?, output).await
         }
     }
 }

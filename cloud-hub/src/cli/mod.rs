@@ -5,6 +5,7 @@
 mod admin;
 mod check;
 mod import;
+mod remote;
 
 use crate::config::Config;
 use crate::server::{self, Notice};

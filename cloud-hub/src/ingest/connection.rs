@@ -1,6 +1,7 @@
 //! One gateway's connection from handshake to good-bye.
 
 mod contents;
+mod down;
 
 use super::accept::Peer;
 use super::enrol::sha256;
@@ -166,6 +167,7 @@ impl Gateway {
         self.still_welcome().await?;
         let last = self.store.down_last(self.scope, self.id).await?;
         self.session.handle_down_available(last);
+        self.wanted().await?;
         self.act(None).await?;
         Ok(())
     }
@@ -235,6 +237,9 @@ impl Gateway {
                 HubAction::DownAcked(seq) => {
                     self.store.mark_down_acked(self.scope, self.id, seq).await?;
                 }
+                HubAction::DocumentState(state) => self.document_state(state).await?,
+                HubAction::FetchDocument { version } => self.fetch_document(version).await?,
+                HubAction::CommandResult(result) => self.command_ended(result).await?,
                 HubAction::Close(words) => {
                     tracing::warn!(gateway = %self.id, words, "a gateway was refused");
                     return Ok(true);

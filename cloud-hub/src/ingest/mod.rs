@@ -20,7 +20,7 @@ pub use admission::Limits;
 pub use exchange::{ImportError, Imported, answer, import};
 
 use crate::ca::{Authority, CaError};
-use crate::store::{Revocations, Store, StoreError};
+use crate::store::{OrdersMark, Revocations, Store, StoreError};
 use admission::{Admission, Verdict};
 use presence::Presence;
 use protocol::sync::SessionError;
@@ -40,7 +40,7 @@ use tokio_rustls::TlsAcceptor;
 const BUSY_RETRY_S: u32 = 30;
 /// When a gateway that must renew its certificate first should come again.
 const EXPIRED_RETRY_S: u32 = 30;
-/// How often certificates are looked for that a command beside the hub has withdrawn.
+/// How often it is looked what a command beside the hub has withdrawn or asked for.
 const REVOKED_CHECK: Duration = Duration::from_secs(1);
 /// Send buffer of a TCP connection in the kernel.
 const SEND_BUFFER_BYTES: u32 = 64 << 10;
@@ -196,11 +196,15 @@ impl Listener {
     /// Serves gateways until `stop` turns true, then says good-bye to all of them.
     pub async fn serve(self, limits: Limits, mut stop: watch::Receiver<bool>) {
         let admission = Admission::new(limits);
+        let mut orders = OrdersMark::default();
         let mut look = tokio::time::interval(REVOKED_CHECK);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
             tokio::select! {
-                _ = look.tick() => self.look_for_revocations().await,
+                _ = look.tick() => {
+                    self.look_for_revocations().await;
+                    orders = self.look_for_orders(orders).await;
+                }
                 incoming = self.endpoint.accept() => {
                     let Some(incoming) = incoming else { break };
                     self.quic(&admission, incoming, &stop);
@@ -225,6 +229,17 @@ impl Listener {
                     .send_if_modified(|before| std::mem::replace(before, now) != now);
             }
             Err(error) => tracing::warn!(%error, "withdrawn certificates could not be looked for"),
+        }
+    }
+
+    /// A command beside the running hub may have given a box something.
+    async fn look_for_orders(&self, mark: OrdersMark) -> OrdersMark {
+        match self.shared.store.ring_for_orders(mark).await {
+            Ok(now) => now,
+            Err(error) => {
+                tracing::warn!(%error, "documents and commands could not be looked for");
+                mark
+            }
         }
     }
 

@@ -3,11 +3,13 @@
 
 mod alerts;
 mod order_action;
+mod remote;
 mod text;
 mod work_orders;
 
 pub use alerts::{AlertAction, act_on_alert};
 pub use order_action::{NewOrder, OrderAction, OrderChanges};
+pub use remote::{EXPIRES, administrator, command, configure};
 pub use work_orders::{act_on_order, change_order, create_order};
 
 use crate::auth::Actor;
@@ -24,6 +26,12 @@ pub enum ServiceError {
         "the role {role} may look at this, not change it; ask an administrator for the role planner"
     )]
     Forbidden {
+        /// The caller's role.
+        role: &'static str,
+    },
+    /// Only administrators may do it.
+    #[error("the role {role} may not do this; ask an administrator to do it")]
+    ForAdministrators {
         /// The caller's role.
         role: &'static str,
     },

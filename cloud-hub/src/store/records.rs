@@ -74,7 +74,12 @@ impl Store {
     }
 }
 
-impl Records<'_, '_> {
+impl<'w> Records<'_, 'w> {
+    /// The transaction, for the files of this room that keep more than events.
+    pub(super) fn parts(&mut self) -> (&mut Work<'w>, TenantScope) {
+        (&mut *self.work, self.scope)
+    }
+
     /// The wall clock when this transaction began.
     pub const fn now(&self) -> Timestamp {
         self.work.now

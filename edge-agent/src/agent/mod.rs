@@ -6,11 +6,16 @@ mod judge;
 mod ports;
 mod replay;
 mod snapshots;
+mod supervisor;
+mod trial;
+
+pub use supervisor::{Supervisor, effective};
 
 use crate::clock;
 use crate::config::{Config, ConfigError};
+use crate::documents::{Desk, DocumentError};
 use crate::drivers;
-use crate::health::Health;
+use crate::health::{Health, LinkState};
 use crate::identity::Identity;
 use crate::storage::{Disk, Keep, Opened, Storage, StorageError, StorageOptions};
 use crate::uplink::{Durable, Uplink};
@@ -43,6 +48,9 @@ pub enum AgentError {
     /// The page could not be served.
     #[error(transparent)]
     Web(#[from] WebError),
+    /// The documents of the hub could not be kept.
+    #[error(transparent)]
+    Documents(#[from] DocumentError),
     /// Something of this box is longer than what may be sent.
     #[error("describing what this box measures")]
     Catalog(#[from] WireError),
@@ -55,6 +63,8 @@ pub struct Agent {
     pub gateway: GatewayId,
     /// Where the page is.
     pub web: SocketAddr,
+    health: Arc<Health>,
+    catalog: Arc<Catalog>,
     storage: Storage,
     stop_drivers: watch::Sender<bool>,
     stop: watch::Sender<bool>,
@@ -101,7 +111,7 @@ pub fn open_storage(
 
 impl Agent {
     /// Starts everything. The page answers and the first polls are on their way when it returns.
-    pub async fn start(config: Config) -> Result<Self, AgentError> {
+    pub async fn start(config: Config, desk: Desk) -> Result<Self, AgentError> {
         clock::set_trusted(config.gateway.clock_trusted);
         // All drivers look at their tables before anything is opened.
         let built: Vec<_> = config
@@ -141,9 +151,10 @@ impl Agent {
             storage.clone(),
             Arc::clone(&health),
             Arc::clone(&catalog),
+            desk.clone(),
         )?;
         rest.push(tokio::spawn(listener.serve(page, stopped.clone())));
-        if let Some(uplink) = uplink(&config, &storage, &health, &catalog, durable)? {
+        if let Some(uplink) = uplink(&config, &storage, (&health, desk), &catalog, durable)? {
             rest.push(tokio::spawn(uplink.run(stopped.clone())));
         }
         let (judged, asked) = mpsc::channel(1);
@@ -159,6 +170,8 @@ impl Agent {
         Ok(Self {
             gateway,
             web: web_address,
+            health,
+            catalog,
             storage,
             stop_drivers,
             stop,
@@ -174,6 +187,26 @@ impl Agent {
     /// start helps. The log has the cause.
     pub async fn store_stopped(&self) {
         self.storage.stopped().await;
+    }
+
+    /// How the box is now.
+    async fn picture(&self) -> trial::Picture {
+        let device = |device: &Device| {
+            let report = self.health.device_now(&device.name);
+            let seen = trial::Seen {
+                port: device.port.clone(),
+                state: report.as_ref().map(|report| report.state),
+                words: report.map_or_else(|| "nothing is known of it".to_owned(), |r| r.words),
+            };
+            (device.name.clone(), seen)
+        };
+        let mut sensors = self.catalog.sensors.iter();
+        trial::Picture {
+            devices: self.catalog.devices.iter().map(device).collect(),
+            connected: self.health.link().state == LinkState::Connected,
+            stored: sensors.any(|sensor| self.health.latest(sensor.id).is_some()),
+            failures: self.storage.stats().await.map_or(1, |stats| stats.failures),
+        }
     }
 
     /// Stops in the order in which data flows, so that what was read is stored and judged.
@@ -263,7 +296,7 @@ async fn started(
 fn uplink(
     config: &Config,
     storage: &Storage,
-    health: &Arc<Health>,
+    (health, desk): (&Arc<Health>, Desk),
     catalog: &Catalog,
     durable: watch::Receiver<Durable>,
 ) -> Result<Option<Uplink>, AgentError> {
@@ -284,6 +317,7 @@ fn uplink(
         catalog: protocol::wire::encode_catalog(catalog)?,
         durable,
         health: Arc::clone(health),
+        desk,
     }))
 }
 

@@ -1,6 +1,7 @@
 //! `check`: every mistake in a configuration with its place, or what the configuration will do.
 //! Never opens a port or the store.
 
+use super::config::{counts as counting, documents};
 use super::table::{many, table};
 use super::{Output, told};
 use crate::config::{Config, ConfigError, show_duration};
@@ -21,6 +22,7 @@ pub(super) fn check(file: &Path, output: Output) -> anyhow::Result<()> {
             &json!({
                 "file": file,
                 "problems": [],
+                "document": documents(&config).counts().map(|name| name.version),
                 "ports": ports.iter().map(PortPlan::json).collect::<Vec<_>>(),
             }),
             &words(file, &config, &ports),
@@ -74,7 +76,13 @@ fn words(file: &Path, config: &Config, ports: &[PortPlan]) -> String {
         many(sensors.sum(), "sensor"),
         many(config.rules.len(), "rule"),
     );
-    head + &ports.iter().map(PortPlan::words).collect::<String>()
+    let counts = documents(config).counts().is_some();
+    let counts = if counts {
+        counting(&documents(config)) + "\n"
+    } else {
+        String::new()
+    };
+    head + &counts + &ports.iter().map(PortPlan::words).collect::<String>()
 }
 
 impl PortPlan {

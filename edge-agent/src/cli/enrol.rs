@@ -184,6 +184,7 @@ fn refuse_other_owner(folder: &Path) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::tests::idle_desk;
     use super::*;
     use crate::agent::Agent;
 
@@ -196,7 +197,9 @@ mod tests {
         let gateway = stopped.gateway();
         assert!(matches!(stopped, ThisBox::Stopped(..)));
         stopped.done(None).await.unwrap();
-        let agent = Agent::start(config.clone()).await.unwrap();
+        let agent = Agent::start(config.clone(), idle_desk(&config))
+            .await
+            .unwrap();
         assert_eq!(agent.gateway, gateway);
         config.web.listen = agent.web;
         let running = ThisBox::find(&config).unwrap();

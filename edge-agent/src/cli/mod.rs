@@ -6,6 +6,7 @@ mod alerts;
 mod attachments;
 mod check;
 mod client;
+mod config;
 mod enrol;
 mod exchange;
 mod orders;
@@ -58,6 +59,9 @@ enum Command {
     Run(run::Run),
     /// Look for mistakes in the configuration, and show what will go over the wire.
     Check,
+    /// Show which configuration counts, the local file or a document of the hub, and go back.
+    #[command(subcommand)]
+    Config(config::Configuration),
     /// Show how the running box, its link and its devices are.
     Status,
     /// Show, acknowledge and comment alerts of the running box.
@@ -118,6 +122,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
     match cli.command {
         Command::Run(command) => command.run(&config, output),
         Command::Check => check::check(&config, output),
+        Command::Config(command) => command.run(&config, output),
         Command::Status => through_agent(&config, output, status::status),
         Command::Alerts(command) => through_agent(&config, output, |client| command.run(client)),
         Command::Wo(command) => through_agent(&config, output, |client| command.run(client)),
@@ -167,9 +172,11 @@ fn through_agent(
     output.answer(&json, &words)
 }
 
-/// The configuration, for a command that needs all of it to be right.
+/// The configuration that counts, for a command that needs all of it to be right.
 fn load(file: &Path) -> anyhow::Result<Config> {
-    Config::load(file).map_err(told)
+    let (config, _) = crate::agent::effective(file).map_err(told)?;
+    config.problems.check().map_err(told)?;
+    Ok(config)
 }
 
 /// A configuration's problems under a line that says what follows from them.

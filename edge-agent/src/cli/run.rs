@@ -1,8 +1,7 @@
 //! `run`: the agent until a signal ends it. Never starts a task of its own.
 
 use super::{Output, block_on, told};
-use crate::agent::{Agent, AgentError};
-use crate::config::Config;
+use crate::agent::{AgentError, Supervisor};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
@@ -30,12 +29,8 @@ impl Run {
 async fn run(config: &Path, output: Output) -> anyhow::Result<()> {
     // Before anything starts: a signal that comes early is not lost, it ends the agent in order.
     let mut signals = Signals::listen()?;
-    // The drivers add what they find wrong, so that all is told in one go.
-    let config = Config::draft(config).map_err(told)?;
-    let agent = Agent::start(config).await.map_err(|error| match error {
-        AgentError::Config(error) => told(error),
-        other => other.into(),
-    })?;
+    let mut supervisor = Supervisor::open(config).map_err(start_error)?;
+    let mut agent = supervisor.start().await.map_err(start_error)?;
     let (web, gateway) = (format!("http://{}", agent.web), agent.gateway);
     let printed = output.answer(
         &json!({"listening": {"web": web}, "gateway": gateway}),
@@ -44,17 +39,36 @@ async fn run(config: &Path, output: Output) -> anyhow::Result<()> {
     if let Err(error) = printed {
         tracing::warn!(%error, "standard output is closed; going on without it");
     }
-    let name = tokio::select! {
-        name = signals.next() => name,
-        () = agent.store_stopped() => bail!(
-            "the store has stopped, the log says why; start the agent again (systemd does): damaged \
-             readings are then set aside and collection goes on"
-        ),
-    };
-    tracing::info!("stopping, because of {name}");
-    tokio::select! {
-        stopped = agent.stop() => stopped.context("storing what was read last"),
-        name = signals.next() => bail!("ended at once by a second {name}; what was read last is not stored"),
+    loop {
+        let name = tokio::select! {
+            name = signals.next() => Some(name),
+            () = agent.store_stopped() => bail!(
+                "the store has stopped, the log says why; start the agent again (systemd does): \
+                 damaged readings are then set aside and collection goes on"
+            ),
+            wanted = supervisor.until_restart(&agent) => {
+                wanted.map_err(start_error)?;
+                None
+            }
+        };
+        let why = name.unwrap_or("another configuration or a restart that somebody asked for");
+        tracing::info!("stopping, because of {why}");
+        tokio::select! {
+            stopped = agent.stop() => stopped.context("storing what was read last")?,
+            name = signals.next() => bail!("ended at once by a second {name}; what was read last is not stored"),
+        }
+        if name.is_some() {
+            return Ok(());
+        }
+        agent = supervisor.start().await.map_err(start_error)?;
+        tracing::info!("the agent runs again");
+    }
+}
+
+fn start_error(error: AgentError) -> anyhow::Error {
+    match error {
+        AgentError::Config(error) => told(error),
+        other => other.into(),
     }
 }
 

@@ -75,6 +75,7 @@ fn head(status: &Value) -> String {
         ("Site", t("/site/name")),
         ("Agent", agent),
         ("Clock", word(status, "/clock")),
+        ("Configuration", configuration(status)),
         ("Hub", t("/link/hub")),
         ("Link", link),
         ("Waiting", waiting),
@@ -83,6 +84,31 @@ fn head(status: &Value) -> String {
         ("Alerts", format!("{} active", t("/alerts_active"))),
         ("Work orders", format!("{} open", t("/orders_open"))),
     ])
+}
+
+/// Which configuration counts, and what became of the newest document.
+fn configuration(status: &Value) -> String {
+    let t = |pointer: &str| text(status, pointer);
+    let number = |pointer: &str| status.pointer(pointer).and_then(Value::as_u64);
+    let counts = match number("/configuration/document") {
+        Some(version) => format!(
+            "document {version} of the hub (edge-agent config rollback: back to the local file)"
+        ),
+        None => "local file".to_owned(),
+    };
+    match number("/configuration/newest/version") {
+        None | Some(0) => counts,
+        Some(version) => {
+            let state = word(status, "/configuration/newest/state");
+            let newest = format!("{counts}. Document {version} is {state}");
+            let words = t("/configuration/newest/words");
+            if matches!(words.as_str(), "" | "-") {
+                newest
+            } else {
+                format!("{newest}: {words}")
+            }
+        }
+    }
 }
 
 /// Three figures or less before the unit: nobody counts bytes here.

@@ -52,13 +52,22 @@ fn wrong_usage_is_exit_code_2() {
     }
 }
 
+/// Where nobody takes requests.
+pub(super) fn idle_desk(config: &Config) -> crate::documents::Desk {
+    crate::documents::Documents::look(&config.gateway.data_dir, false)
+        .desk()
+        .0
+}
+
 /// A box without ports that runs, and its configuration as a command of the same box sees it.
 async fn running_box(web: &str) -> (tempfile::TempDir, crate::agent::Agent, Config) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("code"), "654321\n").unwrap();
     let text = format!("[gateway]\nname = \"Test box\"\ndata_dir = \"data\"\n[web]\n{web}\n");
     let mut config = Config::parse(&folder.path().join("edge.toml"), &text).unwrap();
-    let agent = crate::agent::Agent::start(config.clone()).await.unwrap();
+    let agent = crate::agent::Agent::start(config.clone(), idle_desk(&config))
+        .await
+        .unwrap();
     config.web.listen.set_port(agent.web.port());
     (folder, agent, config)
 }

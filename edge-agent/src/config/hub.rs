@@ -27,6 +27,10 @@ pub struct HubConfig {
     pub reconnect_max: Duration,
     /// New readings are sent together, once in this time; events and alerts never wait.
     pub live_every: Duration,
+    /// Whether the hub may say what the plant is (ports, devices, rules).
+    pub accept_configuration: bool,
+    /// How long a document of the hub runs on trial before it is kept.
+    pub configuration_trial: Duration,
 }
 
 /// An HTTP proxy that knows CONNECT.
@@ -119,6 +123,10 @@ pub(super) fn read(mut section: Section) -> Option<HubConfig> {
     let live_every = section
         .duration("live_every", second..=second * 60)
         .unwrap_or(second * 5);
+    let accept_configuration = section.boolean("accept_configuration").unwrap_or(false);
+    let configuration_trial = section
+        .duration("configuration_trial", second..=second * 3_600)
+        .unwrap_or(second * 60);
     section.finish();
     hub.map(|(host, port)| HubConfig {
         host,
@@ -128,6 +136,8 @@ pub(super) fn read(mut section: Section) -> Option<HubConfig> {
         keep_alive,
         reconnect_max,
         live_every,
+        accept_configuration,
+        configuration_trial,
     })
 }
 

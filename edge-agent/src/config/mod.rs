@@ -127,35 +127,26 @@ impl Config {
     /// # Errors
     /// Only when the file cannot be read or is not TOML.
     pub fn draft(path: &Path) -> Result<Self, ConfigError> {
-        let read_error = |source| ConfigError::Read {
-            path: path.to_owned(),
-            source,
-        };
-        let file = std::fs::File::open(path).map_err(read_error)?;
-        let mut bytes = Vec::new();
-        let size = file
-            .take(FILE_BYTES_MAX + 1)
-            .read_to_end(&mut bytes)
-            .map_err(read_error)?;
-        if u64::try_from(size).unwrap_or(u64::MAX) > FILE_BYTES_MAX {
-            return Err(ConfigError::TooLarge {
-                path: path.to_owned(),
-                bytes_max: FILE_BYTES_MAX,
-            });
-        }
-        match String::from_utf8(bytes) {
-            Ok(text) => Self::draft_text(path, text),
-            Err(error) => {
-                let valid = error.utf8_error().valid_up_to();
-                let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-                let problems = Problems::new(path, text);
-                let words = "this is not UTF-8 text; save the file as UTF-8".to_owned();
-                problems.add(&(valid..valid), "", "", words);
-                Err(problems.to_error())
-            }
-        }
+        Self::draft_text(path, read_file(path)?)
     }
 
+    /// Like `draft`, with what the plant is from a document of the hub, which is called `name` in
+    /// problems. Those tables of the file are not looked at, and `problems` are the document's.
+    ///
+    /// # Errors
+    /// When the file or the document cannot be read at all, or the rest of the file has problems.
+    pub fn draft_with(path: &Path, name: &str, document: &str) -> Result<Self, ConfigError> {
+        let (problems, top) = open(path, read_file(path)?)?;
+        let (of_document, plant) = open(Path::new(name), document.to_owned())?;
+        let mut config = Self::read(path, problems, top, Some(plant));
+        config.problems.check()?;
+        config.problems = of_document;
+        if config.devices.is_empty() {
+            let words = "the document has no device: the box would measure nothing any more";
+            config.problems.add(&(0..0), "", "device", words.to_owned());
+        }
+        Ok(config)
+    }
     /// Like `load`, from text; `file` is only named in problems and for relative paths.
     ///
     /// # Errors
@@ -167,27 +158,34 @@ impl Config {
     }
 
     fn draft_text(file: &Path, text: String) -> Result<Self, ConfigError> {
-        let problems = Problems::new(file, text);
-        let table = match DeTable::parse(problems.text()) {
-            Ok(table) => Table::from(table.into_inner()),
-            Err(error) => {
-                let span = error.span().unwrap_or(0..0);
-                problems.add(&span, "", "", format!("not TOML: {}", error.message()));
-                return Err(problems.to_error());
-            }
-        };
-        let mut top = Section::top(problems.clone(), table);
+        let (problems, top) = open(file, text)?;
+        Ok(Self::read(file, problems, top, None))
+    }
+
+    /// What the plant is comes from `plant` where there is one, else from the file.
+    fn read(file: &Path, problems: Problems, mut top: Section, plant: Option<Section>) -> Self {
         let base = file.parent().unwrap_or(Path::new(""));
         let gateway = gateway(top.section_or_empty("gateway"), base);
         let hub = top.section("hub").and_then(hub::read);
         let storage = storage(top.section_or_empty("storage"));
         let queue = queue(top.section_or_empty("queue"));
         let web = web(top.section_or_empty("web"), base);
-        let ports = device::ports(&mut top);
-        let mut devices = device::devices(&mut top, &ports);
-        let rules = rule::rules(&mut top, &mut devices);
+        let (ports, devices, rules) = match plant {
+            None => plant_tables(&mut top),
+            Some(mut document) => {
+                for key in PLANT {
+                    top.pass_over(key);
+                }
+                for key in ["gateway", "hub", "storage", "queue", "web"] {
+                    document.refuse(key, NOT_OF_THE_HUB);
+                }
+                let tables = plant_tables(&mut document);
+                document.finish();
+                tables
+            }
+        };
         top.finish();
-        Ok(Self {
+        Self {
             gateway,
             hub,
             storage,
@@ -197,8 +195,67 @@ impl Config {
             devices,
             rules,
             problems,
-        })
+        }
     }
+}
+
+/// The tables that say what the plant is.
+const PLANT: [&str; 3] = ["port", "device", "rule"];
+/// What is said of a table that a document may not have.
+const NOT_OF_THE_HUB: &str = "says how this box is reached and kept, which only its own file may say; \
+    leave it out of the document";
+
+/// The text of a file as its top table.
+fn open(file: &Path, text: String) -> Result<(Problems, Section), ConfigError> {
+    let problems = Problems::new(file, text);
+    match DeTable::parse(problems.text()) {
+        Ok(table) => {
+            let table = Table::from(table.into_inner());
+            let top = Section::top(problems.clone(), table);
+            Ok((problems, top))
+        }
+        Err(error) => {
+            let span = error.span().unwrap_or(0..0);
+            problems.add(&span, "", "", format!("not TOML: {}", error.message()));
+            Err(problems.to_error())
+        }
+    }
+}
+
+fn read_file(path: &Path) -> Result<String, ConfigError> {
+    let read_error = |source| ConfigError::Read {
+        path: path.to_owned(),
+        source,
+    };
+    let file = std::fs::File::open(path).map_err(read_error)?;
+    let mut bytes = Vec::new();
+    let size = file
+        .take(FILE_BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(read_error)?;
+    if u64::try_from(size).unwrap_or(u64::MAX) > FILE_BYTES_MAX {
+        return Err(ConfigError::TooLarge {
+            path: path.to_owned(),
+            bytes_max: FILE_BYTES_MAX,
+        });
+    }
+    String::from_utf8(bytes).map_err(|error| {
+        let valid = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+        let problems = Problems::new(path, text);
+        let words = "this is not UTF-8 text; save the file as UTF-8".to_owned();
+        problems.add(&(valid..valid), "", "", words);
+        problems.to_error()
+    })
+}
+
+type Plant = (Vec<PortConfig>, Vec<DeviceConfig>, Vec<RuleConfig>);
+
+fn plant_tables(top: &mut Section) -> Plant {
+    let ports = device::ports(top);
+    let mut devices = device::devices(top, &ports);
+    let rules = rule::rules(top, &mut devices);
+    (ports, devices, rules)
 }
 
 fn gateway(mut section: Section, base: &Path) -> GatewayConfig {

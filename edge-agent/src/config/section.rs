@@ -262,6 +262,21 @@ impl Section {
         self.problems.add(span, &self.place, key, words.to_owned());
     }
 
+    /// Leaves a key unread that is known here.
+    pub(super) fn pass_over(&mut self, key: &'static str) {
+        self.note_asked(key);
+    }
+
+    /// Notes a problem with a key that must not be here, when it is.
+    pub(super) fn refuse(&mut self, key: &str, words: &str) {
+        let Some(at) = self.table.entries.iter().position(|entry| entry.key == key) else {
+            return;
+        };
+        self.problem(key, words);
+        // So that nobody is told a second time that it is not known here.
+        Arc::make_mut(&mut self.table).entries.remove(at);
+    }
+
     /// Notes that a key names something that is not there; `known` are the names that are.
     pub fn unknown<'a>(
         &self,

@@ -324,6 +324,49 @@ fn the_full_file_has_every_key_and_tells_the_true_defaults() {
 }
 
 #[test]
+fn a_document_of_the_hub_says_what_the_plant_is_and_nothing_else() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("edge.toml");
+    // The file's own plant may be wrong: it does not count.
+    let own = "[gateway]\nname = \"Hall\"\n[[device]]\nname = \"old\"\nport = \"none\"\n";
+    std::fs::write(&file, own).unwrap();
+    let plant = "[[port]]\nname = \"line\"\nprotocol = \"x\"\n[[device]]\nname = \"m\"\n\
+        port = \"line\"\n[[device.sensor]]\nname = \"t\"\n";
+    let draft = |text: &str| Config::draft_with(&file, "document 4", text);
+    let config = draft(plant).unwrap();
+    config.problems.check().unwrap();
+    assert_eq!(config.gateway.name.as_deref(), Some("Hall"));
+    assert_eq!(config.devices.len(), 1);
+    assert_eq!(config.devices[0].name, "m");
+    let told = |text: &str| {
+        draft(text)
+            .unwrap()
+            .problems
+            .check()
+            .unwrap_err()
+            .to_string()
+    };
+    let words = told(&format!("{plant}[web]\nlisten = \"0.0.0.0:80\"\n[queu]\n"));
+    assert!(
+        words.starts_with("document 4:9:2: key \"web\": says how this box"),
+        "{words}"
+    );
+    assert!(words.contains("document 4:11:2: key \"queu\""), "{words}");
+    let words = told(&plant.replace("[[device.sensor]]", "[[device.sensor]]\nscale = 0"));
+    assert!(words.starts_with("document 4:8:1: "), "{words}");
+    assert!(told("").contains("no device"));
+    assert!(
+        draft("[[")
+            .unwrap_err()
+            .to_string()
+            .starts_with("document 4:1:")
+    );
+    std::fs::write(&file, own.replace("name = \"Hall\"", "nam = 1")).unwrap();
+    let words = draft(plant).unwrap_err().to_string();
+    assert!(words.contains("edge.toml:2:1"), "{words}");
+}
+
+#[test]
 fn the_files_in_configs_are_right() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs");
     let mut names = Vec::new();

@@ -73,6 +73,8 @@ impl FakeHub {
             keep_alive: second,
             reconnect_max: second,
             live_every: second,
+            accept_configuration: false,
+            configuration_trial: second,
         }
     }
 

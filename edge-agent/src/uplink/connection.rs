@@ -97,13 +97,13 @@ async fn start(uplink: &Uplink, held: &Held) -> Result<(EdgeStart, u32), UplinkE
     Ok((start, state.incarnation))
 }
 
-struct Link<'a> {
-    uplink: &'a Uplink,
+pub(super) struct Link<'a> {
+    pub(super) uplink: &'a Uplink,
     /// This opening of the store.
     incarnation: u32,
     /// What may not be sent, because its times are not known yet.
     held: Held,
-    session: EdgeSession,
+    pub(super) session: EdgeSession,
     lanes: Lanes,
     answers: mpsc::Sender<Answer>,
     backoff: &'a mut Backoff,
@@ -121,6 +121,9 @@ impl Link<'_> {
             broadcast::Receiver<RecordChange>,
         ),
     ) -> Result<Infallible, UplinkError> {
+        let mut told = self.uplink.desk.told.clone();
+        // The hub waits to hear where the box stands.
+        told.mark_changed();
         loop {
             self.act().await?;
             let now = clock::monotonic();
@@ -169,6 +172,7 @@ impl Link<'_> {
                     Ok(_) | Err(RecvError::Lagged(_)) => self.new_contents().await?,
                     Err(RecvError::Closed) => return Err(StorageError::Stopped.into()),
                 },
+                Ok(()) = told.changed() => self.tell_document()?,
                 error = self.lanes.closed() => return Err(error),
                 () = tokio::time::sleep(wait) => self.session.handle_timeout(clock::monotonic())?,
             }
@@ -228,6 +232,8 @@ impl Link<'_> {
                     tracing::error!(%hash, words, "the hub does not hold an attachment");
                     look_at(storage.clone(), hash);
                 }
+                EdgeAction::Document(document) => self.document(document).await,
+                EdgeAction::Command(_) | EdgeAction::ResultAcked(_) => {}
             }
         }
         Ok(())

@@ -4,6 +4,7 @@
 
 mod backoff;
 mod connection;
+mod down;
 mod lanes;
 mod live;
 mod quic;
@@ -15,6 +16,7 @@ pub use backoff::Backoff;
 use crate::clock;
 use crate::config::HubConfig;
 use crate::dial::{DialError, Memory, Network, Way, chain, dial};
+use crate::documents::Desk;
 use crate::health::{Health, LinkState};
 use crate::identity::{self, Identity, IdentityError};
 use crate::storage::{Storage, StorageError};
@@ -103,6 +105,8 @@ pub struct Uplink {
     pub durable: watch::Receiver<Durable>,
     /// Is told where the link is.
     pub health: Arc<Health>,
+    /// Where documents of the hub are handed in.
+    pub desk: Desk,
 }
 
 impl Uplink {

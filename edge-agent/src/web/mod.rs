@@ -3,6 +3,7 @@
 
 mod actions;
 mod attachments;
+mod configuration;
 mod exchange;
 mod guard;
 mod pages;
@@ -15,6 +16,7 @@ mod stream;
 mod tests;
 
 use crate::config::Config;
+use crate::documents::Desk;
 use crate::health::Health;
 use crate::storage::Storage;
 use axum::Router;
@@ -85,6 +87,7 @@ pub struct Page {
     exchanges: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
+    desk: Desk,
 }
 
 #[derive(Debug)]
@@ -140,6 +143,7 @@ impl Page {
         storage: Storage,
         health: Arc<Health>,
         catalog: Arc<Catalog>,
+        desk: Desk,
     ) -> Result<Self, WebError> {
         let access = config
             .web
@@ -164,6 +168,7 @@ impl Page {
             exchanges: Arc::new(Semaphore::new(1)),
             uploads: Arc::new(Semaphore::new(attachments::UPLOADS_MAX)),
             stop: watch::Sender::new(false).subscribe(),
+            desk,
         })
     }
 }
@@ -193,6 +198,7 @@ fn router(page: Page) -> Router {
         .route("/stream", get(stream::open))
         .route("/export", post(exchange::export))
         .route("/acknowledge", post(exchange::acknowledge))
+        .route("/configuration/rollback", post(configuration::roll_back))
         .route_layer(axum::middleware::from_fn_with_state(
             page.clone(),
             guard::signed_in,

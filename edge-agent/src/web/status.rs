@@ -1,6 +1,6 @@
 //! `GET /status`: how the box, its link, store and devices are.
 
-use super::{Page, guard};
+use super::{Page, configuration, guard};
 use crate::clock;
 use crate::health::LinkStatus;
 use crate::storage::{DISK_WARNING_PERCENT, Disk, Stats};
@@ -67,6 +67,7 @@ pub(super) async fn status(
             "max": page.settings.queue_max,
             "dropped_polls": page.health.dropped_polls(),
         },
+        "configuration": configuration::view(&page.desk),
         "devices": devices(&page),
         "people": people,
         "alerts_active": counts.alerts_active,

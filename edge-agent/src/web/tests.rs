@@ -87,7 +87,8 @@ fn bench(more: &str) -> Bench {
         quality: Quality::Good,
         clock: ClockState::Holdover,
     });
-    let page = Page::new(&config, storage.clone(), health, Arc::new(catalog)).unwrap();
+    let (desk, _) = crate::documents::Documents::look(folder.path(), true).desk();
+    let page = Page::new(&config, storage.clone(), health, Arc::new(catalog), desk).unwrap();
     Bench {
         app: router(page),
         storage,

@@ -547,6 +547,17 @@ fn gateway_bodies() -> Vec<(&'static str, GatewayEvent)> {
     vec![
         ("gateway_started", GatewayEvent::Started { version }),
         ("gateway_gap", gap),
+        (
+            "gateway_configured",
+            GatewayEvent::Configured { version: 300 },
+        ),
+        (
+            "gateway_commanded",
+            GatewayEvent::Commanded {
+                command: A,
+                task: "restart".into(),
+            },
+        ),
     ]
 }
 
@@ -679,6 +690,8 @@ fn gateway_number(body: &GatewayEvent) -> u8 {
     match body {
         GatewayEvent::Started { .. } => 0,
         GatewayEvent::Gap { .. } => 1,
+        GatewayEvent::Configured { .. } => 2,
+        GatewayEvent::Commanded { .. } => 3,
     }
 }
 

@@ -174,10 +174,13 @@ impl World {
                         self.edge_fails(id, connection, &error);
                     }
                 }
-                // No box of the simulation has attachments.
+                // No box of the simulation has attachments; documents and commands have their own test.
                 EdgeAction::ApplyReference(_)
                 | EdgeAction::ContentKept(_)
-                | EdgeAction::ContentNotKept(..) => {}
+                | EdgeAction::ContentNotKept(..)
+                | EdgeAction::Document(_)
+                | EdgeAction::Command(_)
+                | EdgeAction::ResultAcked(_) => {}
             }
         }
         self.pump(id, connection, Way::Up);

@@ -143,7 +143,11 @@ impl World {
                 let words = || format!("box {at} held {held} events of the hub, it says {seq}");
                 self.ledger.require(seq <= held, words);
             }
-            HubAction::Contents(_) | HubAction::StoreChunk(_) => {}
+            HubAction::Contents(_)
+            | HubAction::StoreChunk(_)
+            | HubAction::DocumentState(_)
+            | HubAction::FetchDocument { .. }
+            | HubAction::CommandResult(_) => {}
             HubAction::Close(_) => self.note("connection {}: refused", [id.into(), 0, 0, 0]),
         }
         Ok(())

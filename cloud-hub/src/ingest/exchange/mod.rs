@@ -314,12 +314,15 @@ impl Taking<'_> {
             }
             HubAction::Close(words) => return Err(ImportError::Refused { words }),
             // What a connection would be told: the answer says it when all is stored.
-            // Contents are in no file.
+            // Contents, documents and commands are in no file.
             HubAction::Send(..)
             | HubAction::FetchDown { .. }
             | HubAction::FetchOwn { .. }
             | HubAction::Contents(_)
-            | HubAction::StoreChunk(_) => {}
+            | HubAction::StoreChunk(_)
+            | HubAction::DocumentState(_)
+            | HubAction::FetchDocument { .. }
+            | HubAction::CommandResult(_) => {}
         }
         Ok(())
     }

@@ -28,8 +28,8 @@ struct HubSide {
     results: Vec<Uuid>,
 }
 
-const fn hash(version: u64) -> [u8; 32] {
-    [version as u8; 32]
+fn hash(version: u64) -> [u8; 32] {
+    [u8::try_from(version % 251).unwrap(); 32]
 }
 
 fn state_of(side: &BoxSide) -> DocumentStateV1 {
@@ -285,7 +285,7 @@ fn a_side_that_does_not_know_the_lane_hears_nothing_of_it() {
         commands: BTreeMap::from([(Uuid::from_u128(4), None)]),
         ..HubSide::default()
     };
-    let mut link = begin(&side, FEATURES & !crate::sync::features::DOWN);
+    let mut link = begin(&side, FEATURES & !features::DOWN);
     while turn(&mut link, &mut side, &mut hub) {}
     wanted(&mut link, &hub);
     while turn(&mut link, &mut side, &mut hub) {}
@@ -299,7 +299,9 @@ fn a_side_that_does_not_know_the_lane_hears_nothing_of_it() {
     };
     let bytes = Message::Document(document).encode().unwrap();
     let frame = deliver(&mut FrameReader::default(), &bytes);
-    let heard = link.edge.handle_frame(Lane::Reference, &frame, Timestamp(0));
+    let heard = link
+        .edge
+        .handle_frame(Lane::Reference, &frame, Timestamp(0));
     assert!(matches!(heard, Err(SessionError::Unexpected { .. })));
 }
 
@@ -316,6 +318,8 @@ fn a_document_over_its_limit_ends_the_connection() {
     };
     let bytes = Message::Document(document).encode().unwrap();
     let frame = deliver(&mut FrameReader::default(), &bytes);
-    let heard = link.edge.handle_frame(Lane::Reference, &frame, Timestamp(0));
+    let heard = link
+        .edge
+        .handle_frame(Lane::Reference, &frame, Timestamp(0));
     assert!(matches!(heard, Err(SessionError::Wire(_))), "{heard:?}");
 }
