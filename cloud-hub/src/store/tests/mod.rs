@@ -5,6 +5,7 @@ mod crash;
 mod events;
 mod group;
 mod lists;
+mod orders;
 mod readings;
 mod rows;
 mod upkeep;

@@ -142,7 +142,8 @@ async fn an_older_layout_is_copied_then_brought_up_to_date() {
             "DROP TABLE rollup; ALTER TABLE stream DROP COLUMN longest_us;
             ALTER TABLE stream DROP COLUMN kept_from_us;
             ALTER TABLE claim DROP COLUMN replaces; DROP TABLE content;
-            DROP TABLE work_order_content; PRAGMA user_version = 1;",
+            DROP TABLE work_order_content; DROP TABLE document; DROP TABLE configuration;
+            DROP TABLE command; PRAGMA user_version = 1;",
         )
         .unwrap();
     fixture.reopen();
