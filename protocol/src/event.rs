@@ -1,8 +1,10 @@
 //! The event: one immutable change to one record, with who, where and when.
 //! Never interprets a record: the folds of `alert` and `work_order` do.
 
+mod gateway;
 mod kept;
 
+pub use gateway::{GapCause, GatewayEvent};
 pub use kept::{Attached, Snapshot};
 
 use crate::id::{AlertId, EventId, Origin, SensorId, UserId, WorkOrderId};
@@ -434,68 +436,4 @@ pub enum HoldReason {
     Vendor,
     /// Something else.
     Other,
-}
-
-/// What can happen to a gateway.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum GatewayEvent {
-    /// The agent started.
-    Started {
-        /// Version of the program.
-        version: String,
-    },
-    /// Polls were lost, and why.
-    Gap {
-        /// When the hole begins.
-        from: Timestamp,
-        /// When it ends.
-        to: Timestamp,
-        /// Polls that are missing.
-        polls: u64,
-        /// Why.
-        cause: GapCause,
-    },
-    /// The hub has a new configuration document for the box.
-    Configured {
-        /// Its number.
-        version: u64,
-    },
-    /// Somebody at the hub gave the box a command.
-    Commanded {
-        /// The command.
-        command: Uuid,
-        /// What it asks for, in the word of its kind.
-        task: String,
-    },
-}
-
-/// Why readings are missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum GapCause {
-    /// The queue between driver and store was full.
-    QueueFull,
-    /// The store was full and had to give up its oldest readings.
-    BufferFull,
-    /// The store was damaged.
-    StoreDamaged,
-    /// The agent did not run.
-    AgentOff,
-    /// The store was full: of its oldest readings only statistics by minute are left on the box.
-    Thinned,
-}
-
-impl GapCause {
-    /// In plain words.
-    pub const fn words(self) -> &'static str {
-        match self {
-            Self::QueueFull => "the box could not store fast enough",
-            Self::BufferFull => "the buffer of the box was full",
-            Self::StoreDamaged => "the store of the box was damaged",
-            Self::AgentOff => "the agent was off",
-            Self::Thinned => {
-                "the buffer of the box was full: only statistics by minute are left there"
-            }
-        }
-    }
 }

@@ -11,6 +11,7 @@ mod attachments;
 mod backlog;
 mod browser;
 mod clock;
+mod commands;
 mod damage;
 mod disks;
 mod documents;

@@ -1,6 +1,7 @@
 //! The only room that wires the others: which task runs, what queue is between, in what order
 //! they stop. Never holds a rule of its own; never lets one device or task take the rest along.
 
+mod commands;
 mod intake;
 mod judge;
 mod ports;
@@ -20,12 +21,16 @@ use crate::identity::Identity;
 use crate::storage::{Disk, Keep, Opened, Storage, StorageError, StorageOptions};
 use crate::uplink::{Durable, Uplink};
 use crate::web::{self, WebError};
+use commands::Commands;
 use intake::Intake;
 use judge::Judge;
 use protocol::catalog::{Catalog, Device, Limit, Port, Sensor};
 use protocol::event::{Actor, Body, Direction, GatewayEvent, RecordKind, RecordRef};
 use protocol::id::{DeviceId, GatewayId, SensorId};
+use protocol::limits::COMMANDS_MAX;
+use protocol::sync::Outcome;
 use protocol::wire::WireError;
+use protocol::wire::v1::CommandV1;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -139,6 +144,7 @@ impl Agent {
             Intake::register(&groups, gateway, &storage, &health, &mut judge).await?;
         replay::run(&storage, &mut judge).await?;
         judge.settle().await?;
+        settle_commands(&storage, desk.restarted).await?;
         started(&storage, &opened, judge.last_time()).await?;
         let durable = judge.durable();
         let (stop, stopped) = watch::channel(false);
@@ -154,8 +160,10 @@ impl Agent {
             desk.clone(),
         )?;
         rest.push(tokio::spawn(listener.serve(page, stopped.clone())));
-        if let Some(uplink) = uplink(&config, &storage, (&health, desk), &catalog, durable)? {
+        if let Some(link) = uplink(&config, &storage, (&health, desk), &catalog, durable)? {
+            let (uplink, commands, given) = link;
             rest.push(tokio::spawn(uplink.run(stopped.clone())));
+            rest.push(tokio::spawn(commands.run(given, stopped.clone())));
         }
         let (judged, asked) = mpsc::channel(1);
         let judge = tokio::spawn(judge.run(batches, asked));
@@ -255,6 +263,26 @@ async fn begin_clock(storage: &Storage) -> Result<(clock::Begun, bool), StorageE
     Ok((begun, is_waiting))
 }
 
+/// What was being done when the agent ended: the restart that somebody asked for is done, of all else
+/// nobody knows.
+async fn settle_commands(
+    storage: &Storage,
+    restarted: Option<uuid::Uuid>,
+) -> Result<(), StorageError> {
+    if let Some(command) = restarted {
+        let words = "the collection was ended in order and began anew".to_owned();
+        storage.command_ended(command, Outcome::Done, words).await?;
+    }
+    let unknown = storage.commands_cut_off().await?;
+    if unknown > 0 {
+        tracing::error!(
+            unknown,
+            "commands of the hub were cut off by the end of the agent"
+        );
+    }
+    Ok(())
+}
+
 /// Notes the start, and since when the agent was off.
 async fn started(
     storage: &Storage,
@@ -292,14 +320,17 @@ async fn started(
         .await
 }
 
+/// The uplink and whoever does what the hub asks for.
+type Link = (Uplink, Commands, mpsc::Receiver<CommandV1>);
+
 /// The uplink, when a hub is configured.
 fn uplink(
     config: &Config,
     storage: &Storage,
     (health, desk): (&Arc<Health>, Desk),
-    catalog: &Catalog,
+    catalog: &Arc<Catalog>,
     durable: watch::Receiver<Durable>,
-) -> Result<Option<Uplink>, AgentError> {
+) -> Result<Option<Link>, AgentError> {
     let Some(hub) = config.hub.clone() else {
         return Ok(None);
     };
@@ -309,7 +340,18 @@ fn uplink(
             "this box is not enrolled with its hub yet: it works alone until `edge-agent enrol`"
         );
     }
-    Ok(Some(Uplink {
+    let (results, told) = watch::channel(());
+    let (given, commands) = mpsc::channel(COMMANDS_MAX);
+    let doing = Commands {
+        storage: storage.clone(),
+        health: Arc::clone(health),
+        catalog: Arc::clone(catalog),
+        hub: hub.clone(),
+        identity: identity.clone(),
+        requests: desk.requests.clone(),
+        results,
+    };
+    let uplink = Uplink {
         storage: storage.clone(),
         hub,
         identity,
@@ -318,7 +360,10 @@ fn uplink(
         durable,
         health: Arc::clone(health),
         desk,
-    }))
+        commands: given,
+        results: told,
+    };
+    Ok(Some((uplink, doing, commands)))
 }
 
 /// What a box with this configuration measures, as the hub gets it.

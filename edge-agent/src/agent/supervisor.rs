@@ -98,6 +98,7 @@ impl Supervisor {
             self.desk.counts = self.documents.counts();
             match self.try_start().await {
                 Ok(agent) => {
+                    self.desk.restarted = None;
                     self.on_trial = self.documents.on_trial().then(|| Trial {
                         until: clock::monotonic().plus_micros(micros(self.trial)),
                         seen: Picture::default(),
@@ -152,7 +153,10 @@ impl Supervisor {
                             return Ok(());
                         }
                     }
-                    Some(Request::Restart) => return Ok(()),
+                    Some(Request::Restart(command)) => {
+                        self.desk.restarted = Some(command);
+                        return Ok(());
+                    }
                     None => std::future::pending().await,
                 },
                 () = look => {
@@ -247,7 +251,7 @@ fn micros(duration: Duration) -> i64 {
 }
 
 /// An error with its causes.
-fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -12,6 +12,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use thiserror::Error;
 use tokio::sync::{mpsc, oneshot, watch};
+use uuid::Uuid;
 
 /// Most bytes of words that are kept of one document; longer ones are cut.
 const WORDS_BYTES_MAX: usize = 4 << 10;
@@ -71,8 +72,8 @@ pub enum Request {
     Document(Name, String),
     /// A person goes back to the local file.
     Rollback(oneshot::Sender<Result<Name, DocumentError>>),
-    /// End the collection in order and begin it anew.
-    Restart,
+    /// End the collection in order and begin it anew, for this command.
+    Restart(Uuid),
 }
 
 /// Where requests are handed in, and what the hub is to be told now.
@@ -84,6 +85,8 @@ pub struct Desk {
     pub told: watch::Receiver<Told>,
     /// What counts now; none: the local file.
     pub counts: Option<Name>,
+    /// The command for which the agent was started again.
+    pub restarted: Option<Uuid>,
 }
 
 /// The documents of one box.
@@ -125,6 +128,7 @@ impl Documents {
             requests,
             told: self.told.subscribe(),
             counts: self.counts(),
+            restarted: None,
         };
         (desk, out)
     }

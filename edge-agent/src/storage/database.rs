@@ -34,6 +34,7 @@ pub(super) const CORE: Kind = Kind {
         include_str!("schema/001_core.sql"),
         include_str!("schema/002_core.sql"),
         include_str!("schema/003_core.sql"),
+        include_str!("schema/004_core.sql"),
     ],
     cache_kib: 512,
 };

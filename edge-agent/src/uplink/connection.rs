@@ -124,6 +124,8 @@ impl Link<'_> {
         let mut told = self.uplink.desk.told.clone();
         // The hub waits to hear where the box stands.
         told.mark_changed();
+        let mut results = self.uplink.results.clone();
+        results.mark_changed();
         loop {
             self.act().await?;
             let now = clock::monotonic();
@@ -173,6 +175,7 @@ impl Link<'_> {
                     Err(RecvError::Closed) => return Err(StorageError::Stopped.into()),
                 },
                 Ok(()) = told.changed() => self.tell_document()?,
+                Ok(()) = results.changed() => self.tell_results().await?,
                 error = self.lanes.closed() => return Err(error),
                 () = tokio::time::sleep(wait) => self.session.handle_timeout(clock::monotonic())?,
             }
@@ -233,7 +236,8 @@ impl Link<'_> {
                     look_at(storage.clone(), hash);
                 }
                 EdgeAction::Document(document) => self.document(document).await,
-                EdgeAction::Command(_) | EdgeAction::ResultAcked(_) => {}
+                EdgeAction::Command(command) => self.command(command).await?,
+                EdgeAction::ResultAcked(id) => storage.result_acked(id).await?,
             }
         }
         Ok(())

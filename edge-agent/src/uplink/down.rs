@@ -4,7 +4,7 @@
 use super::UplinkError;
 use super::connection::Link;
 use crate::documents::{Name, Request};
-use protocol::wire::v1::{DocumentStateV1, DocumentV1};
+use protocol::wire::v1::{CommandResultV1, CommandV1, DocumentStateV1, DocumentV1};
 
 impl Link<'_> {
     /// Tells the hub where the box stands.
@@ -17,6 +17,27 @@ impl Link<'_> {
             words: told.words,
         };
         Ok(self.session.handle_document_state(state)?)
+    }
+
+    /// Tells the hub the results that it does not have yet.
+    pub(super) async fn tell_results(&mut self) -> Result<(), UplinkError> {
+        for result in self.uplink.storage.results_waiting().await? {
+            self.session.handle_command_result(CommandResultV1 {
+                id: result.id,
+                outcome: result.outcome.code(),
+                words: result.words,
+                time_us: result.time.0,
+            })?;
+        }
+        Ok(())
+    }
+
+    /// Hands a command in; how it ends is told later.
+    pub(super) async fn command(&mut self, command: CommandV1) -> Result<(), UplinkError> {
+        if self.uplink.commands.send(command).await.is_err() {
+            tracing::debug!("the agent is ending: a command was not taken");
+        }
+        Ok(())
     }
 
     /// Hands a document in; what becomes of it is told later.

@@ -23,12 +23,13 @@ use crate::storage::{Storage, StorageError};
 use protocol::id::{GatewayId, StreamId};
 use protocol::sync::{Refusal, SessionError};
 use protocol::wire::WireError;
+use protocol::wire::v1::CommandV1;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// How long a box that was refused waits before it asks again, when the hub names no time.
 const REFUSED_WAIT: Duration = Duration::from_secs(300);
@@ -107,6 +108,10 @@ pub struct Uplink {
     pub health: Arc<Health>,
     /// Where documents of the hub are handed in.
     pub desk: Desk,
+    /// Where commands of the hub are handed in: room for as many as may be open.
+    pub commands: mpsc::Sender<CommandV1>,
+    /// Told when a command has a result.
+    pub results: watch::Receiver<()>,
 }
 
 impl Uplink {

@@ -2,8 +2,8 @@
 //! never tells the store that a fact is safe before the hub committed it.
 
 mod contents;
-mod lanes;
 mod down;
+mod lanes;
 mod offer;
 mod send;
 

@@ -7,6 +7,10 @@ pub use contents::{
     ChunkV1, ContentEndV1, ContentsHeldV1, ContentsV1, HeldContentV1, OfferedContentV1,
 };
 
+mod down;
+
+pub use down::{CommandResultV1, CommandV1, DocumentStateV1, DocumentV1, ResultAckV1};
+
 use super::{Frame, WireError, from_bytes, to_bytes};
 use crate::id::Origin;
 use crate::limits::{self, at_most};
@@ -273,69 +277,6 @@ pub struct ReferenceV1 {
     /// People who can be named on the box: id and name, at most `limits::PEOPLE_MAX`.
     #[serde(deserialize_with = "at_most::<{ limits::PEOPLE_MAX }, _, _>")]
     pub people: Vec<(Uuid, String)>,
-}
-
-/// What the plant is, as a whole: the box's configuration without what reaches and keeps the box.
-/// Down on lane 2.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DocumentV1 {
-    /// The hub counts the documents of each box from 1.
-    pub version: u64,
-    /// SHA-256 of the text.
-    pub hash: [u8; 32],
-    /// TOML, at most `limits::DOCUMENT_BYTES_MAX`.
-    pub text: String,
-}
-
-/// What the box did with the newest document that it knows of, on lane 0.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct DocumentStateV1 {
-    /// Which document; 0: it has none.
-    pub version: u64,
-    /// SHA-256 of its text; zero when it has none.
-    pub hash: [u8; 32],
-    /// See `sync::DocumentState`.
-    pub state: u8,
-    /// Why, for people.
-    pub words: String,
-}
-
-/// Something that the box is to do, once. Down on lane 2.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CommandV1 {
-    /// Identity: the box does each at most once.
-    pub id: Uuid,
-    /// See `sync::Task`.
-    pub kind: u16,
-    /// What the kind needs.
-    #[serde(deserialize_with = "at_most::<{ limits::COMMAND_ARGUMENTS_MAX }, _, _>")]
-    pub arguments: Vec<String>,
-    /// When it was given, by the hub's clock.
-    pub issued_us: i64,
-    /// From when on it is not done any more.
-    pub expires_us: i64,
-    /// Who gave it.
-    pub by: String,
-}
-
-/// How a command ended, on lane 0; said again on each connection until `ResultAck`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CommandResultV1 {
-    /// The command.
-    pub id: Uuid,
-    /// See `sync::Outcome`.
-    pub outcome: u8,
-    /// For people.
-    pub words: String,
-    /// When, by the box's clock.
-    pub time_us: i64,
-}
-
-/// The hub has stored the result of a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResultAckV1 {
-    /// The command.
-    pub id: Uuid,
 }
 
 /// A box asks for its certificate (own connection, ALPN `cfe-enrol/1`).

@@ -2,6 +2,7 @@
 
 mod attachments;
 mod bridge;
+mod commands;
 mod damage;
 mod quota;
 mod random;
