@@ -149,6 +149,7 @@ async fn enrol(store: Store, authority: Arc<Authority>, number: u32) -> Result<I
         serial: issued.serial,
         not_after: Timestamp(issued.not_after_s * 1_000_000),
         revoked: None,
+        authority: None,
     };
     store.add_certificate(row).await?;
     Ok(Identity {

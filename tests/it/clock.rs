@@ -110,11 +110,7 @@ fn run(mut plant: Plant, told: Told) -> Result<()> {
 /// Gives the box a wall clock in 1970 and no memory of having known the time since it was switched
 /// on. Says where the clock's offset stands.
 fn switch_on_in_1970(plant: &mut Plant) -> Result<PathBuf> {
-    let library = std::fs::read_dir("/usr/lib")?
-        .flatten()
-        .map(|folder| folder.path().join("faketime/libfaketime.so.1"))
-        .find(|library| library.exists())
-        .context("libfaketime is missing: run make setup, or install it")?;
+    let library = library()?;
     plant.agent.stop()?;
     let core = rusqlite::Connection::open(plant.box_store().join("core.db"))?;
     core.execute("DELETE FROM meta WHERE key = 'boot'", [])?;
@@ -141,4 +137,13 @@ fn off_us(served: &[Served], unit: u8, (row, at): (i64, Timestamp)) -> Result<i6
     same.map(|answer| (at.0 - answer.time_us).abs())
         .min()
         .with_context(|| format!("row {row} was never served to unit {unit}"))
+}
+
+/// Debian's libfaketime.
+pub(crate) fn library() -> Result<PathBuf> {
+    std::fs::read_dir("/usr/lib")?
+        .flatten()
+        .map(|folder| folder.path().join("faketime/libfaketime.so.1"))
+        .find(|library| library.exists())
+        .context("libfaketime is missing: run make setup, or install it")
 }

@@ -2,8 +2,10 @@
 //! its claim, and says which gateway a certificate names. Never sees a gateway's key.
 
 mod names;
+mod rollover;
 
-pub use names::{CertificateOwner, has_signed, last_second, owner_of};
+pub use names::{CertificateOwner, common_name, has_signed, last_second, owner_of};
+pub use rollover::{retire, rotate};
 
 use protocol::claim::Claim;
 use protocol::id::GatewayId;
@@ -70,6 +72,14 @@ pub enum CaError {
     /// The system gives no random bytes.
     #[error("the system gives no random bytes")]
     Random,
+    /// A roll-over is under way already.
+    #[error(
+        "the authority before this one is still trusted; retire it first (`cloud-hub ca retire`)"
+    )]
+    TwoAlready,
+    /// There is nothing to retire.
+    #[error("there is one authority only; `cloud-hub ca rotate` makes the next one")]
+    OnlyOne,
 }
 
 /// A certificate that was just signed.
@@ -83,50 +93,76 @@ pub struct Issued {
     pub not_after_s: i64,
 }
 
-/// The authority, ready to sign.
+/// The authority, ready to sign, and the one before it while that is trusted too.
 #[derive(Debug)]
 pub struct Authority {
     issuer: Issuer<'static, KeyPair>,
     certificate: CertificateDer<'static>,
+    /// The one before, while it is trusted.
+    previous: Option<Previous>,
+    /// Of everything that must stay the same over a restart and a roll-over.
+    secret: [u8; 32],
+}
+
+/// The authority before a roll-over.
+#[derive(Debug)]
+struct Previous {
+    issuer: Issuer<'static, KeyPair>,
+    certificate: CertificateDer<'static>,
+    /// The new authority's certificate as the old one signed it: who knows the old one only
+    /// believes the hub by it.
+    cross: CertificateDer<'static>,
 }
 
 impl Authority {
-    /// Opens the authority in `folder`, or makes it at first start (files `ca.key`, `ca.pem`).
+    /// Opens the authority in `folder`, or makes it at first start (files `ca.key`, `ca.pem`,
+    /// `hub.secret`; `ca.previous.key` during a roll-over).
     pub fn open(folder: &Path) -> Result<Self, CaError> {
-        let key_path = folder.join("ca.key");
-        let certificate_path = folder.join("ca.pem");
-        if !key_path.exists() {
-            make(&key_path, &certificate_path)?;
+        let files = Files::new(folder);
+        if !files.key.exists() {
+            make(&files)?;
         }
-        let key = read_key(&key_path)?;
-        let certificate =
-            CertificateDer::from_pem_file(&certificate_path).map_err(|_| CaError::Damaged {
-                path: certificate_path.display().to_string(),
-            })?;
-        let issuer =
-            Issuer::from_ca_cert_der(&certificate, key).map_err(|source| CaError::Certificate {
-                action: "reading the hub's CA certificate",
-                source,
-            })?;
+        rollover::finish(&files)?;
+        let mut certificates = read_certificates(&files)?.into_iter();
+        let damaged = || files.damaged();
+        let certificate = certificates.next().ok_or_else(damaged)?;
+        let previous = match (certificates.next(), certificates.next()) {
+            (Some(before), Some(cross)) => Some(Previous {
+                issuer: issuer(&before, read_key(&files.previous_key)?)?,
+                certificate: before,
+                cross,
+            }),
+            (None, _) => None,
+            (Some(_), None) => return Err(damaged()),
+        };
         Ok(Self {
-            issuer,
+            issuer: issuer(&certificate, read_key(&files.key)?)?,
             certificate,
+            previous,
+            secret: secret(&files.secret)?,
         })
     }
 
-    /// The authority's certificate (DER).
+    /// The authority's certificate (DER): the one that signs.
     pub const fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
     }
 
+    /// The authority before it, while that is trusted too.
+    pub fn previous(&self) -> Option<&CertificateDer<'static>> {
+        self.previous.as_ref().map(|previous| &previous.certificate)
+    }
+
+    /// All authorities whose certificates count, the one that signs first.
+    pub fn trusted(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        [&self.certificate].into_iter().chain(self.previous())
+    }
+
     /// The claim text for a new one-time token.
     pub fn claim(&self, token: [u8; 16], replaces: bool) -> Claim {
-        let mut authority = [0; 32];
-        let digest = ring::digest::digest(&ring::digest::SHA256, &self.certificate);
-        authority.copy_from_slice(digest.as_ref());
         Claim {
             token,
-            authority,
+            authority: fingerprint(&self.certificate),
             replaces,
         }
     }
@@ -174,19 +210,32 @@ impl Authority {
         })
     }
 
-    /// Signs `message` with the authority's key (ECDSA on P-256 with SHA-256, DER).
-    pub fn sign(&self, message: &[u8]) -> Result<Vec<u8>, CaError> {
-        let key = self.issuer.key();
-        key.sign(message).map_err(|source| CaError::Certificate {
+    /// Signs `message` with the key of the authority with this SHA-256, which is named too, or of
+    /// the present one (ECDSA on P-256 with SHA-256, DER).
+    pub fn sign_for(
+        &self,
+        authority: Option<[u8; 32]>,
+        message: &[u8],
+    ) -> Result<(&CertificateDer<'static>, Vec<u8>), CaError> {
+        let previous = self.previous.as_ref().filter(|previous| {
+            authority.is_none_or(|wanted| fingerprint(&previous.certificate) == wanted)
+        });
+        let (issuer, certificate) = match previous {
+            Some(previous) => (&previous.issuer, &previous.certificate),
+            None => (&self.issuer, &self.certificate),
+        };
+        let signed = issuer.key().sign(message);
+        let signature = signed.map_err(|source| CaError::Certificate {
             action: "signing with the authority's key",
             source,
-        })
+        })?;
+        Ok((certificate, signature))
     }
 
     /// A secret for one purpose that is the same after a restart.
     pub fn secret(&self, purpose: &[u8]) -> [u8; 32] {
         let mut secret = [0; 32];
-        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, self.issuer.key().serialized_der());
+        let key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &self.secret);
         secret.copy_from_slice(ring::hmac::sign(&key, purpose).as_ref());
         secret
     }
@@ -205,7 +254,12 @@ impl Authority {
         params.not_before = ANY_CLOCK;
         params.serial_number = Some(SerialNumber::from_slice(&random_serial()?));
         let certificate = params.signed_by(&key, &self.issuer).map_err(wrap)?;
-        let chain = vec![certificate.der().clone(), self.certificate.clone()];
+        let mut chain = vec![certificate.der().clone(), self.certificate.clone()];
+        chain.extend(
+            self.previous
+                .as_ref()
+                .map(|previous| previous.cross.clone()),
+        );
         let key = PrivateKeyDer::try_from(key.serialize_der()).map_err(|_| CaError::Damaged {
             path: "the hub's own key".to_owned(),
         })?;
@@ -227,25 +281,110 @@ pub fn request_key(request: &[u8]) -> Result<[u8; 32], CaError> {
     Ok(digest)
 }
 
-fn make(key_path: &Path, certificate_path: &Path) -> Result<(), CaError> {
-    let wrap = |source| CaError::Certificate {
+/// SHA-256 of a certificate (DER).
+pub fn fingerprint(certificate: &[u8]) -> [u8; 32] {
+    let mut digest = [0; 32];
+    digest.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, certificate).as_ref());
+    digest
+}
+
+/// Where the authority is kept.
+#[derive(Debug)]
+struct Files {
+    key: PathBuf,
+    /// The certificate; during a roll-over also the one before and the cross-signed one.
+    certificates: PathBuf,
+    previous_key: PathBuf,
+    /// Key of a roll-over that is not complete.
+    next_key: PathBuf,
+    secret: PathBuf,
+}
+
+impl Files {
+    fn new(folder: &Path) -> Self {
+        Self {
+            key: folder.join("ca.key"),
+            certificates: folder.join("ca.pem"),
+            previous_key: folder.join("ca.previous.key"),
+            next_key: folder.join("ca.next.key"),
+            secret: folder.join("hub.secret"),
+        }
+    }
+
+    fn damaged(&self) -> CaError {
+        CaError::Damaged {
+            path: self.certificates.display().to_string(),
+        }
+    }
+}
+
+fn make(files: &Files) -> Result<(), CaError> {
+    let key = KeyPair::generate().map_err(making)?;
+    let certificate = authority_params()?.self_signed(&key).map_err(making)?;
+    // The key last: a crash between the two begins anew.
+    write(&files.certificates, certificate.pem().as_bytes(), 0o644)?;
+    write(&files.key, key.serialize_pem().as_bytes(), 0o600)
+}
+
+fn making(source: rcgen::Error) -> CaError {
+    CaError::Certificate {
         action: "making the hub's CA certificate",
         source,
-    };
-    let key = KeyPair::generate().map_err(wrap)?;
+    }
+}
+
+/// An authority with a name of its own.
+fn authority_params() -> Result<CertificateParams, CaError> {
+    let serial = random_serial()?;
+    let [a, b, c, d, ..] = serial;
+    let number = u32::from_be_bytes([a, b, c, d]);
     let mut params = CertificateParams::default();
-    params
-        .distinguished_name
-        .push(DnType::CommonName, "ChatterFix hub authority");
+    params.distinguished_name.push(
+        DnType::CommonName,
+        format!("ChatterFix hub authority {number:08x}"),
+    );
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     params.not_before = ANY_CLOCK;
     params.not_after = OffsetDateTime::now_utc() + Duration::days(AUTHORITY_DAYS);
-    params.serial_number = Some(SerialNumber::from_slice(&random_serial()?));
-    let certificate = params.self_signed(&key).map_err(wrap)?;
-    // The key last: a crash between the two begins anew.
-    write(certificate_path, certificate.pem().as_bytes(), 0o644)?;
-    write(key_path, key.serialize_pem().as_bytes(), 0o600)
+    params.serial_number = Some(SerialNumber::from_slice(&serial));
+    Ok(params)
+}
+
+fn issuer(
+    certificate: &CertificateDer<'static>,
+    key: KeyPair,
+) -> Result<Issuer<'static, KeyPair>, CaError> {
+    Issuer::from_ca_cert_der(certificate, key).map_err(|source| CaError::Certificate {
+        action: "reading the hub's CA certificate",
+        source,
+    })
+}
+
+fn read_certificates(files: &Files) -> Result<Vec<CertificateDer<'static>>, CaError> {
+    CertificateDer::pem_file_iter(&files.certificates)
+        .and_then(Iterator::collect)
+        .map_err(|_| files.damaged())
+}
+
+/// Read, or made where it is not there yet.
+fn secret(path: &Path) -> Result<[u8; 32], CaError> {
+    if !path.exists() {
+        let mut secret = [0; 32];
+        SystemRandom::new()
+            .fill(&mut secret)
+            .map_err(|_| CaError::Random)?;
+        write(path, &secret, 0o600)?;
+        return Ok(secret);
+    }
+    let bytes = fs::read(path).map_err(|source| CaError::File {
+        action: "reading",
+        path: path.display().to_string(),
+        source,
+    })?;
+    bytes.try_into().map_err(|_| CaError::Damaged {
+        path: path.display().to_string(),
+    })
 }
 
 fn read_key(path: &Path) -> Result<KeyPair, CaError> {

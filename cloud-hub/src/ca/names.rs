@@ -58,6 +58,22 @@ pub fn last_second(certificate: &[u8]) -> Option<u64> {
     u64::try_from(certificate.validity().not_after.timestamp()).ok()
 }
 
+/// The common name in a certificate (DER); empty when it has none.
+pub fn common_name(certificate: &[u8]) -> String {
+    let parsed = X509Certificate::from_der(certificate).ok();
+    let name = parsed.as_ref().and_then(|(_, parsed)| {
+        let mut names = parsed.subject().iter_common_name();
+        names.next()?.as_str().ok()
+    });
+    name.unwrap_or_default().to_owned()
+}
+
+/// The public key in a certificate (DER).
+pub(super) fn public_key(certificate: &[u8]) -> Option<Vec<u8>> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    Some(parsed.public_key().subject_public_key.data.to_vec())
+}
+
 /// Whether the key in a certificate (DER) signed `message` (ECDSA on P-256 with SHA-256, DER).
 pub fn has_signed(certificate: &[u8], message: &[u8], signature: &[u8]) -> bool {
     let Ok((_, certificate)) = X509Certificate::from_der(certificate) else {

@@ -3,6 +3,7 @@
 //! Never does the work itself. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 mod admin;
+mod ca;
 mod check;
 mod import;
 mod remote;
@@ -43,6 +44,9 @@ enum Command {
     /// Gateways that are or may be connected.
     #[command(subcommand)]
     Gateway(admin::Gateway),
+    /// The authorities that sign the certificates of gateways.
+    #[command(subcommand)]
+    Ca(ca::Ca),
     /// Take a file that a box without a network wrote (`edge-agent export`); also while the hub
     /// runs. Importing it twice changes nothing.
     Import(import::Import),
@@ -125,6 +129,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             Command::Claim(command) => admin::claim(command, &config, output).await,
             Command::User(command) => admin::user(command, &config, output).await,
             Command::Gateway(command) => admin::gateway(command, &config, output).await,
+            Command::Ca(command) => ca::ca(command, &config, output).await,
             Command::Import(command) => command.run(&config, output).await,
             Command::Check { set_aside: true } => check::set_aside(&config, output),
             Command::Check { set_aside: false } => check::check(&config, output),

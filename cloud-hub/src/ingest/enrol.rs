@@ -117,6 +117,7 @@ pub(super) async fn sign(
         serial: owner_of(&issued.certificate)?.serial,
         not_after: Timestamp::from_millis(issued.not_after_s.saturating_mul(1_000)),
         revoked: None,
+        authority: Some(sha256(shared.authority.certificate())),
     };
     shared.store.add_certificate(row).await?;
     Ok(issued.certificate)

@@ -65,7 +65,7 @@ async fn answer(shared: &Shared, peer: &Peer, ask: RenewV1) -> Result<Message, I
     tracing::info!(gateway = %owner.gateway, build = ask.build, "a certificate was renewed");
     Ok(Message::Renewed(RenewedV1 {
         certificate,
-        authorities: vec![shared.authority.certificate().to_vec()],
+        authorities: shared.authority.trusted().map(|one| one.to_vec()).collect(),
     }))
 }
 

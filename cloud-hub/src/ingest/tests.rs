@@ -69,6 +69,7 @@ impl Door {
             serial: issued.serial,
             not_after: Timestamp::from_millis(issued.not_after_s * 1_000),
             revoked: None,
+            authority: None,
         };
         self.fixture.store.add_certificate(row).await.unwrap();
         Box1 {

@@ -32,7 +32,9 @@ const INCOMING_MAX: usize = 1_024;
 pub(super) fn tls_config(authority: &Authority) -> Result<rustls::ServerConfig, IngestError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = RootCertStore::empty();
-    roots.add(authority.certificate().clone()).map_err(tls)?;
+    for trusted in authority.trusted() {
+        roots.add(trusted.clone()).map_err(tls)?;
+    }
     // A box that enrols has no certificate yet: a synchronising one is asked for it afterwards.
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .allow_unauthenticated()

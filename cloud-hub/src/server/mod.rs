@@ -209,6 +209,11 @@ impl Bound {
     }
 }
 
+/// Makes sure that the hub does not run, as long as the answer lives.
+pub fn alone(config: &Config) -> Result<std::fs::File, ServerError> {
+    lock::take(&config.data_dir)
+}
+
 /// Moves the store of a hub that does not run out of the way; where it is now.
 pub fn set_aside(config: &Config) -> Result<PathBuf, ServerError> {
     let _lock = lock::take(&config.data_dir)?;

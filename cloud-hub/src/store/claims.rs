@@ -100,6 +100,21 @@ pub struct CertificateRow {
     pub not_after: Timestamp,
     /// Since when it is revoked.
     pub revoked: Option<Timestamp>,
+    /// SHA-256 of the authority that signed it; none for those of before it was noted.
+    pub authority: Option<[u8; 32]>,
+}
+
+/// A gateway that holds a certificate of an authority.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    /// The gateway.
+    pub gateway: GatewayId,
+    /// Its name.
+    pub name: String,
+    /// Its code.
+    pub code: String,
+    /// SHA-256 of the authority; none for a certificate of before it was noted.
+    pub authority: Option<[u8; 32]>,
 }
 
 /// What was withdrawn up to now, as a value that differs when that differs.
@@ -220,13 +235,14 @@ impl Store {
             work.sql
                 .execute(
                     "INSERT OR IGNORE INTO certificate (tenant_id, gateway_id, fingerprint, serial,
-                        not_after_us) VALUES (?1, ?2, ?3, ?4, ?5)",
+                        not_after_us, authority) VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
                     params![
                         certificate.scope.key(),
                         certificate.gateway.0.into_bytes(),
                         certificate.fingerprint,
                         certificate.serial,
-                        certificate.not_after.0
+                        certificate.not_after.0,
+                        certificate.authority
                     ],
                 )
                 .map(|_| ())
@@ -245,7 +261,7 @@ impl Store {
             .read(move |sql| {
                 sql.prepare_cached(
                     "SELECT c.tenant_id, c.gateway_id, c.serial, c.not_after_us,
-                        coalesce(g.revoked_us, c.revoked_us)
+                        coalesce(g.revoked_us, c.revoked_us), c.authority
                     FROM certificate AS c JOIN gateway AS g
                         ON g.tenant_id = c.tenant_id AND g.id = c.gateway_id
                     WHERE c.fingerprint = ?1",
@@ -260,6 +276,7 @@ impl Store {
                                 serial: row.get(2)?,
                                 not_after: Timestamp(row.get(3)?),
                                 revoked: row.get::<_, Option<i64>>(4)?.map(Timestamp),
+                                authority: row.get(5)?,
                             })
                         })
                         .optional()
@@ -296,6 +313,33 @@ impl Store {
                 .doing("withdraw older certificates")
         })
         .await
+    }
+
+    /// Who holds a certificate of which authority. One that was renewed and did not come with the
+    /// new one yet holds both.
+    pub async fn holders(&self) -> Result<Vec<Holder>, StoreError> {
+        self.engine
+            .read(|sql| {
+                sql.prepare_cached(
+                    "SELECT DISTINCT g.id, g.name, g.code, c.authority
+                    FROM certificate AS c JOIN gateway AS g
+                        ON g.tenant_id = c.tenant_id AND g.id = c.gateway_id
+                    WHERE c.revoked_us IS NULL AND g.revoked_us IS NULL ORDER BY g.name, g.code",
+                )
+                .and_then(|mut query| {
+                    let rows = query.query_map([], |row| {
+                        Ok(Holder {
+                            gateway: sql::id(row, 0)?,
+                            name: row.get(1)?,
+                            code: row.get(2)?,
+                            authority: row.get(3)?,
+                        })
+                    })?;
+                    rows.collect()
+                })
+                .doing("look who holds certificates")
+            })
+            .await
     }
 
     /// Changes whenever a gateway or a certificate is withdrawn or taken up again, by any process.

@@ -127,6 +127,7 @@ pub(crate) async fn enrol(store: &Store, scope: TenantScope, gateway: GatewayId,
         serial: vec![1],
         not_after: now,
         revoked: None,
+        authority: None,
     };
     store.add_certificate(certificate).await.unwrap();
 }

@@ -12,6 +12,7 @@ pub use quic::any_address;
 pub use tcp::SEND_BUFFER_BYTES;
 
 use crate::config::HubConfig;
+use rustls_pki_types::CertificateDer;
 use std::net::SocketAddr;
 use std::time::Duration;
 use thiserror::Error;
@@ -118,6 +119,21 @@ impl Dialled {
         match self {
             Self::Quic(..) => Way::Quic,
             Self::Tcp(..) => Way::Tcp,
+        }
+    }
+
+    /// The certificates that the hub showed, its own first. They were checked.
+    pub fn hub_certificates(&self) -> Vec<CertificateDer<'static>> {
+        match self {
+            Self::Quic(connection, _) => connection
+                .peer_identity()
+                .and_then(|shown| shown.downcast::<Vec<CertificateDer<'static>>>().ok())
+                .map(|shown| *shown)
+                .unwrap_or_default(),
+            Self::Tcp(stream, _) => {
+                let shown = stream.get_ref().1.peer_certificates();
+                shown.map(<[_]>::to_vec).unwrap_or_default()
+            }
         }
     }
 }

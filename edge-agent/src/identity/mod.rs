@@ -161,6 +161,14 @@ impl Identity {
         Ok(signature.as_ref().to_vec())
     }
 
+    /// Whether the hub, which was believed, is of an authority that is new to this box: the next
+    /// one, which a trusted one has signed. Behind its own certificate the hub shows that one's.
+    pub fn is_superseded(&self, shown: &[CertificateDer<'_>]) -> bool {
+        shown
+            .get(1)
+            .is_some_and(|authority| !self.authorities.iter().any(|known| known == authority))
+    }
+
     /// Whether `certificate` is that of a trusted authority of the hub, and its key signed `message`.
     pub fn is_from_authority(&self, certificate: &[u8], message: &[u8], signature: &[u8]) -> bool {
         let algorithm = webpki::ring::ECDSA_P256_SHA256;

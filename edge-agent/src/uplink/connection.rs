@@ -59,7 +59,7 @@ pub(super) async fn run(
     tokio::select! {
         result = link.serve(inbound, answered, (durable, changes)) => result,
         // An error says that the store is closed: then the agent ends.
-        Ok(()) = held_now.changed() => Err(UplinkError::TimeKnown),
+        Ok(()) = held_now.changed() => Err(UplinkError::Anew("the time is known, what waited for it goes now")),
     }
 }
 

@@ -64,9 +64,9 @@ pub enum UplinkError {
         #[source]
         source: std::io::Error,
     },
-    /// What was held back until the time was known may go now: the hub is told anew what there is.
-    #[error("the time is known now; connecting again")]
-    TimeKnown,
+    /// Nothing is wrong, but the connection is to begin anew, at once.
+    #[error("connecting again: {0}")]
+    Anew(&'static str),
     /// A lane could not be read or written.
     #[error("{action} lane {lane}")]
     Lane {
@@ -117,20 +117,25 @@ pub struct Uplink {
 impl Uplink {
     /// Runs until `stop` turns true. Never ends by itself: every failure is shown and tried again.
     pub async fn run(self, stop: watch::Receiver<bool>) {
+        let authorities = renewal::Authorities::default();
         tokio::select! {
-            () = self.keep_connecting(stop) => {}
-            () = self.keep_identity() => {}
+            () = self.keep_connecting(stop, &authorities) => {}
+            () = self.keep_identity(&authorities) => {}
         }
     }
 
-    async fn keep_connecting(&self, mut stop: watch::Receiver<bool>) {
+    async fn keep_connecting(
+        &self,
+        mut stop: watch::Receiver<bool>,
+        authorities: &renewal::Authorities,
+    ) {
         let mut backoff = Backoff::new(self.hub.reconnect_max);
         let mut memory = Memory::default();
         while !*stop.borrow() {
             // Before the attempt: who enrols the box anew meanwhile must not wait either.
             let enrolled = identity::enrolled_at(&self.identity);
             let wait = tokio::select! {
-                wait = self.attempt(&mut memory, &mut backoff) => wait,
+                wait = self.attempt(&mut memory, &mut backoff, authorities) => wait,
                 _ = stop.changed() => return,
             };
             tokio::select! {
@@ -150,7 +155,12 @@ impl Uplink {
     }
 
     /// One connection from beginning to end; answers how long to wait before the next.
-    async fn attempt(&self, memory: &mut Memory, backoff: &mut Backoff) -> Duration {
+    async fn attempt(
+        &self,
+        memory: &mut Memory,
+        backoff: &mut Backoff,
+        authorities: &renewal::Authorities,
+    ) -> Duration {
         let identity = match Identity::load(&self.identity) {
             Ok(Some(identity)) => identity,
             Ok(None) => {
@@ -168,7 +178,8 @@ impl Uplink {
         if self.health.link().state == LinkState::NotEnrolled {
             self.show(LinkState::Connecting, "looking for the hub");
         }
-        let Err(error) = self.connect(&identity, memory, backoff).await;
+        let link = self.connect(&identity, memory, backoff, authorities);
+        let Err(error) = link.await;
         match &error {
             UplinkError::Session(SessionError::Refused {
                 refusal,
@@ -189,14 +200,17 @@ impl Uplink {
                 // Those who were told the same time do not come back together.
                 wait.map_or(REFUSED_WAIT, |wait| wait + backoff::part_of(wait))
             }
-            UplinkError::TimeKnown => {
-                tracing::info!("what waited for the time goes to the hub now");
+            UplinkError::Anew(why) => {
+                tracing::info!(why, "the link begins anew");
                 Duration::ZERO
             }
             error => {
                 let words = chain(error);
                 tracing::info!(error = words, "no link to the hub");
-                self.show(LinkState::Offline, &words);
+                match remedy(&words) {
+                    Some(remedy) => self.show(LinkState::Refused, remedy),
+                    None => self.show(LinkState::Offline, &words),
+                }
                 backoff.next_wait()
             }
         }
@@ -207,6 +221,7 @@ impl Uplink {
         identity: &Identity,
         memory: &mut Memory,
         backoff: &mut Backoff,
+        authorities: &renewal::Authorities,
     ) -> Result<std::convert::Infallible, UplinkError> {
         let network = Network::now(&self.hub).await;
         let first = memory.first(network, tokio::time::Instant::now());
@@ -217,12 +232,38 @@ impl Uplink {
         let dialled = dial(&self.hub, &identity::client_config(identity)?, first).await?;
         memory.reached(dialled.way(), network, tried);
         let way = dialled.way();
+        if identity.is_superseded(&dialled.hub_certificates()) {
+            authorities.superseded.notify_one();
+        }
         let (lanes, inbound) = lanes::Lanes::open(dialled, self.hub.keep_alive).await?;
         tracing::debug!(?way, hub = %lanes.remote(), round_trip = ?lanes.round_trip(), "connected");
-        connection::run(self, lanes, inbound, backoff).await
+        tokio::select! {
+            ended = connection::run(self, lanes, inbound, backoff) => ended,
+            () = authorities.renewed.notified() => Err(UplinkError::Anew(
+                "this box has a certificate of the hub's new authority",
+            )),
+        }
     }
 
     fn show(&self, state: LinkState, words: &str) {
         self.health.set_link(state, words, clock::now());
+    }
+}
+
+/// What a person has to do about an authority that one side does not know (TLS alert 48).
+fn remedy(words: &str) -> Option<&'static str> {
+    if words.contains("UnknownIssuer") {
+        Some(
+            "the hub's certificate is of an authority that this box does not know: the authority was \
+             changed while this box was away, or another hub has the address; if the address is \
+             right, enrol this box with a new claim",
+        )
+    } else if words.contains("UnknownCA") || words.contains("failed: error 48") {
+        Some(
+            "the hub no longer trusts the authority of this box's certificate: it was changed while \
+             this box was away; enrol this box with a new claim",
+        )
+    } else {
+        None
     }
 }

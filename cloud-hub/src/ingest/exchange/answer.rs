@@ -72,10 +72,10 @@ pub async fn answer(
     }
     let events = file.events(store, (scope, gateway), &known).await?;
     file.add(&Message::Left(LeftV1 { events, polls: 0 }))?;
-    let signature = authority.sign(&to_sign(&file.writer.hash()))?;
-    let end = file
-        .writer
-        .end(authority.certificate().to_vec(), signature)?;
+    // A box that never has a network knows the authority that signed its own certificate.
+    let (signer, signature) =
+        authority.sign_for(imported.authority, &to_sign(&file.writer.hash()))?;
+    let end = file.writer.end(signer.to_vec(), signature)?;
     file.bytes.extend(end);
     Ok(file.bytes)
 }

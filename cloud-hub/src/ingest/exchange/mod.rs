@@ -131,6 +131,8 @@ pub struct Imported {
     pub left: LeftV1,
     /// Its tenant.
     pub scope: TenantScope,
+    /// SHA-256 of the authority that signed its certificate, where that is noted.
+    authority: Option<[u8; 32]>,
     hello: Option<HelloV1>,
     offered: Vec<OfferedV1>,
     told: Vec<(u32, u32, u64, u64, String)>,
@@ -171,6 +173,7 @@ pub async fn import(
                 polls: 0,
             },
             scope: row.scope,
+            authority: row.authority,
             hello: None,
             offered: Vec::new(),
             told: Vec::new(),
