@@ -1,6 +1,7 @@
 //! The event: one immutable change to one record, with who, where and when.
 //! Never interprets a record: the folds of `alert` and `work_order` do.
 
+mod correct;
 mod gateway;
 mod kept;
 
@@ -8,7 +9,7 @@ pub use gateway::{GapCause, GatewayEvent};
 pub use kept::{Attached, Snapshot};
 
 use crate::id::{AlertId, EventId, Origin, SensorId, UserId, WorkOrderId};
-use crate::time::{ClockState, Correction, Hlc, Timestamp};
+use crate::time::{ClockState, Hlc, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -40,31 +41,6 @@ pub struct Event {
     pub record: RecordRef,
     /// What happened.
     pub body: Body,
-}
-
-impl Event {
-    /// Moves what was stamped by a clock that was not set, times within the event too as far as
-    /// they are of that clock. What was stamped otherwise is left alone, so that twice is once.
-    pub fn correct(&mut self, by: &Correction) {
-        if self.clock != ClockState::Untrusted {
-            return;
-        }
-        let correct = |time: &mut Timestamp| *time = by.of(*time);
-        match &mut self.body {
-            Body::Alert(AlertEvent::Raised(raised)) => correct(&mut raised.since),
-            Body::WorkOrder(WorkOrderEvent::SnapshotAdded(snapshot)) => {
-                let points = snapshot.points.iter_mut();
-                points.for_each(|(time, _)| correct(time));
-            }
-            Body::Gateway(GatewayEvent::Gap { from, to, .. }) => {
-                correct(from);
-                correct(to);
-            }
-            _ => {}
-        }
-        self.time = self.time.plus_micros(by.shift_us);
-        self.clock = ClockState::Corrected;
-    }
 }
 
 /// The record that an event is about.

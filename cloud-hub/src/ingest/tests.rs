@@ -7,10 +7,10 @@ use crate::store::CertificateRow;
 use crate::store::testing::Fixture;
 use protocol::id::GatewayId;
 use protocol::mux::Mux;
-use protocol::sync::{ALPN_RENEW, ALPN_SYNC, Lane, PROTOCOL, Refusal};
+use protocol::sync::{ALPN_ENROL, ALPN_RENEW, ALPN_SYNC, Lane, PROTOCOL, Refusal};
 use protocol::time::Timestamp;
 use protocol::wire::FrameReader;
-use protocol::wire::v1::{Chain, HelloV1, Message, RenewV1};
+use protocol::wire::v1::{Chain, EnrolV1, HelloV1, Message, RenewV1};
 use rcgen::{CertificateParams, KeyPair};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -52,7 +52,34 @@ impl Door {
         }
     }
 
+    /// A box that is known.
     async fn certified(&self, valid: time::Duration) -> Box1 {
+        let (one, row) = self.signed(valid);
+        self.fixture.store.add_certificate(row).await.unwrap();
+        one
+    }
+
+    /// What the hub says to the one message of a box.
+    async fn ask(
+        &self,
+        one: &Box1,
+        protocol: &[u8],
+        message: &Message,
+    ) -> (Option<Refusal>, String) {
+        let mut stream = self.connect(one, protocol).await;
+        stream.write_all(&message.encode().unwrap()).await.unwrap();
+        let mut bytes = Vec::new();
+        stream.read_to_end(&mut bytes).await.unwrap();
+        let mut reader = FrameReader::default();
+        reader.push(&bytes);
+        match Message::decode(&reader.next_frame().unwrap().unwrap()).unwrap() {
+            Message::Refuse(refuse) => (Refusal::from_code(refuse.code), refuse.words),
+            other => panic!("{other:?} is no refusal"),
+        }
+    }
+
+    /// A certificate that the authority signed and the hub does not know yet.
+    fn signed(&self, valid: time::Duration) -> (Box1, CertificateRow) {
         let key = KeyPair::generate().unwrap();
         let request = CertificateParams::default()
             .serialize_request(&key)
@@ -71,11 +98,11 @@ impl Door {
             revoked: None,
             authority: None,
         };
-        self.fixture.store.add_certificate(row).await.unwrap();
-        Box1 {
+        let one = Box1 {
             key: key.serialize_der(),
             certificate: issued.certificate,
-        }
+        };
+        (one, row)
     }
 
     async fn connect(&self, one: &Box1, protocol: &[u8]) -> TlsStream<TcpStream> {
@@ -138,8 +165,12 @@ async fn refusal(mut stream: TlsStream<TcpStream>) -> (Option<Refusal>, String) 
 
 /// Says hello, as a box does first.
 async fn greet(stream: &mut TlsStream<TcpStream>, gateway: GatewayId) {
+    greet_in(stream, gateway, PROTOCOL).await;
+}
+
+async fn greet_in(stream: &mut TlsStream<TcpStream>, gateway: GatewayId, protocol: u16) {
     let hello = Message::Hello(HelloV1 {
-        protocol: (PROTOCOL, PROTOCOL),
+        protocol: (protocol, protocol),
         features: 0,
         gateway: gateway.0,
         build: "test".to_owned(),
@@ -236,4 +267,43 @@ async fn the_newer_of_two_connections_counts_and_a_full_hub_says_so() {
         }
     });
     assert!(busy.await.unwrap().contains("comes again by itself"));
+}
+
+/// Each with its number (PROTOCOL §6.5) and what helps; 4, 8 and 9 stand above.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_refusal_has_its_number_and_what_helps() {
+    let door = Door::open().await;
+    let one = door.certified(GATEWAY_VALID).await;
+    let mut told = Vec::new();
+
+    let mut stream = door.connect(&one, ALPN_SYNC).await;
+    greet(&mut stream, GatewayId(uuid::Uuid::from_u128(77))).await;
+    told.push((refusal(stream).await, 1, "a claim of its own"));
+
+    let unknown = door.signed(GATEWAY_VALID).0;
+    told.push((door.refusal(&unknown).await, 2, "enrol it again"));
+
+    let mut stream = door.connect(&one, ALPN_SYNC).await;
+    greet_in(&mut stream, door.fixture.gateway, u16::MAX).await;
+    told.push((refusal(stream).await, 3, "update the older side"));
+
+    let request = CertificateParams::default()
+        .serialize_request(&KeyPair::generate().unwrap())
+        .unwrap();
+    let enrol = Message::Enrol(EnrolV1 {
+        token: vec![9; 16],
+        gateway: uuid::Uuid::from_u128(78),
+        request: request.der().to_vec(),
+        build: "test".to_owned(),
+    });
+    told.push((door.ask(&one, ALPN_ENROL, &enrol).await, 5, "claim"));
+    told.push((
+        door.ask(&one, ALPN_RENEW, &enrol).await,
+        7,
+        "update the program",
+    ));
+    for ((refusal, words), code, remedy) in told {
+        assert_eq!(refusal.map(Refusal::code), Some(code), "{words}");
+        assert!(words.contains(remedy), "{code}: {words}");
+    }
 }

@@ -3,6 +3,7 @@
 //! processes and a third-party proxy; judged by what arrives and by what people are told.
 
 mod authority;
+mod doors;
 mod identities;
 mod path;
 mod proxy;

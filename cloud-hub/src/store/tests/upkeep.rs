@@ -141,6 +141,7 @@ async fn an_older_layout_is_copied_then_brought_up_to_date() {
         .execute_batch(
             "DROP TABLE rollup; ALTER TABLE stream DROP COLUMN longest_us;
             ALTER TABLE stream DROP COLUMN kept_from_us;
+            ALTER TABLE certificate DROP COLUMN authority;
             ALTER TABLE claim DROP COLUMN replaces; DROP TABLE content;
             DROP TABLE work_order_content; DROP TABLE document; DROP TABLE configuration;
             DROP TABLE command; PRAGMA user_version = 1;",
