@@ -9,6 +9,7 @@ mod gateways;
 
 mod page;
 mod problem;
+mod remote;
 mod security;
 mod sensors;
 mod session;
@@ -94,7 +95,7 @@ pub fn router(context: Context, pages: Pages) -> Router {
 
 /// Every route: method, address, handler. A test goes through all of them.
 fn routes() -> Vec<(Method, &'static str, MethodRouter<Context>)> {
-    vec![
+    let mut routes = vec![
         (Method::GET, "/healthz", get(healthy)),
         (Method::POST, "/api/v1/session", post(session::sign_in)),
         (Method::GET, "/api/v1/session", get(session::who)),
@@ -144,7 +145,9 @@ fn routes() -> Vec<(Method, &'static str, MethodRouter<Context>)> {
         ),
         (Method::GET, "/api/v1/users", get(users::list)),
         (Method::GET, "/api/v1/stream", get(stream::open)),
-    ]
+    ];
+    routes.extend(remote::routes());
+    routes
 }
 
 /// Alive and serving: for whoever watches over the process. Says nothing about the plant.

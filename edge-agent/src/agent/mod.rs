@@ -127,13 +127,7 @@ impl Agent {
         config.problems.check()?;
         let (committed, batches) = mpsc::channel(COMMITTED_MAX);
         let (storage, opened) = open_storage(&config, committed)?;
-        if let Some(aside) = &opened.damaged {
-            tracing::error!(
-                aside = %aside.display(),
-                "the stored readings were damaged; what could be read is copied into a new store \
-                 and collection goes on. Gaps tell what is lost; the damaged file is set aside"
-            );
-        }
+        tell_damage(&opened);
         let begun = begin_clock(&storage).await?;
         let gateway = opened.gateway;
         let health = Arc::new(Health::new(clock::now()));
@@ -261,6 +255,16 @@ async fn begin_clock(storage: &Storage) -> Result<(clock::Begun, bool), StorageE
         );
     }
     Ok((begun, is_waiting))
+}
+
+fn tell_damage(opened: &Opened) {
+    if let Some(aside) = &opened.damaged {
+        tracing::error!(
+            aside = %aside.display(),
+            "the stored readings were damaged; what could be read is copied into a new store \
+             and collection goes on. Gaps tell what is lost; the damaged file is set aside"
+        );
+    }
 }
 
 /// What was being done when the agent ended: the restart that somebody asked for is done, of all else

@@ -49,7 +49,7 @@ impl Storage {
             let now = (writer.now)();
             let db = &writer.core.db;
             if let Some(known) = find(db, id)? {
-                return Ok(TakenOn::Known(known));
+                return Ok(known);
             }
             if !room(db, now)? {
                 return Ok(TakenOn::Full);
@@ -146,14 +146,14 @@ impl Storage {
     }
 }
 
-/// The result of a command that is known, when there is one.
-fn find(db: &Connection, id: Uuid) -> Result<Option<Option<CommandResult>>, StorageError> {
+/// A command that is known, with its result when there is one.
+fn find(db: &Connection, id: Uuid) -> Result<Option<TakenOn>, StorageError> {
     db.query_row(
         "SELECT id, outcome, words, time_us FROM command WHERE id = ?1",
         [id.into_bytes()],
         |row| match row.get::<_, Option<u8>>(1)? {
-            Some(_) => result(row).map(Some),
-            None => Ok(None),
+            Some(_) => Ok(TakenOn::Known(Some(result(row)?))),
+            None => Ok(TakenOn::Known(None)),
         },
     )
     .optional()

@@ -4,6 +4,7 @@
 mod attachments;
 mod guards;
 mod reading;
+mod remote;
 mod session;
 mod streams;
 mod writing;

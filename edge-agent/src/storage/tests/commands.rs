@@ -72,7 +72,7 @@ async fn one_that_is_not_done_has_its_result_at_once() {
 async fn only_acknowledged_and_expired_ones_make_room() {
     let folder = tempfile::tempdir().unwrap();
     let store = Store::open(folder.path());
-    for number in 0..COMMANDS_MAX as u128 {
+    for number in 0..u128::try_from(COMMANDS_MAX).unwrap() {
         let id = Uuid::from_u128(number);
         assert_eq!(take_on(&store, id, PAST).await, TakenOn::New);
         end(&store, id).await;
