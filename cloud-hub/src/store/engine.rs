@@ -146,13 +146,17 @@ fn connect(path: &Path, flags: OpenFlags) -> Result<Connection, StoreError> {
 /// What every opening makes sure of: the hub's own row and the first tenant.
 fn begin(connection: &mut Connection) -> Result<TenantScope, StoreError> {
     let now = clock::now();
-    // Seconds since 1970: a store that is made anew gets a higher number than the lost one, so
-    // that boxes never take its events for those they hold already.
+    // Seconds since 1970, at every opening: a store that is made anew or put back from a copy
+    // gets a number that the lost one never had, so that none ever names two events.
     let incarnation = now.0.div_euclid(1_000_000);
     let mut start = || -> rusqlite::Result<TenantScope> {
         let sql = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
         sql.execute(
             "INSERT OR IGNORE INTO hub (one, incarnation, events_last) VALUES (1, ?1, 0)",
+            [incarnation],
+        )?;
+        sql.execute(
+            "UPDATE hub SET incarnation = max(incarnation + 1, ?1), events_last = 0",
             [incarnation],
         )?;
         sql.execute(

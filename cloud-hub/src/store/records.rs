@@ -147,11 +147,12 @@ impl<'w> Records<'_, 'w> {
         }
         let home = events::settle_home(self.work.sql, self.scope, new.record, new.home)?;
         let (latest, based_on) = events::highest_stamps(self.work.sql, self.scope, new.record)?;
+        let (incarnation, seq) = self.next_number()?;
         let event = Event {
             id: new.id,
             origin: Origin::Hub,
-            incarnation: self.work.incarnation,
-            seq: self.next_seq()?,
+            incarnation,
+            seq,
             hlc: self.work.hlc.tick(self.work.now).after(latest),
             based_on,
             time: self.work.now,
@@ -170,13 +171,16 @@ impl<'w> Records<'_, 'w> {
         Ok(event)
     }
 
-    fn next_seq(&self) -> Result<u64, StoreError> {
+    /// The next number of the present incarnation; from the store, because a command beside the
+    /// hub opens it as well and begins a new one.
+    fn next_number(&self) -> Result<(u32, u64), StoreError> {
         self.work
             .sql
             .query_row(
-                "UPDATE hub SET events_last = events_last + 1 RETURNING events_last",
+                "UPDATE hub SET events_last = events_last + 1
+                RETURNING incarnation, events_last",
                 [],
-                |row| row.get(0).map(sql::uint),
+                |row| Ok((row.get(0)?, sql::uint(row.get(1)?))),
             )
             .doing("number an event")
     }

@@ -23,8 +23,6 @@ pub(super) struct Work<'a> {
     pub(super) sql: &'a Transaction<'a>,
     /// The hub's logical clock.
     pub(super) hlc: &'a mut HlcClock,
-    /// The hub's incarnation as a writer of events.
-    pub(super) incarnation: u32,
     /// The wall clock when the job began.
     pub(super) now: Timestamp,
     /// What to tell the listeners once this is committed.
@@ -101,20 +99,12 @@ where
 pub(super) struct Writer {
     connection: Connection,
     hlc: HlcClock,
-    incarnation: u32,
 }
 
 impl Writer {
     pub(super) fn new(connection: Connection) -> Result<Self, StoreError> {
-        let incarnation = connection
-            .query_row("SELECT incarnation FROM hub", [], |row| row.get(0))
-            .doing("read its incarnation")?;
         let hlc = HlcClock::new(highest_near(&connection, clock::now())?, HLC_NODE);
-        Ok(Self {
-            connection,
-            hlc,
-            incarnation,
-        })
+        Ok(Self { connection, hlc })
     }
 
     /// Works until nobody can bring anything any more.
@@ -142,7 +132,6 @@ impl Writer {
         let mut work = Work {
             sql: &sql,
             hlc: &mut self.hlc,
-            incarnation: self.incarnation,
             now: Timestamp::default(),
             changes: Vec::new(),
         };
