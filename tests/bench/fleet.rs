@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use cloud_hub::ca::{Authority, GATEWAY_VALID, SERVER_NAME};
 use cloud_hub::store::{CertificateRow, NewClaim, Store};
 use harness::{Program, Scratch, places, ports};
+use protocol::catalog::Catalog;
 use protocol::id::GatewayId;
 use protocol::sync::{ALPN_SYNC, EdgeAction, EdgeSession, EdgeStart, Lane};
 use protocol::time::Timestamp;
@@ -231,7 +232,7 @@ async fn connect_once(
     gateway: GatewayId,
 ) -> Result<Idle> {
     let connection = endpoint.connect_with(config, hub, SERVER_NAME)?.await?;
-    let mut session = EdgeSession::new(start(gateway), cloud_hub::clock::now())?;
+    let mut session = EdgeSession::new(start(gateway)?, cloud_hub::clock::now())?;
     let mut lanes = Vec::new();
     let mut control = None;
     for lane in Lane::ALL {
@@ -273,8 +274,9 @@ async fn connect_once(
 }
 
 /// A box that holds nothing.
-fn start(gateway: GatewayId) -> EdgeStart {
-    EdgeStart {
+fn start(gateway: GatewayId) -> Result<EdgeStart> {
+    let catalog = protocol::wire::encode_catalog(&Catalog::default())?;
+    Ok(EdgeStart {
         hello: HelloV1 {
             protocol: (1, 1),
             features: 0,
@@ -282,13 +284,13 @@ fn start(gateway: GatewayId) -> EdgeStart {
             build: "bench".to_owned(),
             time_us: cloud_hub::clock::now().0,
             clock: 0,
-            catalog_hash: protocol::wire::hash(&[]),
+            catalog_hash: protocol::wire::hash(&catalog),
             incarnation: 1,
             events: vec![(1, 0)],
             down: (0, Default::default()),
         },
         streams: Vec::new(),
-        catalog: Vec::new(),
+        catalog,
         contents: Vec::new(),
-    }
+    })
 }

@@ -19,6 +19,8 @@ const OPEN_WAIT: Duration = Duration::from_secs(10);
 pub(super) struct Streams {
     connection: Connection,
     opened: mpsc::Receiver<(Lane, SendStream)>,
+    /// Lanes into which nothing was written yet: most of them, all the time.
+    unused: BTreeMap<Lane, SendStream>,
     writers: BTreeMap<Lane, mpsc::Sender<Vec<u8>>>,
 }
 
@@ -45,6 +47,7 @@ impl Streams {
         let streams = Self {
             connection,
             opened,
+            unused: BTreeMap::new(),
             writers: BTreeMap::new(),
         };
         (streams, inbound)
@@ -53,11 +56,15 @@ impl Streams {
     /// Whether the lane took the bytes.
     pub(super) async fn send(&mut self, lane: Lane, bytes: Vec<u8>) -> bool {
         while !self.writers.contains_key(&lane) {
+            if let Some(stream) = self.unused.remove(&lane) {
+                self.writers.insert(lane, writer(stream, lane));
+                break;
+            }
             let opened = tokio::time::timeout(OPEN_WAIT, self.opened.recv()).await;
             let Ok(Some((opened, stream))) = opened else {
                 return false;
             };
-            self.writers.insert(opened, writer(stream, opened));
+            self.unused.insert(opened, stream);
         }
         match self.writers.get(&lane) {
             Some(writer) => writer.send(bytes).await.is_ok(),
@@ -68,6 +75,7 @@ impl Streams {
     pub(super) fn finish(&mut self) {
         // Without their queues the writers finish their streams.
         self.writers.clear();
+        self.unused.clear();
     }
 
     pub(super) async fn closed(&self) -> IngestError {

@@ -152,7 +152,10 @@ fn transport() -> TransportConfig {
         .stream_receive_window(VarInt::from_u32(STREAM_WINDOW_BYTES))
         .receive_window(VarInt::from_u32(CONNECTION_WINDOW_BYTES))
         .send_window(SEND_WINDOW_BYTES)
-        .datagram_receive_buffer_size(None);
+        .datagram_receive_buffer_size(None)
+        // Many datagrams in one call want a buffer of 13 KiB for each connection; the hub mostly
+        // receives.
+        .enable_segmentation_offload(false);
     transport
 }
 
