@@ -265,3 +265,31 @@ export interface Page<T> {
   data: T[];
   next_cursor: string | null;
 }
+
+/** A configuration that the hub gave a box, as far as the box has told. */
+export type DocumentState = "received" | "rejected" | "applied" | "confirmed" | "rolled_back";
+export interface GatewayDocument {
+  version: number;
+  made: string;
+  by: string | null;
+  state: DocumentState | null;
+  words: string | null;
+  at: string | null;
+}
+export interface GatewayConfiguration {
+  /** What the box said last; version 0: of no document. */
+  told: { version: number; state: DocumentState | null; words: string } | null;
+  documents: GatewayDocument[];
+}
+export type CommandOutcome = "done" | "refused" | "failed" | "expired" | "unknown";
+export interface GatewayCommand {
+  id: string;
+  task: string;
+  arguments: string[];
+  issued: string;
+  expires: string;
+  by: string;
+  outcome: CommandOutcome | null;
+  words: string | null;
+  ended: string | null;
+}

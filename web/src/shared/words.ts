@@ -1,6 +1,6 @@
 // The words and shapes for states, so that both pages say the same thing in the same way.
 import { fullTime, nameOf, sentence } from "./format";
-import type { Alert, AlertState, ClockState, Device, Gateway, HistoryLine, OrderState, Severity, WorkOrder } from "./types";
+import type { Alert, AlertState, ClockState, CommandOutcome, DocumentState, Device, Gateway, HistoryLine, OrderState, Severity, WorkOrder } from "./types";
 
 /** Shape, word and colour always go together; the shape alone is enough in grey. */
 export const SEVERITY: Record<Severity, { shape: string; word: string; rank: number }> = {
@@ -74,6 +74,27 @@ export const CLOCK_WORDS: Record<ClockState, string> = {
   holdover: "Clock runs on its own since it was last set",
   untrusted: "Clock cannot be trusted: times may be wrong",
   corrected: "Clock was not set at that time: the time was corrected afterwards",
+};
+
+/** What became of a configuration that the hub gave. */
+export const DOCUMENT_WORDS: Record<DocumentState, string> = {
+  received: "the box has it",
+  rejected: "the box does not take it",
+  applied: "on trial",
+  confirmed: "counts",
+  rolled_back: "went wrong, the box went back",
+};
+export const COMMAND_WORDS: Record<string, string> = {
+  restart: "Restart the collection",
+  renew_certificate: "Renew the certificate",
+  read: "Read",
+};
+export const OUTCOME_WORDS: Record<CommandOutcome, string> = {
+  done: "done",
+  refused: "refused",
+  failed: "failed",
+  expired: "expired, was not done",
+  unknown: "nobody knows: the box stopped while it was at it",
 };
 
 export function orderState(order: WorkOrder): string {
