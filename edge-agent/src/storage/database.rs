@@ -23,6 +23,7 @@ pub(super) const BUFFER: Kind = Kind {
     migrations: &[
         include_str!("schema/001_buffer.sql"),
         include_str!("schema/002_buffer.sql"),
+        include_str!("schema/003_buffer.sql"),
     ],
     cache_kib: 1_024,
 };

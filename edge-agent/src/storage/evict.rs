@@ -146,21 +146,22 @@ impl Buffer {
     /// Minutes before `end` are gone: with them the last of those polls that the hub never got.
     fn tell_thinned_lost(&mut self, end: Timestamp) -> Result<(), StorageError> {
         let tx = self.db.unchecked_transaction().doing(DOING)?;
-        let lost: (u64, Option<i64>) = tx
+        let lost: (u64, Option<i64>, Option<i64>) = tx
             .query_row(
-                "SELECT coalesce(sum(polls), 0), min(hour) FROM thinned WHERE hour < ?1",
-                [hour(end)],
-                |row| Ok((row.get(0)?, row.get(1)?)),
+                "SELECT coalesce(sum(polls), 0), min(coalesce(time_min, hour * ?2)),
+                    max(coalesce(time_max, (hour + 1) * ?2)) FROM thinned WHERE hour < ?1",
+                (hour(end), Level::Hour.start(1).0),
+                |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?)),
             )
             .doing(DOING)?;
-        let (polls, Some(first)) = lost else {
+        let (polls, Some(from), Some(to)) = lost else {
             return Ok(());
         };
         tx.execute("DELETE FROM thinned WHERE hour < ?1", [hour(end)])
             .doing(DOING)?;
         let loss = Loss {
-            from: Level::Hour.start(first),
-            to: end,
+            from: Timestamp(from),
+            to: Timestamp(to),
             polls,
             cause: GapCause::BufferFull,
         };
@@ -279,10 +280,15 @@ fn note_thinned(
 ) -> Result<(), StorageError> {
     let polls: u64 = missing.iter().map(|(first, last)| last - first + 1).sum();
     db.prepare_cached(
-        "INSERT INTO thinned (hour, polls) VALUES (?1, ?2)
-         ON CONFLICT (hour) DO UPDATE SET polls = polls + excluded.polls",
+        "INSERT INTO thinned (hour, polls, time_min, time_max) VALUES (?1, ?2, ?3, ?4)
+         ON CONFLICT (hour) DO UPDATE SET polls = polls + excluded.polls,
+            time_min = min(time_min, excluded.time_min),
+            time_max = max(time_max, excluded.time_max)",
     )
-    .and_then(|mut insert| insert.execute((hour(Timestamp(block.time_max)), polls)))
+    .and_then(|mut insert| {
+        let hour = hour(Timestamp(block.time_max));
+        insert.execute((hour, polls, block.time_min, block.time_max))
+    })
     .doing(DOING)?;
     Ok(())
 }
