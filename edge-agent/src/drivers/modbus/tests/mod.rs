@@ -222,6 +222,10 @@ impl Run {
             .filter(move |poll| poll.group == group)
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a cell that is made where it is compared"
+    )]
     fn count(&self, group: usize, cell: RawCell) -> usize {
         self.of(group).filter(|poll| poll.cells[0] == cell).count()
     }

@@ -76,7 +76,7 @@ async fn any_other_refusal_is_told_with_its_number() {
         .await;
     assert!(
         run.of(0)
-            .all(|poll| poll.cells == [missing(Cause::DeviceError); 2])
+            .all(|poll| poll.cells == vec![missing(Cause::DeviceError); 2])
     );
     let words = &run.told("pump", DeviceState::Error).unwrap().words;
     assert!(
