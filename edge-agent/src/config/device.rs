@@ -20,6 +20,8 @@ pub const SENSORS_MAX: usize = 20_000;
 
 /// Most words of one sensor's `enum`; further ones are a problem.
 const WORDS_MAX: usize = 256;
+/// Most words of the `enum`s of all sensors together; further ones are a problem.
+const WORDS_OF_ALL_MAX: usize = 16_384;
 
 const POLL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
 const SILENCE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
@@ -182,7 +184,23 @@ pub(super) fn devices(top: &mut Section, ports: &[PortConfig]) -> Vec<DeviceConf
             });
         }
     }
+    limit_words(&devices);
     devices
+}
+
+/// Notes the first sensor whose words are beyond those that all may have together.
+fn limit_words(devices: &[DeviceConfig]) {
+    let mut room = WORDS_OF_ALL_MAX;
+    for sensor in devices.iter().flat_map(|device| &device.sensors) {
+        match room.checked_sub(sensor.words.len()) {
+            Some(left) => room = left,
+            None => {
+                let words = format!("all sensors together have at most {WORDS_OF_ALL_MAX} words");
+                sensor.section.problem("enum", &words);
+                return;
+            }
+        }
+    }
 }
 
 /// Whether a text may be the name of something; notes the problem if not.

@@ -458,4 +458,13 @@ fn clamp_and_words_are_those_of_the_file_and_mistakes_in_them_are_told() {
     let many: Vec<String> = (0..257).map(|at| format!("{at} = \"w\"")).collect();
     let many = with(&format!("enum = {{ {} }}\n", many.join(", ")));
     assert!(many.contains("there are 257 words; at most 256"), "{many}");
+    let all: Vec<String> = (0..256).map(|at| format!("{at} = \"w\"")).collect();
+    let all = all.join(", ");
+    let sensor = |at| format!("[[device.sensor]]\nname = \"s{at}\"\nenum = {{ {all} }}\n");
+    let sensors: String = (0..65).map(sensor).collect();
+    let problems = with(&sensors);
+    assert!(
+        problems.contains("sensor \"s64\", key \"enum\": all sensors together have at most 16384"),
+        "{problems}"
+    );
 }
