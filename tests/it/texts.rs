@@ -71,6 +71,10 @@ fn run(scratch: &harness::Scratch) -> Result<()> {
         shows(&there, BATCH, "LOT-0017")? == first,
         "a text that came again got another number"
     );
+    #[expect(clippy::print_stdout, reason = "the figures of docs/promises.md")]
+    {
+        println!("measured: 2 texts with the numbers {first} and {second} on both sides");
+    }
     Ok(())
 }
 

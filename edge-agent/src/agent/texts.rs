@@ -8,7 +8,9 @@ use crate::pipeline::{GroupSpec, RawCell, RawPoll, Words};
 use crate::storage::{NewEvent, SensorWords, Storage, StorageError};
 use protocol::event::{Actor, Body, GatewayEvent, RecordKind, RecordRef};
 use protocol::id::{GatewayId, SensorId};
-use protocol::limits::{GATEWAY_WORDS_MAX, SENSOR_TEXTS_MAX, WORDS_PER_EVENT_MAX};
+use protocol::limits::{
+    GATEWAY_WORDS_MAX, SENSOR_TEXT_BYTES_MAX, SENSOR_TEXTS_MAX, WORDS_PER_EVENT_MAX,
+};
 use protocol::reading::{Cause, Raw};
 use ring::digest::{SHA256, digest};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -117,7 +119,10 @@ impl Texts {
             let Some((sensor, name)) = group.sensors.get(at) else {
                 continue;
             };
-            *cell = if let Some((code, is_new)) = self.code(*sensor, &text) {
+            *cell = if text.len() > SENSOR_TEXT_BYTES_MAX {
+                // No driver delivers one: it would be refused with all that came beside it.
+                RawCell::Missing(Cause::BadAnswer)
+            } else if let Some((code, is_new)) = self.code(*sensor, &text) {
                 if is_new {
                     new.push((at, *sensor, text, code));
                 }
@@ -409,11 +414,15 @@ mod tests {
         assert_eq!(first.shown(0, number(&a)).as_deref(), Some("LOT-17"));
         assert_eq!(first.shown(0, number(&b)).as_deref(), Some(""));
         assert_eq!(first.shown(0, 0.5), None);
+        let (long, _) = first.keep(&"x".repeat(65)).await;
+        assert_eq!(long, RawCell::Missing(Cause::BadAnswer));
+        let (longest, _) = first.keep(&"é".repeat(32)).await;
+        assert_eq!(first.shown(0, number(&longest)), Some("é".repeat(32)));
         first.storage.close().await.unwrap();
         let mut second = Box1::open(folder.path(), |_| {}).await;
         assert_eq!(second.shown(0, number(&a)).as_deref(), Some("LOT-17"));
         assert_eq!(second.keep("LOT-17").await.0, a);
-        assert_eq!(second.stored().await[&second.sensor(0)].len(), 2);
+        assert_eq!(second.stored().await[&second.sensor(0)].len(), 3);
     }
 
     #[tokio::test]
