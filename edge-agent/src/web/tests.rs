@@ -18,6 +18,7 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 
 struct Bench {
+    health: Arc<Health>,
     app: Router,
     storage: Storage,
     sensor: SensorId,
@@ -30,6 +31,28 @@ const CONFIG: &str = r#"
 name = "Test box"
 code = "T1"
 "#;
+
+fn catalog(device: DeviceId, sensor: SensorId) -> Catalog {
+    Catalog {
+        devices: vec![protocol::catalog::Device {
+            id: device,
+            name: "pump-7".into(),
+            port: "line".into(),
+            asset: None,
+        }],
+        sensors: vec![protocol::catalog::Sensor {
+            id: sensor,
+            device,
+            path: "pump-7/temperature".into(),
+            asset: Some("PUMP-7".into()),
+            unit: protocol::unit::Unit::parse("degC"),
+            range: None,
+            period_us: 1_000_000,
+            limits: vec![],
+        }],
+        ..Catalog::default()
+    }
+}
 
 fn bench(more: &str) -> Bench {
     let folder = tempfile::tempdir().unwrap();
@@ -54,25 +77,7 @@ fn bench(more: &str) -> Bench {
     let (storage, opened) = Storage::open(options, sender).unwrap();
     let sensor = SensorId::derive(opened.gateway, "pump-7/temperature");
     let device = DeviceId::derive(opened.gateway, "pump-7");
-    let catalog = Catalog {
-        devices: vec![protocol::catalog::Device {
-            id: device,
-            name: "pump-7".into(),
-            port: "line".into(),
-            asset: None,
-        }],
-        sensors: vec![protocol::catalog::Sensor {
-            id: sensor,
-            device,
-            path: "pump-7/temperature".into(),
-            asset: Some("PUMP-7".into()),
-            unit: protocol::unit::Unit::parse("degC"),
-            range: None,
-            period_us: 1_000_000,
-            limits: vec![],
-        }],
-        ..Catalog::default()
-    };
+    let catalog = catalog(device, sensor);
     let health = Arc::new(Health::new(clock::now()));
     health.device(DeviceReport {
         device: "pump-7".into(),
@@ -88,8 +93,16 @@ fn bench(more: &str) -> Bench {
         clock: ClockState::Holdover,
     });
     let (desk, _) = crate::documents::Documents::look(folder.path(), true).desk();
-    let page = Page::new(&config, storage.clone(), health, Arc::new(catalog), desk).unwrap();
+    let page = Page::new(
+        &config,
+        storage.clone(),
+        Arc::clone(&health),
+        Arc::new(catalog),
+        desk,
+    )
+    .unwrap();
     Bench {
+        health,
         app: router(page),
         storage,
         sensor,
@@ -173,6 +186,14 @@ async fn status_and_sensors_tell_how_the_box_is() {
     let (_, body) = get_json(&bench, "/api/v1/sensors").await;
     assert_eq!(body["data"][0]["value"], 21.5);
     assert_eq!(body["data"][0]["unit"]["symbol"], "°C");
+    assert_eq!(body["data"][0]["text"], Value::Null);
+    bench.health.worded(bench.sensor, [(7, Some("jam".into()))]);
+    let mut reading = bench.health.latest(bench.sensor).unwrap();
+    reading.value = Some(7.0);
+    bench.health.reading(reading);
+    let (_, body) = get_json(&bench, "/api/v1/sensors").await;
+    assert_eq!(body["data"][0]["value"], 7.0);
+    assert_eq!(body["data"][0]["text"], "jam");
     let path = format!("/api/v1/sensors/{}/readings?points=10", bench.sensor);
     let (status, body) = get_json(&bench, &path).await;
     assert_eq!(

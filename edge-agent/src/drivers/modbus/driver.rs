@@ -6,9 +6,9 @@ use super::breaker::{Breaker, ProbeBudget};
 use super::config::{DeviceConfig, GroupConfig, Point, PortConfig};
 use super::group::{Asking, Group, Outcome};
 use super::link::{Link, RequestError};
-use super::plan::{Block, Item, plan};
+use super::plan::{Block, Framing, Item, plan};
 use super::schedule::{Place, Schedule};
-use crate::drivers::{DeviceReport, DeviceState, PlannedRequest, PortDriver, Sink};
+use crate::drivers::{DeviceReport, DeviceState, PlannedRequest, PlannedSensor, PortDriver, Sink};
 use crate::pipeline::{GroupSpec, RawCell, RawPoll};
 use protocol::reading::Cause;
 use std::borrow::Cow;
@@ -68,7 +68,12 @@ impl PortDriver for ModbusPort {
 fn requests(device: &DeviceConfig, group: &GroupConfig) -> Vec<PlannedRequest> {
     let items: Vec<Item> = group.points.iter().map(Point::item).collect();
     let request = |block: Block| {
-        let name = |at: &usize| Some(group.spec.sensors.get(*at)?.name.clone());
+        let sensor = |at: &usize| {
+            Some(PlannedSensor {
+                name: group.spec.sensors.get(*at)?.name.clone(),
+                place: group.points.get(*at)?.to_string(),
+            })
+        };
         let first = Address {
             table: block.table,
             offset: block.start,
@@ -81,8 +86,8 @@ fn requests(device: &DeviceConfig, group: &GroupConfig) -> Vec<PlannedRequest> {
                 "unit {}: {} {}{many} from {first}",
                 device.unit, block.count, block.table
             ),
-            sensors: block.items.iter().filter_map(name).collect(),
-            bytes: block.wire_bytes(),
+            sensors: block.items.iter().filter_map(sensor).collect(),
+            bytes: block.wire_bytes(Framing::Tcp),
         }
     };
     plan(&items, device.limits)

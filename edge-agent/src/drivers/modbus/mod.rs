@@ -7,6 +7,7 @@ pub mod config;
 pub mod data_type;
 pub mod decode;
 pub mod driver;
+pub mod encode;
 mod group;
 pub mod link;
 pub mod plan;
