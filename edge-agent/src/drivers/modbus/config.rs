@@ -8,8 +8,8 @@ use super::link::LinkSettings;
 use super::plan::{Item, Limits};
 use super::target::{PORT, PORT_TLS};
 use crate::config::{self as file, Section};
-use crate::drivers::transport::{Address as Port, config as transport};
 use crate::pipeline::{GroupSpec, SensorSpec};
+use crate::transport::{Address as Port, config as transport};
 use protocol::limits::GROUP_COLUMNS_MAX;
 use protocol::reading::Raw;
 use std::time::Duration;
@@ -285,7 +285,7 @@ impl Point {
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::drivers::transport::rs485::{Echo, Mode};
+    use crate::transport::rs485::{Echo, Mode};
     use std::path::Path;
 
     fn read_all(text: &str) -> (Option<PortConfig>, Vec<String>) {
