@@ -2,6 +2,7 @@
 //! a value, never asks for more than the limits allow, never reads a value twice.
 
 use super::address::{Address, Table};
+use super::frame::{Framing, bytes_on_the_line};
 
 /// What has to be read for one value: `count` registers (or bits) from `address`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,29 +47,6 @@ const REQUEST_BYTES: usize = 5;
 /// Bytes of an answer before its data, without its frame: function, length.
 const ANSWER_BYTES: usize = 2;
 
-/// What is put around requests and answers on the wire.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
-pub enum Framing {
-    /// The header of Modbus TCP, unit included: 7 bytes. Of TLS only what is inside counts.
-    #[default]
-    Tcp,
-    /// Unit and CRC: 3 bytes.
-    Rtu,
-    /// Colon, unit, check sum and line end, each byte as two characters.
-    Ascii,
-}
-
-impl Framing {
-    /// Bytes on the wire of a request or an answer that has `pdu_bytes` without its frame.
-    pub const fn wire_bytes(self, pdu_bytes: usize) -> usize {
-        match self {
-            Self::Tcp => 7 + pdu_bytes,
-            Self::Rtu => 3 + pdu_bytes,
-            Self::Ascii => 3 + 2 * (2 + pdu_bytes),
-        }
-    }
-}
-
 impl Default for Limits {
     fn default() -> Self {
         Self {
@@ -111,7 +89,7 @@ impl Block {
         } else {
             count * 2
         };
-        framing.wire_bytes(REQUEST_BYTES) + framing.wire_bytes(ANSWER_BYTES + data)
+        bytes_on_the_line(framing, REQUEST_BYTES) + bytes_on_the_line(framing, ANSWER_BYTES + data)
     }
 
     /// The smallest block that holds the values `members`, which are in one table.
@@ -259,7 +237,7 @@ mod tests {
     fn bytes_on_the_wire_of_every_framing() {
         // Ten registers: 5 bytes of request, 22 of answer, as the specification counts them.
         let block = plan(&[item(Table::Holding, 0, 10)], Limits::default()).remove(0);
-        assert_eq!(block.wire_bytes(Framing::Tcp), 12 + 29);
+        assert_eq!(block.wire_bytes(Framing::Mbap), 12 + 29);
         assert_eq!(block.wire_bytes(Framing::Rtu), 8 + 25);
         assert_eq!(block.wire_bytes(Framing::Ascii), 17 + 51);
         // Nine bits: two bytes.
