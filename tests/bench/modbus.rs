@@ -5,7 +5,7 @@
 use crate::report::{Report, median};
 use anyhow::{Context as _, Result, bail};
 use edge_agent::drivers::modbus::read::read_once;
-use harness::{Program, Scratch, places, ports};
+use harness::{Libmodbus, Scratch, places};
 use std::net::SocketAddr;
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -20,11 +20,11 @@ const RATIO_MIN: f64 = 0.67;
 /// Runs of ours and the peer's take turns, so that a busy moment of the machine hits both.
 pub(crate) fn run(report: &mut Report) -> Result<()> {
     let scratch = Scratch::new("bench-modbus")?;
-    let server = Server::start(&scratch, 1_000)?;
+    let server = Libmodbus::moving(&scratch, 1_000)?;
     let (mut ours, mut peers) = (Vec::new(), Vec::new());
     for _ in 0..RUNS {
-        ours.push(our_seconds(server.address)?);
-        peers.push(their_seconds(server.address)?);
+        ours.push(our_seconds(server.address())?);
+        peers.push(their_seconds(server.address())?);
     }
     let reads = f64::from(u32::try_from(READS)?);
     let (ours, peers) = (median(ours)?, median(peers)?);
@@ -90,35 +90,6 @@ fn their_seconds(server: SocketAddr) -> Result<f64> {
         .next()
         .and_then(|word| word.parse().ok());
     seconds.with_context(|| format!("libmodbus' client said {text:?}"))
-}
-
-/// The libmodbus server of `modbus_server.c`.
-#[derive(Debug)]
-pub(crate) struct Server {
-    /// Where it listens.
-    pub(crate) address: SocketAddr,
-    /// Keeps it running.
-    _program: Program,
-}
-
-impl Server {
-    /// Starts it with that many holding registers.
-    pub(crate) fn start(scratch: &Scratch, registers: u16) -> Result<Self> {
-        let address = ports::free()?;
-        let mut command = Command::new(built("modbus_server")?);
-        command.args([address.port().to_string(), registers.to_string()]);
-        let mut program = Program::start("modbus-server", command, scratch.path())?;
-        let output = scratch.file("modbus-server.out");
-        program.wait_until("the libmodbus server", Duration::from_secs(10), || {
-            Ok(std::fs::read_to_string(&output)?
-                .contains("ready")
-                .then_some(()))
-        })?;
-        Ok(Self {
-            address,
-            _program: program,
-        })
-    }
 }
 
 fn built(name: &str) -> Result<std::path::PathBuf> {

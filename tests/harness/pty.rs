@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
+use rustix::termios::{OptionalActions, ioctl_tiocnxcl, tcgetattr, tcsetattr};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -22,7 +22,7 @@ pub struct Pty {
     master: File,
     path: PathBuf,
     /// Held open, so that the line stays when a program closes it.
-    _slave: File,
+    slave: File,
 }
 
 impl Pty {
@@ -42,7 +42,7 @@ impl Pty {
         Ok(Self {
             master: master.into(),
             path,
-            _slave: slave.into(),
+            slave: slave.into(),
         })
     }
 
@@ -54,6 +54,9 @@ impl Pty {
     /// Waits at most `wait` for bytes from the program and takes what is there; empty when nothing
     /// came.
     pub fn read(&self, wait: Duration) -> Result<Vec<u8>> {
+        // A program that wants the line for itself alone and ends would leave it locked, because it
+        // is still held open here.
+        ioctl_tiocnxcl(&self.slave).context("unlocking a pty")?;
         let wait = Timespec::try_from(wait).context("a wait beyond all bounds")?;
         let mut watched = [PollFd::new(&self.master, PollFlags::IN)];
         if poll(&mut watched, Some(&wait)).context("waiting for a pty")? == 0 {
