@@ -111,7 +111,7 @@ build/peers/%: tests/harness/peers/%.c build/.setup
 BENCH_C := build/bench/modbus_client
 build/bench/%: tests/bench/%.c
 	@mkdir -p build/bench
-	@$(CC) -O2 -Wall -Wextra -Werror -o $@ $< $$(pkg-config --cflags --libs libmodbus)
+	@$(CC) -O2 -Wall -Wextra -Werror -pthread -o $@ $< $$(pkg-config --cflags --libs libmodbus)
 
 .PHONY: bench
 bench: build/.setup-bench release peers $(BENCH_C) ## First figures beside their peers (ONLY=name for one; 15 minutes the first time)
