@@ -4,7 +4,8 @@
 //!
 //! Of what a master sets, a pseudo terminal keeps the speed; it does not keep that there is parity,
 //! but it does keep whether parity is checked on input (`INPCK`) and whether it is odd. So a master
-//! that sets parity without having it checked is taken for one without parity.
+//! that sets parity without having it checked is taken for one without parity, and some C libraries
+//! refuse to set parity on a pseudo terminal at all. `edge-agent` sets it and has it checked.
 
 use super::SimulateError;
 use super::conversation::{End, Shared, converse};

@@ -22,7 +22,7 @@ const REPLAY: [(&str, &str, &str, &str); 4] = [
     ("swapped", "ir:5", "f32", "CDAB"),
 ];
 /// What libmodbus serves; see `peers/libmodbus_server.c`. The floats it has written itself.
-const FIXED: [(&str, &str, &str, &str, f64); 9] = [
+pub(super) const FIXED: [(&str, &str, &str, &str, f64); 9] = [
     ("first", "ir:0", "u16", "ABCD", 3.0),
     ("last", "hr:199", "u16", "ABCD", 1_396.0),
     ("coil_off", "co:4", "bool", "ABCD", 0.0),
@@ -35,7 +35,7 @@ const FIXED: [(&str, &str, &str, &str, f64); 9] = [
 ];
 const PACE: Pace = Pace {
     baud: 115_200,
-    bits: 11,
+    bits: 10,
 };
 
 #[test]
@@ -112,14 +112,14 @@ impl Peers {
         let mut line = || -> Result<(Serial, String)> {
             let line = PacedPty::start(PACE)?;
             let words = format!(
-                "path = \"{}\"\nbaud = {}\nparity = \"E\"",
+                "path = \"{}\"\nbaud = {}\nparity = \"N\"",
                 line.near().display(),
                 PACE.baud
             );
             let serial = Serial {
                 path: line.far().to_path_buf(),
                 baud: PACE.baud,
-                parity: 'E',
+                parity: 'N',
             };
             lines.push(line);
             Ok((serial, words))
@@ -182,7 +182,7 @@ impl Peers {
     clippy::cast_precision_loss,
     reason = "the integers of these peers have at most 23 bits"
 )]
-fn number(raw: Raw) -> f64 {
+pub(super) fn number(raw: Raw) -> f64 {
     match raw {
         Raw::Int(value) => value as f64,
         Raw::Float(value) => value,

@@ -4,6 +4,7 @@
 
 mod dead_unit;
 mod efficiency;
+mod faulty_line;
 mod forms;
 mod late;
 
