@@ -4,8 +4,6 @@
 
 #[cfg(feature = "driver-modbus")]
 pub mod modbus;
-#[cfg(feature = "driver-modbus")]
-pub mod transport;
 
 use crate::config::{DeviceConfig, PortConfig, suggestion};
 use crate::pipeline::{GroupSpec, RawPoll};
@@ -46,10 +44,19 @@ pub struct PlannedRequest {
     pub period: Duration,
     /// What is asked for, in the words of the protocol.
     pub words: String,
-    /// Names of the sensors that it brings.
-    pub sensors: Vec<String>,
+    /// The sensors that it brings.
+    pub sensors: Vec<PlannedSensor>,
     /// Bytes of request and answer together.
     pub bytes: usize,
+}
+
+/// A sensor of a planned request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedSensor {
+    /// Name within its device.
+    pub name: String,
+    /// Where and how it is read, in the words of the protocol: `hr:0 f32 CDAB`.
+    pub place: String,
 }
 
 /// The protocols of this build, as `protocol = "…"` names them.

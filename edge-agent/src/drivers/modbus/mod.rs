@@ -8,6 +8,7 @@ pub mod config;
 pub mod data_type;
 pub mod decode;
 pub mod driver;
+pub mod encode;
 pub mod frame;
 mod group;
 pub mod link;
