@@ -111,6 +111,9 @@ impl Writes {
             .ok_or_else(|| WriteError::NoDevice {
                 device: request.device.clone(),
             })?;
+        let unit = device.unit().ok_or_else(|| WriteError::NoDevice {
+            device: request.device.clone(),
+        })?;
         let (point, spec) = find(device, &request.place)?;
         let place = point.to_string();
         let refused = |words: String| WriteError::Value {
@@ -118,7 +121,7 @@ impl Writes {
             words,
         };
         released(device, &point, &place)?;
-        if self.silent.contains(&device.unit) {
+        if self.silent.contains(&unit) {
             return Err(WriteError::Silent {
                 device: device.name.clone(),
             });
@@ -133,7 +136,7 @@ impl Writes {
             encode(&value, point.kind, point.order).map_err(|error| refused(error.to_string()))?;
         Ok(Plan {
             device: device.name.clone(),
-            unit: device.unit,
+            unit,
             address: point.address,
             kind: point.kind,
             place,
