@@ -82,7 +82,13 @@ impl Writes {
             return job.end(Err(WriteError::TooLate));
         };
         let result = match self.plan(request) {
-            Ok(plan) => plan.write(link).await,
+            Ok(plan) => {
+                // The poll that is under way may be one that does not wait long for its unit.
+                let patience = link.be_patient(None);
+                let written = plan.write(link).await;
+                link.be_patient(patience);
+                written
+            }
             Err(error) => Err(error),
         };
         let milliseconds = job.begun().elapsed().as_secs_f64() * 1_000.0;
