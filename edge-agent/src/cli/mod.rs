@@ -4,9 +4,11 @@
 
 mod alerts;
 mod attachments;
+mod bundle;
 mod check;
 mod client;
 mod config;
+mod doctor;
 mod enrol;
 mod exchange;
 mod orders;
@@ -17,6 +19,7 @@ mod run;
 mod simulate;
 mod status;
 mod table;
+mod tui;
 mod words;
 
 use crate::config::{Config, ConfigError};
@@ -64,11 +67,17 @@ enum Command {
     Config(config::Configuration),
     /// Show how the running box, its link and its devices are.
     Status,
+    /// Watch the running box on one screen: live tags, buses, alerts, uplink.
+    Tui(tui::Tui),
     /// Show, acknowledge and comment alerts of the running box.
     Alerts(alerts::Alerts),
     /// Show, write and work on work orders of the running box.
     #[command(visible_alias = "work-orders")]
     Wo(orders::Orders),
+    /// Look for everything that is wrong with this box, and say what to do.
+    Doctor(doctor::Doctor),
+    /// Write a support file without secrets: what doctor found, versions, status, log.
+    Bundle(bundle::Bundle),
     /// Read values of a device by hand, in all byte orders. Needs no configuration.
     #[cfg(feature = "driver-modbus")]
     Read(read::Read),
@@ -123,6 +132,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Run(command) => command.run(&config, output),
         Command::Check => check::check(&config, output),
         Command::Config(command) => command.run(&config, output),
+        Command::Tui(command) => command.run(&config, output),
+        Command::Bundle(command) => command.run(&config, output),
+        Command::Doctor(command) => command.run(&config, output),
         Command::Status => through_agent(&config, output, status::status),
         Command::Alerts(command) => through_agent(&config, output, |client| command.run(client)),
         Command::Wo(command) => through_agent(&config, output, |client| command.run(client)),

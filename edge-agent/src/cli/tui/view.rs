@@ -1,0 +1,523 @@
+//! Draws the live screen: a head with the state of the box, one of four views, a foot with the keys.
+//! Every state has a word; colour only underlines it and can be missing. Never changes the model.
+
+use super::model::{Model, Tag, View};
+use super::parts::{ago, figure, padded_start, short_path, since, spark};
+use crate::cli::status::rounded;
+use crate::cli::words::{items, text, time, word};
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::{Color, Modifier, Style};
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Cell, Clear, Paragraph, Row, Table, TableState, Wrap};
+use serde_json::Value;
+
+/// A smaller window shows only that it is too small.
+const LEAST: (u16, u16) = (40, 10);
+/// Columns from which on a trend and a cause have room.
+const WIDE: u16 = 76;
+/// Columns from which on a trend has room for all its values.
+const VERY_WIDE: u16 = 110;
+
+/// How the screen may look.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    /// Colours; without them bold, reverse and words tell all.
+    pub(super) colours: bool,
+    /// Trends in blocks; else in plain characters.
+    pub(super) blocks: bool,
+}
+
+impl Look {
+    fn tone(self, colour: Color) -> Style {
+        if self.colours {
+            Style::new().fg(colour)
+        } else {
+            Style::new().add_modifier(Modifier::BOLD)
+        }
+    }
+
+    /// A word of the interface in its tone.
+    fn word(self, word: &str) -> Style {
+        match word {
+            "bad" | "silent" | "error" | "refused" | "critical" => self.tone(Color::Red),
+            "uncertain" | "offline" | "high" | "active" | "stale" => self.tone(Color::Yellow),
+            _ => Style::new(),
+        }
+    }
+}
+
+/// Draws everything; gives the sensors that are on the screen.
+pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, look: Look) -> Vec<String> {
+    let area = frame.area();
+    if area.width < LEAST.0 || area.height < LEAST.1 {
+        let words = format!(
+            "Make the window larger: at least {} x {}.",
+            LEAST.0, LEAST.1
+        );
+        frame.render_widget(Paragraph::new(words).wrap(Wrap { trim: true }), area);
+        return Vec::new();
+    }
+    let [head, tabs, body, note, keys] = Layout::vertical([
+        Constraint::Length(2),
+        Constraint::Length(1),
+        Constraint::Min(1),
+        Constraint::Length(1),
+        Constraint::Length(1),
+    ])
+    .areas(area);
+    frame.render_widget(Paragraph::new(head_lines(model, look)), head);
+    frame.render_widget(Paragraph::new(tab_line(model)), tabs);
+    let mut shown = Vec::new();
+    if model.snapshot.is_none() {
+        let words = model.away.as_deref().unwrap_or("Asking the agent …");
+        frame.render_widget(Paragraph::new(words).wrap(Wrap { trim: true }), body);
+    } else {
+        match model.view {
+            View::Tags => shown = tags(frame, body, model, look),
+            View::Buses => buses(frame, body, model, look),
+            View::Alerts => alerts(frame, body, model, look),
+            View::Uplink => uplink(frame, body, model, look),
+        }
+    }
+    let (words, style) = note_line(model, look);
+    frame.render_widget(Paragraph::new(words).style(style), note);
+    let keys_words = key_line(model, area.width);
+    let dim = Style::new().add_modifier(Modifier::REVERSED);
+    frame.render_widget(Paragraph::new(keys_words).style(dim), keys);
+    if model.help {
+        help(frame, area);
+    }
+    if let Some(asking) = &model.asking {
+        let words = format!(
+            "Acknowledge \"{}\"\n\nYour name: {}_\n\nEnter: acknowledge   Esc: not",
+            asking.title, asking.by
+        );
+        popup(frame, area, "Acknowledge", &words);
+    }
+    shown
+}
+
+fn head_lines(model: &Model, look: Look) -> Vec<Line<'static>> {
+    let status = model.status();
+    let first = format!(
+        "{} ({})  version {}  {}  clock {}",
+        text(status, "/gateway/name"),
+        text(status, "/gateway/code"),
+        text(status, "/version"),
+        time(status, "/now"),
+        word(status, "/clock"),
+    );
+    let state = text(status, "/link/state");
+    let uplink = match state.as_str() {
+        "connected" => "Uplink connected".to_owned(),
+        "not_enrolled" => "Works alone, no hub".to_owned(),
+        "-" => "Uplink -".to_owned(),
+        _ => format!("NO UPLINK for {}", since(status, "/link/since", model.now)),
+    };
+    let waiting = format!(
+        "{} readings, {} events wait",
+        figure_of(status, "/link/waiting_readings"),
+        figure_of(status, "/link/waiting_events")
+    );
+    let devices = items(status, "/devices");
+    let silent = devices
+        .iter()
+        .filter(|device| text(device, "/state") != "ok")
+        .count();
+    let trouble = match silent {
+        0 => format!("all {} devices answer", devices.len()),
+        silent => format!("{silent} of {} devices in trouble", devices.len()),
+    };
+    let mut spans = vec![Span::styled(uplink, look.word(&state)), Span::raw("  ")];
+    if state != "not_enrolled" {
+        spans.push(Span::raw(format!("{waiting}  ")));
+    }
+    let style = if silent > 0 {
+        look.word("error")
+    } else {
+        Style::new()
+    };
+    spans.push(Span::styled(trouble, style));
+    vec![
+        Line::styled(first, Style::new().add_modifier(Modifier::BOLD)),
+        Line::from(spans),
+    ]
+}
+
+fn figure_of(value: &Value, pointer: &str) -> String {
+    text(value, pointer)
+}
+
+fn tab_line(model: &Model) -> Line<'static> {
+    let (tags, _) = model.tag_counts();
+    let spans = View::ALL.into_iter().zip(1..).flat_map(|(view, number)| {
+        let name = match view {
+            View::Tags => format!("Tags {tags}"),
+            View::Buses => "Buses".to_owned(),
+            View::Alerts => format!("Alerts {}", model.alerts().len()),
+            View::Uplink => "Uplink".to_owned(),
+        };
+        let style = if view == model.view {
+            Style::new().add_modifier(Modifier::REVERSED)
+        } else {
+            Style::new()
+        };
+        [
+            Span::styled(format!(" {number} {name} "), style),
+            Span::raw(" "),
+        ]
+    });
+    Line::from(spans.collect::<Vec<_>>())
+}
+
+fn note_line(model: &Model, look: Look) -> (String, Style) {
+    if model.filtering {
+        return (format!("Show paths with: {}_", model.filter), Style::new());
+    }
+    if let (Some(away), true) = (&model.away, model.snapshot.is_some()) {
+        return (format!("OLD DATA: {away}"), look.word("bad"));
+    }
+    if !model.note.is_empty() {
+        return (
+            model.note.clone(),
+            Style::new().add_modifier(Modifier::BOLD),
+        );
+    }
+    if model.view != View::Tags {
+        return (String::new(), Style::new());
+    }
+    let (tags, bad) = model.tag_counts();
+    let mut words = match bad {
+        0 => format!("All {tags} tags are good."),
+        bad => format!("{bad} of {tags} tags are not good."),
+    };
+    if !model.filter.is_empty() {
+        words = format!(
+            "Only paths with \"{}\"; Esc shows all. {words}",
+            model.filter
+        );
+    } else if let Some(tag) = model
+        .tags()
+        .get(model.selected())
+        .filter(|tag| !tag.cause.is_empty())
+    {
+        words = format!("{} is {}: {}. {words}", tag.path, tag.quality, tag.cause);
+    }
+    (words, Style::new())
+}
+
+fn key_line(model: &Model, width: u16) -> String {
+    let own = match model.view {
+        View::Tags if model.worst_first => "/ filter  s by path",
+        View::Tags => "/ filter  s worst first",
+        View::Alerts => "a acknowledge",
+        View::Buses | View::Uplink => "",
+    };
+    let line = format!(" q quit  Tab 1-4 views  Up/Down choose  {own}  ? help");
+    format!("{line:width$}", width = usize::from(width))
+}
+
+fn head_row(cells: &[&str]) -> Row<'static> {
+    let cells: Vec<String> = cells.iter().map(|cell| (*cell).to_owned()).collect();
+    Row::new(cells).style(Style::new().add_modifier(Modifier::BOLD | Modifier::UNDERLINED))
+}
+
+/// Draws a table with a selected row; gives the rows that are to be seen.
+fn table(
+    frame: &mut Frame<'_>,
+    area: Rect,
+    selected: usize,
+    head: &[&str],
+    (rows, widths): (Vec<Row<'_>>, Vec<Constraint>),
+) -> std::ops::Range<usize> {
+    let count = rows.len();
+    let page = usize::from(area.height.saturating_sub(1));
+    // The selected row in the middle, as far as there are rows.
+    let from = selected
+        .saturating_sub(page / 2)
+        .min(count.saturating_sub(page));
+    let table = Table::new(rows, widths)
+        .header(head_row(head))
+        .column_spacing(1)
+        .row_highlight_style(Style::new().add_modifier(Modifier::REVERSED));
+    let mut state = TableState::new()
+        .with_offset(from)
+        .with_selected((count > 0).then_some(selected));
+    frame.render_stateful_widget(table, area, &mut state);
+    from..from.saturating_add(page).min(count)
+}
+
+fn tags(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) -> Vec<String> {
+    let tags = model.tags();
+    let trend = match area.width {
+        narrow if narrow < WIDE => 0,
+        wide if wide < VERY_WIDE => 16,
+        _ => 24,
+    };
+    // Value, unit, quality, age and the blanks between.
+    let rest = 36 + if trend > 0 { trend + 1 } else { 0 };
+    let path = area.width.saturating_sub(rest).clamp(12, 60);
+    let rows = tags
+        .iter()
+        .map(|tag| tag_row(tag, model, look, (usize::from(path), usize::from(trend))))
+        .collect();
+    let mut widths: Vec<Constraint> = [path, 10, 7, 9, 6].map(Constraint::Length).to_vec();
+    let mut head = vec!["TAG", "     VALUE", "UNIT", "QUALITY", "AGE"];
+    if trend > 0 {
+        head.push("TREND");
+        widths.push(Constraint::Length(trend));
+    }
+    let shown = table(frame, area, model.selected(), &head, (rows, widths));
+    let ids = tags.iter().skip(shown.start).take(shown.len());
+    ids.map(|tag| tag.id.clone()).collect()
+}
+
+fn tag_row(tag: &Tag, model: &Model, look: Look, (path, trend): (usize, usize)) -> Row<'static> {
+    let value = tag.value.map_or_else(|| "-".to_owned(), figure);
+    let stale = tag.is_stale(model.now);
+    let quality = if stale && tag.quality == "good" {
+        "stale"
+    } else {
+        &tag.quality
+    };
+    let age = tag
+        .time
+        .map_or_else(|| "-".to_owned(), |time| ago(model.now.micros_since(time)));
+    let drawn = match model.trend(&tag.id) {
+        // Why a value is bad says more than how it was.
+        _ if !tag.cause.is_empty() => tag.cause.clone(),
+        Some(values) => {
+            let older = values.len().saturating_sub(trend);
+            spark(values.iter().copied().skip(older), look.blocks)
+        }
+        None => String::new(),
+    };
+    Row::new(vec![
+        Cell::from(short_path(&tag.path, path)),
+        Cell::from(padded_start(&value, 10)),
+        Cell::from(tag.unit.clone()),
+        Cell::from(quality.to_owned()).style(look.word(quality)),
+        Cell::from(age),
+        Cell::from(drawn),
+    ])
+}
+
+fn buses(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
+    let units: Vec<Row<'_>> = model
+        .buses()
+        .iter()
+        .flat_map(|port| {
+            items(port, "/units").iter().map(|unit| {
+                let number = |pointer: &str| unit.pointer(pointer).and_then(Value::as_f64);
+                let tenth = |pointer| number(pointer).map_or("-".to_owned(), |n| format!("{n:.1}"));
+                Row::new(vec![
+                    text(port, "/port"),
+                    text(unit, "/unit"),
+                    tenth("/requests_per_s"),
+                    tenth("/errors_percent"),
+                    text(unit, "/timeouts"),
+                    tenth("/turnaround_ms/median"),
+                    tenth("/utilisation_percent"),
+                ])
+            })
+        })
+        .collect();
+    let most = area.height / 2;
+    let height = u16::try_from(units.len() + 2).unwrap_or(u16::MAX).min(most);
+    let [above, below] =
+        Layout::vertical([Constraint::Length(height), Constraint::Min(1)]).areas(area);
+    if units.is_empty() {
+        frame.render_widget(Paragraph::new("No bus statistics yet."), above);
+    } else {
+        let head = [
+            "PORT",
+            "UNIT",
+            "REQ/S",
+            "ERRORS %",
+            "TIMEOUTS",
+            "ANSWER MS",
+            "BUS %",
+        ];
+        let widths = [16, 5, 7, 9, 9, 10, 7].map(Constraint::Length).to_vec();
+        table(frame, above, 0, &head, (units, widths));
+    }
+    let devices = items(model.status(), "/devices");
+    let rows = devices.iter().map(|device| {
+        let state = text(device, "/state");
+        Row::new(vec![
+            Cell::from(text(device, "/name")),
+            Cell::from(text(device, "/port")),
+            Cell::from(state.clone()).style(look.word(&state)),
+            Cell::from(since(device, "/since", model.now)),
+            Cell::from(text(device, "/words")),
+        ])
+    });
+    let widths = vec![
+        Constraint::Length(16),
+        Constraint::Length(12),
+        Constraint::Length(8),
+        Constraint::Length(7),
+        Constraint::Min(10),
+    ];
+    let head = ["DEVICE", "PORT", "STATE", "FOR", "WHAT IT SAYS"];
+    table(
+        frame,
+        below,
+        model.selected(),
+        &head,
+        (rows.collect(), widths),
+    );
+}
+
+fn alerts(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
+    if model.alerts().is_empty() {
+        frame.render_widget(Paragraph::new("There is no alert."), area);
+        return;
+    }
+    let rows = model.alerts().iter().map(|alert| {
+        let (severity, state) = (text(alert, "/severity"), text(alert, "/state"));
+        let value = alert.pointer("/value").and_then(Value::as_f64);
+        Row::new(vec![
+            Cell::from(severity.clone()).style(look.word(&severity)),
+            Cell::from(state.clone()).style(look.word(&state)),
+            Cell::from(since(alert, "/raised_at", model.now)),
+            Cell::from(padded_start(&value.map_or("-".to_owned(), figure), 9)),
+            Cell::from(text(alert, "/unit/symbol")),
+            Cell::from(text(alert, "/title")),
+        ])
+    });
+    let widths = vec![
+        Constraint::Length(9),
+        Constraint::Length(13),
+        Constraint::Length(7),
+        Constraint::Length(9),
+        Constraint::Length(6),
+        Constraint::Min(10),
+    ];
+    let head = ["SEVERITY", "STATE", "FOR", "    VALUE", "UNIT", "WHAT"];
+    table(
+        frame,
+        area,
+        model.selected(),
+        &head,
+        (rows.collect(), widths),
+    );
+}
+
+fn uplink(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
+    let status = model.status();
+    let t = |pointer: &str| text(status, pointer);
+    let state = t("/link/state");
+    let clock = since(status, "/link/since", model.now);
+    let head = match state.as_str() {
+        "connected" => format!("The uplink stands for {clock}."),
+        "not_enrolled" => "The box works alone.".to_owned(),
+        _ => {
+            format!("No uplink for {clock}. The box goes on: nothing is lost while there is room.")
+        }
+    };
+    let bytes = |pointer| rounded(status.pointer(pointer).and_then(Value::as_u64).unwrap_or(0));
+    let room = match t("/link/room_days") {
+        none if none == "-" => "not to be told yet".to_owned(),
+        days => format!("{days} more days at this rate"),
+    };
+    let lines = [
+        ("Hub", t("/link/hub")),
+        (
+            "State",
+            format!(
+                "{} since {}",
+                word(status, "/link/state"),
+                time(status, "/link/since")
+            ),
+        ),
+        ("It says", t("/link/words")),
+        (
+            "Waiting",
+            format!(
+                "{} readings, {} events",
+                t("/link/waiting_readings"),
+                t("/link/waiting_events")
+            ),
+        ),
+        (
+            "Attachments",
+            format!(
+                "{} wait, {}",
+                t("/link/waiting_attachments"),
+                bytes("/link/waiting_attachment_bytes")
+            ),
+        ),
+        ("Room", room),
+        (
+            "Store",
+            format!(
+                "{} of {}",
+                bytes("/store/buffer_bytes"),
+                bytes("/store/buffer_bytes_max")
+            ),
+        ),
+        ("Disk", format!("{} % full", t("/store/disk_percent"))),
+        (
+            "Queue",
+            format!(
+                "{} of {} polls, {} dropped since the start",
+                t("/queue/depth"),
+                t("/queue/max"),
+                t("/queue/dropped_polls")
+            ),
+        ),
+        ("Alerts", format!("{} active", t("/alerts_active"))),
+        ("Work orders", format!("{} open", t("/orders_open"))),
+    ];
+    let mut shown = vec![Line::styled(head, look.word(&state)), Line::default()];
+    shown.extend(
+        lines
+            .into_iter()
+            .map(|(name, value)| Line::from(format!("{name:13}{value}"))),
+    );
+    let warnings = items(status, "/store/warnings")
+        .iter()
+        .filter_map(Value::as_str);
+    shown.extend(warnings.map(|warning| Line::styled(warning.to_owned(), look.word("bad"))));
+    frame.render_widget(Paragraph::new(shown).wrap(Wrap { trim: false }), area);
+}
+
+fn help(frame: &mut Frame<'_>, area: Rect) {
+    let words = "1 2 3 4, Tab  tags, buses, alerts, uplink\n\
+                 Up Down k j   choose a row\n\
+                 Page, Home, End\n\
+                 /             show only paths that hold a text\n\
+                 s             bad and old tags first, or by path\n\
+                 a             acknowledge the chosen alert\n\
+                 q Esc Ctrl-C  quit\n\n\
+                 Any key goes on.";
+    popup(frame, area, "Keys", words);
+}
+
+fn popup(frame: &mut Frame<'_>, area: Rect, title: &str, words: &str) {
+    let longest = words
+        .lines()
+        .map(|line| line.chars().count())
+        .max()
+        .unwrap_or(0);
+    let width = u16::try_from(longest + 4)
+        .unwrap_or(u16::MAX)
+        .min(area.width);
+    let height = u16::try_from(words.lines().count() + 2)
+        .unwrap_or(u16::MAX)
+        .min(area.height);
+    let place = Rect {
+        x: area.x + (area.width - width) / 2,
+        y: area.y + (area.height - height) / 2,
+        width,
+        height,
+    };
+    frame.render_widget(Clear, place);
+    let block = Block::bordered().title(format!(" {title} "));
+    let shown = Paragraph::new(words.to_owned())
+        .block(block)
+        .wrap(Wrap { trim: false });
+    frame.render_widget(shown, place);
+}
