@@ -4,6 +4,8 @@
 
 #[cfg(feature = "driver-modbus")]
 pub mod modbus;
+#[cfg(feature = "driver-modbus")]
+pub mod transport;
 
 use crate::config::{DeviceConfig, PortConfig, suggestion};
 use crate::pipeline::{GroupSpec, RawPoll};

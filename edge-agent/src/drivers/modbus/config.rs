@@ -3,9 +3,12 @@
 
 use super::address::{Address, Table};
 use super::data_type::{DataType, Order};
-use super::link::{LinkSettings, endpoint};
+use super::frame::Framing;
+use super::link::LinkSettings;
 use super::plan::{Item, Limits};
+use super::target::{PORT, PORT_TLS};
 use crate::config::{self as file, Section};
+use crate::drivers::transport::{Address as Port, config as transport};
 use crate::pipeline::{GroupSpec, SensorSpec};
 use protocol::limits::GROUP_COLUMNS_MAX;
 use protocol::reading::Raw;
@@ -27,34 +30,82 @@ pub fn read(port: &file::PortConfig, devices: &[file::DeviceConfig]) -> Option<P
         .map(read_device);
     let devices: Vec<DeviceConfig> = devices.collect();
     let mut section = port.section.clone();
-    section.choice("kind", &[("tcp", ())]);
-    let address = section.required_text("address");
-    let found = address.as_deref().and_then(endpoint);
-    if let (Some(text), None) = (&address, &found) {
-        let words = "is not a host and a port; write for example \"10.0.0.5:502\"";
-        section.problem("address", &format!("\"{text}\" {words}"));
-    }
-    let timeout = section
-        .duration("timeout", MS * 10..=MS * 60_000)
-        .unwrap_or(TIMEOUT_DEFAULT);
-    let connect_timeout = section
-        .duration("connect_timeout", MS * 10..=MS * 60_000)
-        .unwrap_or(CONNECT_TIMEOUT_DEFAULT);
-    let request_gap = section
-        .duration("request_gap", Duration::ZERO..=MS * 10_000)
-        .unwrap_or_default();
+    let link = read_link(&mut section);
     let retries = section.integer("retries", 0..=10).unwrap_or(0);
     section.finish();
     Some(PortConfig {
         name: port.name.clone(),
-        link: LinkSettings {
-            endpoint: found?,
-            timeout,
-            connect_timeout,
-            request_gap,
-        },
+        link: link?,
         retries,
         devices,
+    })
+}
+
+/// What `kind` says: where the bytes go, and what stands round a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Tcp,
+    Tls,
+    RtuOverTcp,
+    AsciiOverTcp,
+    Serial,
+    Ascii,
+}
+
+fn read_link(section: &mut Section) -> Option<LinkSettings> {
+    let kinds = [
+        ("tcp", Kind::Tcp),
+        ("tls", Kind::Tls),
+        ("rtu_over_tcp", Kind::RtuOverTcp),
+        ("ascii_over_tcp", Kind::AsciiOverTcp),
+        ("serial", Kind::Serial),
+        ("ascii", Kind::Ascii),
+    ];
+    let kind = section.choice("kind", &kinds).unwrap_or(Kind::Tcp);
+    let address = match kind {
+        Kind::Tcp | Kind::RtuOverTcp | Kind::AsciiOverTcp => transport::tcp(section, PORT),
+        Kind::Tls => transport::tls(section, PORT_TLS),
+        Kind::Serial | Kind::Ascii => transport::serial(section).map(Port::Serial),
+    };
+    let framing = match kind {
+        Kind::Tcp | Kind::Tls => Framing::Mbap,
+        Kind::RtuOverTcp | Kind::Serial => Framing::Rtu,
+        Kind::AsciiOverTcp | Kind::Ascii => Framing::Ascii,
+    };
+    let timeout = section
+        .duration("timeout", MS * 10..=MS * 60_000)
+        .unwrap_or(TIMEOUT_DEFAULT);
+    let pause = Duration::ZERO..=MS * 10_000;
+    let request_gap = section
+        .duration("request_gap", pause.clone())
+        .unwrap_or_default();
+    let mut turnaround = Duration::ZERO;
+    let mut frame_gap = None;
+    let mut late_window = timeout;
+    if framing != Framing::Mbap {
+        turnaround = section
+            .duration("turnaround", pause.clone())
+            .unwrap_or_default();
+        if section.text("frame_gap").is_some_and(|text| text != "auto") {
+            frame_gap = section.duration("frame_gap", pause);
+        }
+        late_window = section
+            .duration("late_window", Duration::ZERO..=MS * 60_000)
+            .unwrap_or(timeout);
+    }
+    let connect_timeout = if matches!(kind, Kind::Serial | Kind::Ascii) {
+        None
+    } else {
+        section.duration("connect_timeout", MS * 10..=MS * 60_000)
+    };
+    Some(LinkSettings {
+        timeout,
+        connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT_DEFAULT),
+        request_gap,
+        turnaround,
+        frame_gap,
+        late_window,
+        ..LinkSettings::new(address?, framing)
     })
 }
 
@@ -167,7 +218,7 @@ fn noted<T, E: std::fmt::Display>(section: &Section, key: &str, read: Result<T, 
         .ok()
 }
 
-/// One TCP endpoint and what is read through it.
+/// One line or endpoint and what is read through it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PortConfig {
     /// Name as configured.
@@ -234,6 +285,7 @@ impl Point {
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::drivers::transport::rs485::{Echo, Mode};
     use std::path::Path;
 
     fn read_all(text: &str) -> (Option<PortConfig>, Vec<String>) {
@@ -278,7 +330,7 @@ poll = "2s"
         let (port, problems) = read_all(PLANT);
         assert_eq!(problems, Vec::<String>::new());
         let port = port.unwrap();
-        assert_eq!(port.link.endpoint, "10.0.0.5:502");
+        assert_eq!(port.link.place().to_string(), "10.0.0.5:502");
         assert_eq!(port.link.timeout, Duration::from_secs(1));
         let device = &port.devices[0];
         assert_eq!((device.unit, device.limits), (7, Limits::default()));
@@ -355,6 +407,120 @@ poll = "2s"
             assert!(told, "{at} … {words} is not in\n{}", problems.join("\n"));
         }
         assert_eq!(problems.len(), 7, "{}", problems.join("\n"));
+    }
+
+    fn port_of(keys: &str) -> (Option<PortConfig>, Vec<String>) {
+        read_all(&PLANT.replace("address = \"10.0.0.5\"\n", keys))
+    }
+
+    #[test]
+    fn each_kind_of_port_has_its_address_and_its_frames() {
+        for (keys, place, framing) in [
+            ("address = \"plc\"", "plc:502", Framing::Mbap),
+            (
+                "kind = \"rtu_over_tcp\"\naddress = \"plc:4001\"",
+                "plc:4001",
+                Framing::Rtu,
+            ),
+            (
+                "kind = \"ascii_over_tcp\"\naddress = \"plc\"",
+                "plc:502",
+                Framing::Ascii,
+            ),
+            (
+                "kind = \"tls\"\naddress = \"plc\"\nca_file = \"/etc/ca.pem\"",
+                "plc:802",
+                Framing::Mbap,
+            ),
+            (
+                "kind = \"serial\"\npath = \"/dev/ttyS1\"\nbaud = 9600\nparity = \"N\"",
+                "/dev/ttyS1 (9600 8N1)",
+                Framing::Rtu,
+            ),
+            (
+                "kind = \"ascii\"\nmatch = { usb_serial = \"FT*\" }\ndata = 7",
+                "the serial port with USB serial number FT* (19200 7E1)",
+                Framing::Ascii,
+            ),
+        ] {
+            let (port, problems) = port_of(&format!("{keys}\n"));
+            assert_eq!(problems, Vec::<String>::new(), "{keys}");
+            let link = port.unwrap().link;
+            assert_eq!(
+                (link.place().to_string().as_str(), link.framing),
+                (place, framing)
+            );
+        }
+    }
+
+    #[test]
+    fn times_of_a_serial_line_follow_its_rate_or_what_is_written() {
+        let link = |keys: &str| {
+            let keys = format!("kind = \"serial\"\npath = \"/dev/ttyS1\"\n{keys}\n");
+            let (port, problems) = port_of(&keys);
+            assert_eq!(problems, Vec::<String>::new());
+            port.unwrap().link
+        };
+        // 3.5 characters of 11 bits at 9600, and the fixed silence above 19200.
+        assert_eq!(
+            link("baud = 9600").silence(),
+            Duration::from_nanos(4_010_415)
+        );
+        assert_eq!(
+            link("baud = 115200").silence(),
+            Duration::from_micros(1_750)
+        );
+        assert_eq!(link("frame_gap = \"20ms\"").silence(), MS * 20);
+        assert_eq!(link("frame_gap = \"auto\"").frame_gap, None);
+        assert_eq!(link("timeout = \"300ms\"").late_window, MS * 300);
+        assert_eq!(link("late_window = \"50ms\"").late_window, MS * 50);
+        let rs485 =
+            "rs485 = { mode = \"rts\", rts_on_send = false, delay_after = \"2ms\", echo = \"on\" }";
+        let Port::Serial(serial) = link(rs485).address else {
+            panic!("a serial line")
+        };
+        let found = serial.rs485;
+        assert_eq!((found.mode, found.echo), (Mode::Rts, Echo::On));
+        assert_eq!((found.rts_on_send, found.delay_after), (false, MS * 2));
+    }
+
+    #[test]
+    fn what_does_not_fit_the_kind_of_port_is_told() {
+        for (keys, told) in [
+            ("kind = \"rtu\"\naddress = \"x\"", "did you mean"),
+            ("kind = \"serial\"", "match = { usb_serial"),
+            (
+                "kind = \"serial\"\npath = \"/dev/ttyS1\"\nbaud = 1",
+                "300 to 4000000",
+            ),
+            (
+                "kind = \"serial\"\npath = \"/dev/ttyS1\"\nparity = \"even\"",
+                "there is: N, E, O",
+            ),
+            (
+                "kind = \"serial\"\npath = \"/dev/ttyS1\"\naddress = \"x\"",
+                "not known here",
+            ),
+            (
+                "kind = \"serial\"\npath = \"/dev/ttyS1\"\nmatch = { by_path = \"1-1\" }",
+                "one of the two",
+            ),
+            ("kind = \"serial\"\nmatch = { }", "usb_serial"),
+            ("kind = \"tls\"\naddress = \"plc\"", "ca_file = "),
+            (
+                "kind = \"tls\"\naddress = \"plc\"\nca_file = \"ca.pem\"",
+                "begin it with /",
+            ),
+            (
+                "kind = \"tls\"\naddress = \"plc\"\nca_file = \"/c\"\nkey_file = \"/k\"",
+                "needs certificate_file",
+            ),
+            ("address = \"plc\"\nbaud = 9600", "not known here"),
+        ] {
+            let (_, problems) = port_of(&format!("{keys}\n"));
+            let all = problems.join("\n");
+            assert!(all.contains(told), "{keys}: {told} is not in\n{all}");
+        }
     }
 
     #[test]

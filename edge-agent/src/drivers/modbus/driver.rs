@@ -1,4 +1,4 @@
-//! The task of one Modbus TCP port: one connection, the groups of all its devices in turn.
+//! The task of one Modbus port: one line, the groups of all its devices in turn.
 //! Never ends because a device fails, never lets a dead unit take its neighbours' time.
 
 use super::address::Address;
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
 
-/// A Modbus TCP port that is ready to run.
+/// A Modbus port that is ready to run.
 #[derive(Debug)]
 pub struct ModbusPort {
     config: PortConfig,
@@ -197,7 +197,9 @@ impl Worker {
         };
         let now = Instant::now();
         let was_open = unit.breaker.is_open();
+        let resting = self.link.resting(number).is_some_and(|until| now < until);
         if unit.breaker.blocked(now)
+            || resting
             || (was_open && neighbours_live && !self.budget.allows(now, self.timeout))
         {
             let cause = unit

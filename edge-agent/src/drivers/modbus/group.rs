@@ -5,12 +5,12 @@ use super::breaker::{FAILURES_MAX, backoff};
 use super::config::{DeviceConfig, GroupConfig};
 use super::decode;
 use super::link::{Link, RequestError};
+use super::pdu::ExceptionCode;
 use super::plan::{Block, Item, plan};
 use crate::pipeline::RawCell;
 use protocol::reading::Cause;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-use tokio_modbus::ExceptionCode;
 
 /// After this time a register that was refused is tried once more: a controller that was being
 /// loaded refuses everything for a while.

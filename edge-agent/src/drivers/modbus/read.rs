@@ -4,7 +4,7 @@
 use super::address::{AddressError, PointSpec};
 use super::data_type::{DataType, Order};
 use super::decode::decode;
-use super::link::{Link, LinkSettings, RequestError, endpoint};
+use super::link::{Link, RequestError, Target, TargetError};
 use super::plan::{Item, plan};
 use protocol::reading::{Raw, RawKind};
 use serde::Serialize;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Reads every point of one unit once, each in its own request. A point that the unit refuses
 /// has its `error` set and the others are read all the same.
 ///
-/// `target` is `tcp://HOST:PORT`, `HOST:PORT` or `HOST` (then port 502).
+/// `target` is any form that `Target::parse` reads.
 ///
 /// # Errors
 /// When the target is not understood, when a point is not, or when the unit does not answer.
@@ -23,9 +23,8 @@ pub async fn read_once(
     points: &[String],
     timeout: Duration,
 ) -> Result<ReadAnswer, ReadError> {
-    let endpoint = endpoint(target).ok_or_else(|| ReadError::Target {
-        target: target.to_owned(),
-    })?;
+    let settings = Target::parse(target)?.link.with_timeout(timeout);
+    let endpoint = settings.place().to_string();
     let specs: Vec<PointSpec> = points
         .iter()
         .map(|text| {
@@ -35,12 +34,7 @@ pub async fn read_once(
             })
         })
         .collect::<Result<_, _>>()?;
-    let mut link = Link::new(LinkSettings {
-        endpoint: endpoint.clone(),
-        timeout,
-        connect_timeout: timeout.max(Duration::from_secs(3)),
-        request_gap: Duration::ZERO,
-    });
+    let mut link = Link::new(settings);
     let mut answers = Vec::new();
     for (spec, text) in specs.iter().zip(points) {
         answers.push(read_point(&mut link, unit, spec, text).await?);
@@ -116,7 +110,7 @@ fn shown(raw: Raw, kind: DataType) -> ReadValue {
 /// What `read_once` found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ReadAnswer {
-    /// `HOST:PORT` that was asked.
+    /// The port that was asked: `HOST:PORT`, or path and settings of a serial line.
     pub endpoint: String,
     /// The unit.
     pub unit: u8,
@@ -208,13 +202,8 @@ impl From<u16> for ReadWord {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// Not an address of a device.
-    #[error(
-        "\"{target}\" is not an address; write tcp://HOST:PORT, for example tcp://10.0.0.5:502"
-    )]
-    Target {
-        /// As given.
-        target: String,
-    },
+    #[error(transparent)]
+    Target(#[from] TargetError),
     /// Not a point.
     #[error("point \"{text}\"")]
     Point {
