@@ -167,6 +167,7 @@ impl Agent {
             queue,
             dropped: health.dropped_counter(),
             counts,
+            health: Arc::clone(&health),
         };
         let drivers = ports::start(&config, built, sinks, &drivers_stopped);
         Ok(Self {

@@ -4,6 +4,7 @@
 use crate::clock;
 use crate::config::{Config, DeviceConfig, PortConfig};
 use crate::drivers::{self, FromDriver, PortDriver, Sink};
+use crate::health::Health;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -19,6 +20,8 @@ pub(super) struct Sinks {
     pub dropped: Arc<AtomicU64>,
     /// How many groups each port has, in order.
     pub counts: Vec<usize>,
+    /// Where ports are shown that can be looked at.
+    pub health: Arc<Health>,
 }
 
 /// Starts one task per port.
@@ -39,10 +42,14 @@ pub(super) fn start(
         );
         base += count;
         let devices = config.devices.clone();
+        let watched = Watched {
+            port: port.clone(),
+            devices,
+            health: Arc::clone(&sinks.health),
+        };
         tasks.push(tokio::spawn(watch_over(
             driver,
-            port.clone(),
-            devices,
+            watched,
             sink,
             stop.clone(),
         )));
@@ -50,14 +57,28 @@ pub(super) fn start(
     tasks
 }
 
-async fn watch_over(
-    mut driver: Box<dyn PortDriver>,
+/// What a port is built from anew, and where it is shown.
+struct Watched {
     port: PortConfig,
     devices: Vec<DeviceConfig>,
+    health: Arc<Health>,
+}
+
+async fn watch_over(
+    mut driver: Box<dyn PortDriver>,
+    watched: Watched,
     sink: Sink,
     mut stop: watch::Receiver<bool>,
 ) {
+    let Watched {
+        port,
+        devices,
+        health,
+    } = watched;
     loop {
+        if let Some(bus) = driver.bus() {
+            health.set_bus(&port.name, bus);
+        }
         let run = tokio::spawn(driver.run(sink.clone(), stop.clone()));
         let Err(error) = run.await else { return };
         tracing::error!(port = port.name, %error, "the driver of this port failed; it is started again");

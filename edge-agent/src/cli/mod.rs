@@ -5,16 +5,29 @@
 mod alerts;
 mod attachments;
 mod bundle;
+mod bus;
+#[cfg(feature = "driver-modbus")]
+mod capture;
 mod check;
 mod client;
 mod config;
 mod doctor;
 mod enrol;
 mod exchange;
+#[cfg(feature = "driver-modbus")]
+mod lists;
+#[cfg(feature = "driver-modbus")]
+mod map;
 mod orders;
+#[cfg(feature = "driver-modbus")]
+mod probe;
+#[cfg(feature = "driver-modbus")]
+mod progress;
 #[cfg(feature = "driver-modbus")]
 mod read;
 mod run;
+#[cfg(feature = "driver-modbus")]
+mod scan;
 #[cfg(feature = "driver-modbus")]
 mod simulate;
 mod status;
@@ -81,6 +94,22 @@ enum Command {
     /// Read values of a device by hand, in all byte orders. Needs no configuration.
     #[cfg(feature = "driver-modbus")]
     Read(read::Read),
+    /// Find devices: on a serial line with unknown settings, or in a network.
+    #[cfg(feature = "driver-modbus")]
+    #[command(subcommand)]
+    Scan(scan::Scan),
+    /// Find out which registers of a unit there are, and what they hold.
+    #[cfg(feature = "driver-modbus")]
+    Map(map::Map),
+    /// Measure how fast and in how large pieces a unit can be asked.
+    #[cfg(feature = "driver-modbus")]
+    Probe(probe::Probe),
+    /// Show how much the buses of the running agent are used, and how units answer.
+    #[command(subcommand)]
+    Bus(bus::Bus),
+    /// Show what goes over a line, frame by frame.
+    #[cfg(feature = "driver-modbus")]
+    Capture(capture::Capture),
     /// Join this box to its hub, once, with a claim that `cloud-hub claim new` made.
     Enrol(enrol::Enrol),
     /// Write what the hub lacks into a signed file, for a plant without any network.
@@ -140,6 +169,15 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Wo(command) => through_agent(&config, output, |client| command.run(client)),
         #[cfg(feature = "driver-modbus")]
         Command::Read(command) => command.run(output),
+        #[cfg(feature = "driver-modbus")]
+        Command::Scan(command) => command.run(output),
+        #[cfg(feature = "driver-modbus")]
+        Command::Map(command) => command.run(output),
+        #[cfg(feature = "driver-modbus")]
+        Command::Probe(command) => command.run(output),
+        Command::Bus(command) => through_agent(&config, output, |client| command.run(client)),
+        #[cfg(feature = "driver-modbus")]
+        Command::Capture(command) => command.run(&config, output),
         Command::Enrol(command) => command.run(&config, output),
         Command::Export(command) => command.run(&config, output),
         Command::Acknowledge(command) => command.run(&config, output),

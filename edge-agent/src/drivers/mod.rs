@@ -2,6 +2,7 @@
 //! host) is an object with one owner task; its devices are polled or listened to by that task.
 //! Never stores, never judges: a driver hands `RawPoll`s and device states into a bounded sink.
 
+pub mod bus;
 #[cfg(feature = "driver-modbus")]
 pub mod modbus;
 #[cfg(feature = "driver-modbus")]
@@ -27,6 +28,11 @@ pub trait PortDriver: Send + 'static {
     /// will do to a bus. Empty for a protocol that listens.
     fn requests(&self) -> Vec<PlannedRequest> {
         Vec::new()
+    }
+
+    /// What others may see of it while it runs; to be asked before `run`. `None`: nothing.
+    fn bus(&self) -> Option<std::sync::Arc<dyn bus::Bus>> {
+        None
     }
 
     /// Runs until `stop` turns true. A device that fails never ends this: it is reported.

@@ -1,6 +1,7 @@
 //! How the box is doing right now: latest readings, devices, link, losses. Kept in memory for
 //! the page and the command line. Never the source of a record: what must last is in the store.
 
+pub use crate::drivers::bus::{Bus, BusFigures, BusPiece, UnitFigures};
 use crate::drivers::{DeviceReport, DeviceState};
 use protocol::id::SensorId;
 use protocol::reading::Reading;
@@ -71,6 +72,7 @@ pub struct Health {
     link: watch::Sender<LinkStatus>,
     feed: broadcast::Sender<News>,
     dropped_polls: Arc<AtomicU64>,
+    buses: RwLock<BTreeMap<String, Arc<dyn Bus>>>,
     /// When the agent started.
     pub started_at: Timestamp,
 }
@@ -90,6 +92,7 @@ impl Health {
             link: watch::Sender::new(link),
             feed: broadcast::Sender::new(FEED_MAX),
             dropped_polls: Arc::default(),
+            buses: RwLock::default(),
             started_at: now,
         }
     }
@@ -144,6 +147,26 @@ impl Health {
             .values()
             .filter(|report| report.state != DeviceState::Ok)
             .count()
+    }
+
+    /// A port begins to run; one that runs anew takes the place of what it was.
+    pub fn set_bus(&self, port: &str, bus: Arc<dyn Bus>) {
+        let mut buses = self.buses.write().unwrap_or_else(PoisonError::into_inner);
+        buses.insert(port.to_owned(), bus);
+    }
+
+    /// A port by its name.
+    pub fn bus(&self, port: &str) -> Option<Arc<dyn Bus>> {
+        let buses = self.buses.read().unwrap_or_else(PoisonError::into_inner);
+        buses.get(port).cloned()
+    }
+
+    /// All ports that can be looked at, by name.
+    pub fn buses(&self) -> BTreeMap<String, Arc<dyn Bus>> {
+        self.buses
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Where the link is.

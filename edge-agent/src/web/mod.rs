@@ -3,6 +3,7 @@
 
 mod actions;
 mod attachments;
+mod bus;
 mod configuration;
 mod exchange;
 mod guard;
@@ -86,6 +87,7 @@ pub struct Page {
     /// One file for the hub, or one answer of it, at a time.
     exchanges: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
+    captures: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
     desk: Desk,
 }
@@ -167,6 +169,7 @@ impl Page {
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             exchanges: Arc::new(Semaphore::new(1)),
             uploads: Arc::new(Semaphore::new(attachments::UPLOADS_MAX)),
+            captures: Arc::new(Semaphore::new(bus::CAPTURES_MAX)),
             stop: watch::Sender::new(false).subscribe(),
             desk,
         })
@@ -195,6 +198,9 @@ fn router(page: Page) -> Router {
             "/work-orders/{id}/attachments/{hash}",
             get(attachments::one),
         )
+        .route("/bus", get(bus::list))
+        .route("/bus/{port}", get(bus::one))
+        .route("/bus/{port}/capture", get(bus::capture))
         .route("/stream", get(stream::open))
         .route("/export", post(exchange::export))
         .route("/acknowledge", post(exchange::acknowledge))

@@ -65,8 +65,8 @@ fn snapshot(sensors: usize) -> Snapshot {
                 "acknowledged_at": "2026-11-30T17:40:00.000000Z", "acknowledged_by": "Jo"}),
         ],
         bus: json!({"data": [{"port": "line-a", "units": [
-            {"unit": 7, "requests_per_s": 2.04, "errors_percent": 0.5, "timeouts": 12,
-             "turnaround_ms": {"median": 14.2}, "utilisation_percent": 8.4}]}]}),
+            {"unit": 7, "requests_per_s": 2.04, "requests": 2_400, "garbled": 0, "lost": 0, "timeouts": 12,
+             "turnaround_ms": {"mean": 14.2}, "utilisation_percent": 8.4}]}]}),
     }
 }
 
@@ -117,7 +117,7 @@ fn tags_show_value_unit_quality_age_and_trend_at_80_by_24() {
     );
     assert_eq!(
         lines[4],
-        "~0/bearing_temp          60.50 °C      good      4s     ______......------''''''",
+        "pump-0/bearing_temp              60.50 °C      good      4s     ____....----''''",
         "{all}"
     );
     assert!(

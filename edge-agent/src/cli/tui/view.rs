@@ -257,7 +257,9 @@ fn tags(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) -> Vec<Str
     };
     // Value, unit, quality, age and the blanks between.
     let rest = 36 + if trend > 0 { trend + 1 } else { 0 };
-    let path = area.width.saturating_sub(rest).clamp(12, 60);
+    let longest = tags.iter().map(|tag| tag.path.chars().count()).max();
+    let longest = u16::try_from(longest.unwrap_or(0)).unwrap_or(u16::MAX);
+    let path = area.width.saturating_sub(rest).min(longest).max(12);
     let rows = tags
         .iter()
         .map(|tag| tag_row(tag, model, look, (usize::from(path), usize::from(trend))))
@@ -303,6 +305,19 @@ fn tag_row(tag: &Tag, model: &Model, look: Look, (path, trend): (usize, usize)) 
     ])
 }
 
+/// Share of the requests since the start that brought no good answer.
+fn errors_percent(unit: &Value) -> String {
+    let count = |pointer| unit.pointer(pointer).and_then(Value::as_f64).unwrap_or(0.0);
+    let errors = ["/timeouts", "/garbled", "/lost"]
+        .map(count)
+        .iter()
+        .sum::<f64>();
+    match count("/requests") {
+        0.0 => "-".to_owned(),
+        requests => format!("{:.1}", errors / requests * 100.0),
+    }
+}
+
 fn buses(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
     let units: Vec<Row<'_>> = model
         .buses()
@@ -315,9 +330,9 @@ fn buses(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
                     text(port, "/port"),
                     text(unit, "/unit"),
                     tenth("/requests_per_s"),
-                    tenth("/errors_percent"),
+                    errors_percent(unit),
                     text(unit, "/timeouts"),
-                    tenth("/turnaround_ms/median"),
+                    tenth("/turnaround_ms/mean"),
                     tenth("/utilisation_percent"),
                 ])
             })

@@ -3,11 +3,14 @@
 
 use super::address::Address;
 use super::breaker::{Breaker, ProbeBudget};
+use super::bus::ModbusBus;
 use super::config::{DeviceConfig, GroupConfig, Point, PortConfig};
 use super::group::{Asking, Group, Outcome};
 use super::link::{Link, RequestError};
 use super::plan::{Block, Item, plan};
 use super::schedule::{Place, Schedule};
+use super::stats::Monitor;
+use crate::drivers::bus::Bus;
 use crate::drivers::{DeviceReport, DeviceState, PlannedRequest, PortDriver, Sink};
 use crate::pipeline::{GroupSpec, RawCell, RawPoll};
 use protocol::reading::Cause;
@@ -16,6 +19,7 @@ use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use tokio::time::sleep_until;
@@ -24,12 +28,16 @@ use tokio::time::sleep_until;
 #[derive(Debug)]
 pub struct ModbusPort {
     config: PortConfig,
+    monitor: Monitor,
 }
 
 impl ModbusPort {
     /// From what `config` read.
-    pub const fn new(config: PortConfig) -> Self {
-        Self { config }
+    pub fn new(config: PortConfig) -> Self {
+        Self {
+            config,
+            monitor: Monitor::default(),
+        }
     }
 }
 
@@ -48,13 +56,24 @@ impl PortDriver for ModbusPort {
             .collect()
     }
 
+    fn bus(&self) -> Option<Arc<dyn Bus>> {
+        let devices = self.config.devices.iter();
+        Some(Arc::new(ModbusBus {
+            monitor: self.monitor.clone(),
+            framing: self.config.link.framing,
+            devices: devices
+                .map(|device| (device.unit, device.name.clone()))
+                .collect(),
+        }))
+    }
+
     fn run(
         self: Box<Self>,
         sink: Sink,
         mut stop: watch::Receiver<bool>,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
-            let mut worker = Worker::new(&self.config, sink);
+            let mut worker = Worker::new(&self.config, self.monitor.clone(), sink);
             tokio::select! {
                 () = worker.serve() => {}
                 // The sender being gone means the same: nobody wants readings any more.
@@ -124,7 +143,7 @@ struct Device {
 }
 
 impl Worker {
-    fn new(config: &PortConfig, sink: Sink) -> Self {
+    fn new(config: &PortConfig, monitor: Monitor, sink: Sink) -> Self {
         let mut groups = Vec::new();
         let mut units = BTreeMap::new();
         for device in &config.devices {
@@ -144,7 +163,7 @@ impl Worker {
         let periods = configured.map(|group| group.spec.period);
         Self {
             name: config.name.clone(),
-            link: Link::new(config.link.clone()),
+            link: Link::new(config.link.clone()).with_monitor(monitor),
             sink,
             timeout: config.link.timeout,
             retries: config.retries,

@@ -3,11 +3,13 @@
 
 pub mod address;
 mod breaker;
+mod bus;
 pub mod client;
 pub mod config;
 pub mod data_type;
 pub mod decode;
 pub mod driver;
+pub mod field;
 pub mod frame;
 mod group;
 pub mod link;
