@@ -30,6 +30,11 @@ pub trait PortDriver: Send + 'static {
         Vec::new()
     }
 
+    /// Where its bytes go, for whoever looks whether that is there.
+    fn address(&self) -> Option<transport::Address> {
+        None
+    }
+
     /// What others may see of it while it runs; to be asked before `run`. `None`: nothing.
     fn bus(&self) -> Option<std::sync::Arc<dyn bus::Bus>> {
         None

@@ -6,12 +6,13 @@ use crate::cli::config::documents;
 use crate::cli::status::rounded;
 use crate::config::{Config, ConfigError, show_duration};
 use crate::drivers;
+use crate::drivers::transport::Address;
 use crate::identity::{self, Identity};
 use crate::storage::{DISK_WARNING_PERCENT, Disk, Found, Inspected, inspect, set_aside};
 use protocol::time::Timestamp;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// Problems of the configuration that are shown; more are counted.
@@ -27,6 +28,7 @@ pub(super) fn configuration(file: &Path, found: &mut Findings) -> Option<Config>
     let (config, checked) = match Config::draft(file) {
         Ok(config) => {
             for port in &config.ports {
+                // What is wrong is in the list of problems.
                 drop(drivers::build(port, &config.devices));
             }
             let checked = config.problems.check();
@@ -72,6 +74,17 @@ pub(super) fn configuration(file: &Path, found: &mut Findings) -> Option<Config>
         ),
     }
     config
+}
+
+/// Ports that are serial lines, with their device files or why there is none.
+pub(super) fn serial_lines(config: &Config) -> Vec<(String, std::io::Result<PathBuf>)> {
+    let ports = config.ports.iter().filter_map(|port| {
+        match drivers::build(port, &config.devices)?.address()? {
+            Address::Serial(serial) => Some((port.name.clone(), serial.locate())),
+            Address::Tcp(_) | Address::Tls(_) => None,
+        }
+    });
+    ports.collect()
 }
 
 /// The file with the access code: there, long enough, not for everybody to read.
@@ -238,7 +251,7 @@ mod tests {
     use super::super::finding::Rank;
     use super::*;
 
-    fn config(folder: &Path, text: &str) -> std::path::PathBuf {
+    fn config(folder: &Path, text: &str) -> PathBuf {
         let file = folder.join("edge.toml");
         fs::write(&file, text).unwrap();
         file

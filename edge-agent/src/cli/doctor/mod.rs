@@ -14,7 +14,8 @@ use crate::clock;
 use crate::config::{Config, parse_duration};
 use anyhow::bail;
 use clap::Args;
-use files::{access_code, configuration, data, identity};
+use files::{access_code, configuration, data, identity, serial_lines};
+use protocol::time::Timestamp;
 use protocol::time::{ClockState, EARLIEST};
 use serde_json::Value;
 use std::net::ToSocketAddrs as _;
@@ -78,6 +79,16 @@ fn examine(file: &Path, longest: Duration) -> Examined {
     let system = System::new("/");
     let mut status = None;
     if let Some(config) = &config {
+        for (port, line) in serial_lines(config) {
+            match line {
+                Ok(path) => system.serial(&port, &path, &mut found),
+                Err(error) => found.wrong(
+                    &format!("port {port}"),
+                    format!("{error}."),
+                    "Plug the adapter in, or name another one in `match` or `path`.",
+                ),
+            }
+        }
         access_code(config, &mut found);
         data(&config.gateway.data_dir, longest, &mut found);
         let enrolled = identity(config, clock::now(), &mut found);
@@ -164,18 +175,19 @@ fn away(config: &Config, enrolled: bool, found: &mut Findings) {
 fn time(config: Option<&Config>, status: Option<&Value>, found: &mut Findings) {
     clock::set_trusted(config.is_some_and(|config| config.gateway.clock_trusted));
     let (now, own) = clock::stamp();
+    let shown = second(now);
     let told = status.and_then(|status| status.pointer("/clock")?.as_str());
     let untrusted = told.map_or(own == ClockState::Untrusted, |word| word == "untrusted");
     if now < EARLIEST {
         found.wrong(
             "clock",
-            format!("It says {now}, which cannot be."),
+            format!("It says {shown}, which cannot be."),
             "Set it (timedatectl set-time), or let a time service set it; readings wait for that.",
         );
     } else if untrusted {
         found.attention(
             "clock",
-            format!("It says {now}; nothing has set it since the box was switched on."),
+            format!("It says {shown}; nothing has set it since the box was switched on."),
             "Start a time service (systemd-timesyncd, chrony), or set it; the hub tells the time too.",
         );
     } else {
@@ -185,8 +197,14 @@ fn time(config: Option<&Config>, status: Option<&Value>, found: &mut Findings) {
             None if own == ClockState::Holdover => "was set and runs on its own",
             None => "is kept right",
         };
-        found.fine("clock", format!("It says {now} and {word}."));
+        found.fine("clock", format!("It says {shown} and {word}."));
     }
+}
+
+/// A time to the second.
+fn second(at: Timestamp) -> String {
+    let text = at.to_string().replace('T', " ");
+    format!("{}Z", text.get(..19).unwrap_or(&text))
 }
 
 #[cfg(test)]
@@ -199,7 +217,8 @@ mod tests {
         let file = folder.path().join("edge.toml");
         // Port 1 of this machine: nobody answers there.
         let text = "[gateway]\ndata_dir = \"data\"\n[web]\nlisten = \"127.0.0.1:1\"\n\
-                    [hub]\naddress = \"127.0.0.1:7443\"\n";
+                    [hub]\naddress = \"127.0.0.1:7443\"\n\
+                    [[port]]\nname = \"line-a\"\nprotocol = \"modbus\"\nkind = \"serial\"\npath = \"/dev/gone\"\n";
         std::fs::write(&file, text).unwrap();
         let before = std::fs::read_dir(folder.path()).unwrap().count();
         let examined = examine_all(&file);

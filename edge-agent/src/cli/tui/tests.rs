@@ -113,11 +113,10 @@ fn tags_show_value_unit_quality_age_and_trend_at_80_by_24() {
     assert_eq!(lines[2], " 1 Tags 50   2 Buses   3 Alerts 2   4 Uplink");
     assert_eq!(
         lines[3],
-        "TAG                              VALUE UNIT    QUALITY   AGE    TREND"
+        "TAG                       VALUE UNIT    QUALITY   AGE    TREND"
     );
     assert_eq!(
-        lines[4],
-        "pump-0/bearing_temp              60.50 °C      good      4s     ____....----''''",
+        lines[4], "pump-0/bearing_temp       60.50 °C      good      4s     ____....----''''",
         "{all}"
     );
     assert!(

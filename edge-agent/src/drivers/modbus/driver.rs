@@ -11,6 +11,7 @@ use super::plan::{Block, Item, plan};
 use super::schedule::{Place, Schedule};
 use super::stats::Monitor;
 use crate::drivers::bus::Bus;
+use crate::drivers::transport;
 use crate::drivers::{DeviceReport, DeviceState, PlannedRequest, PortDriver, Sink};
 use crate::pipeline::{GroupSpec, RawCell, RawPoll};
 use protocol::reading::Cause;
@@ -54,6 +55,10 @@ impl PortDriver for ModbusPort {
         groups
             .flat_map(|(device, group)| requests(device, group))
             .collect()
+    }
+
+    fn address(&self) -> Option<transport::Address> {
+        Some(self.config.link.address.clone())
     }
 
     fn bus(&self) -> Option<Arc<dyn Bus>> {
