@@ -18,6 +18,7 @@ mod documents;
 mod errors;
 mod kills;
 mod live;
+mod modbus;
 mod outage;
 mod plant;
 mod power;

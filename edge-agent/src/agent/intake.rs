@@ -1,7 +1,8 @@
 //! From the drivers' queue through the pipeline into the store's queue. Never waits for the
-//! disk: what does not fit is counted and becomes a gap event.
+//! disk, but for a text that is new: what does not fit is counted and becomes a gap event.
 
 use super::judge::Judge;
+use super::texts::{TextGroup, Texts};
 use crate::clock;
 use crate::drivers::FromDriver;
 use crate::health::Health;
@@ -19,11 +20,19 @@ const LOSS_CHECK: Duration = Duration::from_secs(1);
 
 /// The task between drivers and store.
 pub(super) struct Intake {
-    groups: Vec<(StreamId, Pipeline)>,
+    groups: Vec<Group>,
+    texts: Texts,
     storage: Storage,
     health: Arc<Health>,
     gateway: GatewayId,
     loss: Loss,
+}
+
+/// One group on its way.
+struct Group {
+    stream: StreamId,
+    pipeline: Pipeline,
+    texts: Option<TextGroup>,
 }
 
 /// Losses since the last gap that was written down.
@@ -42,16 +51,22 @@ impl Intake {
         health: &Arc<Health>,
         judge: &mut Judge,
     ) -> Result<(Self, Vec<usize>), StorageError> {
+        let texts = Texts::load(ports.iter().flatten(), storage, health).await?;
         let mut groups = Vec::new();
         for group in ports.iter().flatten() {
             let schema = group.schema(gateway);
             let stream = storage.register_group(schema.clone()).await?;
             judge.know(stream, schema);
-            groups.push((stream, Pipeline::new(group)));
+            groups.push(Group {
+                stream,
+                pipeline: Pipeline::new(group),
+                texts: TextGroup::of(group, gateway),
+            });
         }
         let counts = ports.iter().map(Vec::len).collect();
         let intake = Self {
             groups,
+            texts,
             storage: storage.clone(),
             health: Arc::clone(health),
             gateway,
@@ -67,8 +82,9 @@ impl Intake {
         loop {
             tokio::select! {
                 told = queue.recv() => match told {
-                    Some(FromDriver::Poll(poll)) => self.poll(&poll),
+                    Some(FromDriver::Poll(poll)) => self.poll(poll).await,
                     Some(FromDriver::Device(report)) => {
+                        let report = self.texts.beside(report);
                         tracing::info!(device = report.device, state = ?report.state, words = report.words);
                         self.health.device(report);
                     }
@@ -82,18 +98,24 @@ impl Intake {
         }
     }
 
-    fn poll(&mut self, raw: &RawPoll) {
-        let Some((stream, pipeline)) = self.groups.get_mut(raw.group) else {
+    async fn poll(&mut self, mut raw: RawPoll) {
+        let Some(group) = self.groups.get_mut(raw.group) else {
             tracing::error!(
                 group = raw.group,
                 "a driver delivered a group that it did not announce"
             );
             return;
         };
-        let Some(poll) = pipeline.step(raw, raw.clock) else {
+        if let Some(texts) = &group.texts
+            && let Some(report) = self.texts.keep(texts, &mut raw).await
+        {
+            tracing::error!(device = report.device, words = report.words);
+            self.health.device(report);
+        }
+        let Some(poll) = group.pipeline.step(&raw, raw.clock) else {
             return;
         };
-        match self.storage.push(*stream, poll) {
+        match self.storage.push(group.stream, poll) {
             Ok(()) => {}
             Err(PushError::Full | PushError::Stopped) => self.health.poll_dropped(),
             Err(error) => tracing::error!(%error, group = raw.group, "a poll could not be stored"),

@@ -8,6 +8,7 @@ mod ports;
 mod replay;
 mod snapshots;
 mod supervisor;
+mod texts;
 mod trial;
 
 pub use supervisor::{Supervisor, effective};

@@ -118,7 +118,7 @@ enum Command {
     Acknowledge(exchange::Acknowledge),
     /// Serve a demonstration plant over Modbus TCP, to try a box without machines.
     #[cfg(feature = "driver-modbus")]
-    Simulate(simulate::Simulate),
+    Simulate(Box<simulate::Simulate>),
     /// Print the completions for a shell.
     Completions {
         /// The shell.

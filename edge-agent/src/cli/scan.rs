@@ -12,7 +12,7 @@ use crate::drivers::modbus::field::scan::{Found, Scanned, Setting, Step, scan};
 use crate::drivers::modbus::field::sweep::sweep;
 use crate::drivers::modbus::frame::Framing;
 use crate::drivers::modbus::link::LinkSettings;
-use crate::drivers::transport::{Address, Parity, SerialPlace, SerialSettings};
+use crate::transport::{Address, Parity, SerialPlace, SerialSettings};
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};

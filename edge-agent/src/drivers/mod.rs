@@ -5,8 +5,6 @@
 pub mod bus;
 #[cfg(feature = "driver-modbus")]
 pub mod modbus;
-#[cfg(feature = "driver-modbus")]
-pub mod transport;
 
 use crate::config::{DeviceConfig, PortConfig, suggestion};
 use crate::pipeline::{GroupSpec, RawPoll};
@@ -31,7 +29,7 @@ pub trait PortDriver: Send + 'static {
     }
 
     /// Where its bytes go, for whoever looks whether that is there.
-    fn address(&self) -> Option<transport::Address> {
+    fn address(&self) -> Option<crate::transport::Address> {
         None
     }
 
@@ -57,10 +55,19 @@ pub struct PlannedRequest {
     pub period: Duration,
     /// What is asked for, in the words of the protocol.
     pub words: String,
-    /// Names of the sensors that it brings.
-    pub sensors: Vec<String>,
+    /// The sensors that it brings.
+    pub sensors: Vec<PlannedSensor>,
     /// Bytes of request and answer together.
     pub bytes: usize,
+}
+
+/// A sensor of a planned request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedSensor {
+    /// Name within its device.
+    pub name: String,
+    /// Where and how it is read, in the words of the protocol: `hr:0 f32 CDAB`.
+    pub place: String,
 }
 
 /// The protocols of this build, as `protocol = "…"` names them.

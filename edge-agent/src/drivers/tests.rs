@@ -49,6 +49,8 @@ fn the_modbus_sample_has_every_key_and_tells_the_true_defaults() {
         "offset",
         "unit_name",
         "range",
+        "clamp",
+        "enum",
         "deadband",
         "max_silence",
     ];

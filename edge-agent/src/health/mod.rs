@@ -4,7 +4,7 @@
 pub use crate::drivers::bus::{Bus, BusFigures, BusPiece, UnitFigures};
 use crate::drivers::{DeviceReport, DeviceState};
 use protocol::id::SensorId;
-use protocol::reading::Reading;
+use protocol::reading::{Reading, whole};
 use protocol::time::Timestamp;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -68,6 +68,7 @@ pub enum News {
 #[derive(Debug)]
 pub struct Health {
     readings: RwLock<HashMap<SensorId, Reading>>,
+    words: RwLock<HashMap<SensorId, BTreeMap<i64, Arc<str>>>>,
     devices: RwLock<BTreeMap<String, DeviceReport>>,
     link: watch::Sender<LinkStatus>,
     feed: broadcast::Sender<News>,
@@ -88,6 +89,7 @@ impl Health {
         };
         Self {
             readings: RwLock::default(),
+            words: RwLock::default(),
             devices: RwLock::default(),
             link: watch::Sender::new(link),
             feed: broadcast::Sender::new(FEED_MAX),
@@ -120,6 +122,29 @@ impl Health {
             .unwrap_or_else(PoisonError::into_inner)
             .get(&sensor)
             .copied()
+    }
+
+    /// In which words values of a sensor are told from now on; `None`: no longer in any.
+    pub fn worded(
+        &self,
+        sensor: SensorId,
+        words: impl IntoIterator<Item = (i64, Option<Arc<str>>)>,
+    ) {
+        let mut all = self.words.write().unwrap_or_else(PoisonError::into_inner);
+        let known = all.entry(sensor).or_default();
+        for (number, text) in words {
+            match text {
+                Some(text) => drop(known.insert(number, text)),
+                None => drop(known.remove(&number)),
+            }
+        }
+    }
+
+    /// The word of a reading: a text sensor's text, or what a state is called.
+    pub fn text(&self, reading: &Reading) -> Option<Arc<str>> {
+        let number = whole(reading.value?)?;
+        let words = self.words.read().unwrap_or_else(PoisonError::into_inner);
+        words.get(&reading.sensor)?.get(&number).cloned()
     }
 
     /// A driver told how a device is.

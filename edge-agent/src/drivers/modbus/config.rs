@@ -1,15 +1,15 @@
 //! A Modbus port as configured: devices, their groups of sensors, how each is read.
 //! Never connects to anything.
 
-use super::address::{Address, Table};
+use super::address::{Address, Base, Table};
 use super::data_type::{DataType, Order};
 use super::frame::Framing;
 use super::link::LinkSettings;
 use super::plan::{Item, Limits};
 use super::target::{PORT, PORT_TLS};
 use crate::config::{self as file, Section};
-use crate::drivers::transport::{Address as Port, config as transport};
-use crate::pipeline::{GroupSpec, SensorSpec};
+use crate::pipeline::{GroupSpec, SensorSpec, Words};
+use crate::transport::{Address as Port, config as transport};
 use protocol::limits::GROUP_COLUMNS_MAX;
 use protocol::reading::Raw;
 use std::time::Duration;
@@ -123,18 +123,28 @@ fn read_device(device: &file::DeviceConfig) -> DeviceConfig {
         max_bits: section
             .integer("max_bits", 1..=2_000)
             .unwrap_or(defaults.max_bits),
+        one_per_request: section
+            .boolean("one_per_request")
+            .unwrap_or(defaults.one_per_request),
     };
     let order = parsed(&mut section, "order").unwrap_or_default();
+    let base = match section.integer("address_base", 0..=1) {
+        Some(1_u8) => Base::One,
+        _ => Base::Zero,
+    };
     section.finish();
     let mut groups: Vec<GroupConfig> = Vec::new();
     for sensor in &device.sensors {
-        let Some(point) = read_point(sensor, order, limits) else {
+        let Some(point) = read_point(sensor, (order, base), limits) else {
             continue;
         };
         let open = groups.iter_mut().find(|group| {
             group.spec.period == sensor.poll && group.points.len() < GROUP_COLUMNS_MAX
         });
-        let spec = SensorSpec::new(sensor, point.kind.raw_kind());
+        let mut spec = SensorSpec::new(sensor, point.kind.raw_kind());
+        if point.kind.is_text() {
+            spec.words = Words::Texts;
+        }
         if let Some(group) = open {
             group.spec.sensors.push(spec);
             group.points.push(point);
@@ -159,14 +169,21 @@ fn read_device(device: &file::DeviceConfig) -> DeviceConfig {
 }
 
 /// `None` when the sensor cannot be read; the problem is noted.
-fn read_point(sensor: &file::SensorConfig, order: Order, limits: Limits) -> Option<Point> {
+fn read_point(
+    sensor: &file::SensorConfig,
+    (order, base): (Order, Base),
+    limits: Limits,
+) -> Option<Point> {
     let mut section = sensor.section.clone();
     let table: Option<Table> = parsed(&mut section, "table");
     let text = section.text_or_integer("address");
     if !section.has("address") {
         section.missing("address", "address = 40001");
     }
-    let address = text.and_then(|text| noted(&section, "address", Address::parse(&text, table)));
+    let address = text.and_then(|text| {
+        let read = Address::parse_from(&text, table, base);
+        noted(&section, "address", read)
+    });
     let written: Option<DataType> = parsed(&mut section, "type");
     let order = parsed(&mut section, "order").unwrap_or(order);
     let nan = section.integer_list("nan").unwrap_or_default();
@@ -199,8 +216,19 @@ fn read_point(sensor: &file::SensorConfig, order: Order, limits: Limits) -> Opti
             ),
         );
     }
+    if point.as_ref().is_some_and(|point| point.kind.is_text()) {
+        refuse_numbers(&section);
+    }
     section.finish();
     point
+}
+
+/// Notes the keys of a number that a text sensor has.
+fn refuse_numbers(section: &Section) {
+    let keys = ["scale", "offset", "range", "clamp", "enum", "nan"];
+    for key in keys.into_iter().filter(|key| section.has(key)) {
+        section.problem(key, "has no meaning for a text; leave it out");
+    }
 }
 
 /// A text of the section in its own type, or a noted problem.
@@ -281,11 +309,24 @@ impl Point {
     }
 }
 
+/// `hr:0 f32 CDAB`: table and offset as they stand in the request, and what is read there.
+impl std::fmt::Display for Point {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (table, offset) = (self.address.table.prefix(), self.address.offset);
+        write!(f, "{table}:{offset} {}", self.kind)?;
+        if self.order == Order::default() {
+            return Ok(());
+        }
+        write!(f, " {}", self.order)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Config;
-    use crate::drivers::transport::rs485::{Echo, Mode};
+    use crate::transport::rs485::{Echo, Mode};
+    use protocol::reading::RawKind;
     use std::path::Path;
 
     fn read_all(text: &str) -> (Option<PortConfig>, Vec<String>) {
@@ -520,6 +561,36 @@ poll = "2s"
             let (_, problems) = port_of(&format!("{keys}\n"));
             let all = problems.join("\n");
             assert!(all.contains(told), "{keys}: {told} is not in\n{all}");
+        }
+    }
+
+    #[test]
+    fn texts_and_the_base_of_bare_numbers() {
+        let text = PLANT
+            .replace(
+                "unit = 7",
+                "unit = 7\naddress_base = 1\none_per_request = true",
+            )
+            .replace("address = \"hr:5\"", "address = 6\n  table = \"holding\"")
+            .replace("type = \"i16\"", "type = \"STR:16\"\n  deadband = 0.5");
+        let (port, problems) = read_all(&text);
+        assert_eq!(problems, Vec::<String>::new());
+        let device = &port.unwrap().devices[0];
+        assert!(device.limits.one_per_request);
+        let point = &device.groups[0].points[1];
+        assert_eq!(point.address, Address::parse("hr:5", None).unwrap());
+        assert_eq!((point.kind, point.item().count), (DataType::Text(16), 8));
+        assert_eq!(device.groups[0].spec.sensors[1].words, Words::Texts);
+        assert_eq!(device.groups[0].spec.sensors[1].raw, RawKind::Int);
+        let other = text.replace(
+            "deadband = 0.5",
+            "scale = 2\n  offset = 1\n  range = [0, 1]\n  clamp = [0, 1]\n  nan = [0]\n  \
+             enum = { 0 = \"off\" }",
+        );
+        let (_, problems) = read_all(&other);
+        assert_eq!(problems.len(), 6, "{}", problems.join("\n"));
+        for problem in problems {
+            assert!(problem.contains("has no meaning for a text"), "{problem}");
         }
     }
 

@@ -5,15 +5,16 @@ use super::address::Address;
 use super::breaker::{Breaker, ProbeBudget};
 use super::bus::ModbusBus;
 use super::config::{DeviceConfig, GroupConfig, Point, PortConfig};
+use super::frame::Framing;
 use super::group::{Asking, Group, Outcome};
 use super::link::{Link, RequestError};
 use super::plan::{Block, Item, plan};
 use super::schedule::{Place, Schedule};
 use super::stats::Monitor;
 use crate::drivers::bus::Bus;
-use crate::drivers::transport;
-use crate::drivers::{DeviceReport, DeviceState, PlannedRequest, PortDriver, Sink};
+use crate::drivers::{DeviceReport, DeviceState, PlannedRequest, PlannedSensor, PortDriver, Sink};
 use crate::pipeline::{GroupSpec, RawCell, RawPoll};
+use crate::transport;
 use protocol::reading::Cause;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -53,7 +54,7 @@ impl PortDriver for ModbusPort {
         let groups =
             devices.flat_map(|device| device.groups.iter().map(move |group| (device, group)));
         groups
-            .flat_map(|(device, group)| requests(device, group))
+            .flat_map(|(device, group)| requests(device, group, self.config.link.framing))
             .collect()
     }
 
@@ -89,10 +90,15 @@ impl PortDriver for ModbusPort {
 }
 
 /// What one round of a group asks for.
-fn requests(device: &DeviceConfig, group: &GroupConfig) -> Vec<PlannedRequest> {
+fn requests(device: &DeviceConfig, group: &GroupConfig, framing: Framing) -> Vec<PlannedRequest> {
     let items: Vec<Item> = group.points.iter().map(Point::item).collect();
     let request = |block: Block| {
-        let name = |at: &usize| Some(group.spec.sensors.get(*at)?.name.clone());
+        let sensor = |at: &usize| {
+            Some(PlannedSensor {
+                name: group.spec.sensors.get(*at)?.name.clone(),
+                place: group.points.get(*at)?.to_string(),
+            })
+        };
         let first = Address {
             table: block.table,
             offset: block.start,
@@ -105,8 +111,8 @@ fn requests(device: &DeviceConfig, group: &GroupConfig) -> Vec<PlannedRequest> {
                 "unit {}: {} {}{many} from {first}",
                 device.unit, block.count, block.table
             ),
-            sensors: block.items.iter().filter_map(name).collect(),
-            bytes: block.wire_bytes(),
+            sensors: block.items.iter().filter_map(sensor).collect(),
+            bytes: block.wire_bytes(framing),
         }
     };
     plan(&items, device.limits)

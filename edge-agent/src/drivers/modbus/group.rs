@@ -109,7 +109,7 @@ impl Group {
                 Ok(words) => {
                     out.heard = true;
                     state.healed();
-                    self.decode(&state.block, &words, &mut out.cells);
+                    state.trouble = self.decode(&state.block, &words, &mut out.cells);
                 }
                 Err(error) if error.is_refusal() => {
                     out.heard = true;
@@ -153,7 +153,9 @@ impl Group {
         (!words.is_empty()).then(|| words.join(" "))
     }
 
-    fn decode(&self, block: &Block, words: &[u16], cells: &mut [RawCell]) {
+    /// Fills the cells of a block; answers the first value that its registers do not hold.
+    fn decode(&self, block: &Block, words: &[u16], cells: &mut [RawCell]) -> Option<String> {
+        let mut trouble = None;
         for at in &block.items {
             let (Some(point), Some(item)) = (self.config.points.get(*at), self.items.get(*at))
             else {
@@ -161,10 +163,19 @@ impl Group {
             };
             let from = usize::from(item.address.offset.saturating_sub(block.start));
             let part = words.get(from..).unwrap_or_default();
-            if let Some(cell) = cells.get_mut(*at) {
-                *cell = decode::cell(part, point.kind, point.order, &point.nan);
+            let Some(cell) = cells.get_mut(*at) else {
+                continue;
+            };
+            *cell = decode::cell(part, point.kind, point.order, &point.nan);
+            if *cell == RawCell::Missing(Cause::BadAnswer)
+                && let Err(error) = decode::decode(part, point.kind, point.order)
+                && let Some(sensor) = self.config.spec.sensors.get(*at)
+            {
+                let words = format!("Sensor \"{}\" at {}: {error}.", sensor.name, point.address);
+                trouble.get_or_insert(words);
             }
         }
+        trouble
     }
 
     /// The halves of a block that was refused for its address or its length.

@@ -11,7 +11,7 @@ use super::frame::Framing;
 use super::pdu::{Request, Response, Span};
 use super::plan::Block;
 use super::stats::{Direction, Ended, Exchange, Monitor};
-use crate::drivers::transport::{Address, Wire};
+use crate::transport::{Address, Wire};
 use futures_util::FutureExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -9,6 +9,7 @@ pub mod config;
 pub mod data_type;
 pub mod decode;
 pub mod driver;
+pub mod encode;
 pub mod field;
 pub mod frame;
 mod group;

@@ -3,7 +3,7 @@
 
 use super::address::{AddressError, PointSpec};
 use super::data_type::{DataType, Order};
-use super::decode::decode;
+use super::decode::{Value, decode};
 use super::link::{Link, RequestError, Target, TargetError};
 use super::plan::{Item, plan};
 use protocol::reading::{Raw, RawKind};
@@ -77,7 +77,9 @@ async fn read_point(
         }
     }
     let milliseconds = start.elapsed().as_secs_f64() * 1_000.0;
-    let value = |order| decode(&words, spec.kind, order).map(|raw| shown(raw, spec.kind));
+    let value = |order| Some(shown(decode(&words, spec.kind, order).ok()?, spec.kind));
+    let unread = decode(&words, spec.kind, spec.order).err();
+    let error = error.or_else(|| unread.map(|unread| format!("{unread}.")));
     Ok(ReadPoint {
         point: text.to_owned(),
         address: spec.address.to_string(),
@@ -99,11 +101,14 @@ async fn read_point(
     })
 }
 
-fn shown(raw: Raw, kind: DataType) -> ReadValue {
-    match (raw, kind.raw_kind()) {
-        (Raw::Int(value), RawKind::Uint64) => ReadValue::Unsigned(value.cast_unsigned()),
-        (Raw::Int(value), _) => ReadValue::Integer(value),
-        (Raw::Float(value), _) => ReadValue::Float(value),
+fn shown(value: Value, kind: DataType) -> ReadValue {
+    match (value, kind.raw_kind()) {
+        (Value::Text(text), _) => ReadValue::Text(text),
+        (Value::Number(Raw::Int(value)), RawKind::Uint64) => {
+            ReadValue::Unsigned(value.cast_unsigned())
+        }
+        (Value::Number(Raw::Int(value)), _) => ReadValue::Integer(value),
+        (Value::Number(Raw::Float(value)), _) => ReadValue::Float(value),
     }
 }
 
@@ -143,7 +148,7 @@ pub struct ReadPoint {
 }
 
 /// A value in one byte order.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OrderValue {
     /// The order.
     pub order: Order,
@@ -151,8 +156,8 @@ pub struct OrderValue {
     pub value: ReadValue,
 }
 
-/// A number; a float that is none (NaN, infinite) is `null` in JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+/// A number or a text; a float that is no number (NaN, infinite) is `null` in JSON.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum ReadValue {
     /// Signed, or unsigned up to 32 bits.
@@ -161,6 +166,8 @@ pub enum ReadValue {
     Unsigned(u64),
     /// A float.
     Float(f64),
+    /// A text.
+    Text(String),
 }
 
 impl std::fmt::Display for ReadValue {
@@ -173,6 +180,7 @@ impl std::fmt::Display for ReadValue {
                 write!(f, "{value:e}")
             }
             Self::Float(value) => value.fmt(f),
+            Self::Text(text) => write!(f, "\"{text}\""),
         }
     }
 }

@@ -3,9 +3,7 @@
 
 use super::frame::Framing;
 use super::link::LinkSettings;
-use crate::drivers::transport::{
-    Address, Parity, SerialPlace, SerialSettings, TlsSettings, host_and_port,
-};
+use crate::transport::{Address, Parity, SerialPlace, SerialSettings, TlsSettings, host_and_port};
 use std::path::PathBuf;
 
 /// Usual port of Modbus TCP.

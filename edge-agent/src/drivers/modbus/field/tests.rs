@@ -9,7 +9,7 @@ use crate::drivers::modbus::address::{Address, Table};
 use crate::drivers::modbus::frame::{Frame, Framing, Reader, Side, encode};
 use crate::drivers::modbus::link::{Link, LinkSettings};
 use crate::drivers::modbus::pdu::{ExceptionCode, Identification, Request, Response, Span};
-use crate::drivers::transport;
+use crate::transport;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
