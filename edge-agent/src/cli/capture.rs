@@ -34,7 +34,7 @@ const OVERHEARD_BYTES_MAX: usize = 1_024;
     edge-agent capture 'serial:///dev/ttyUSB0?baud=9600&parity=N' --frames 20"
 )]
 pub(super) struct Capture {
-    /// Name of a port of the running agent, or a serial line: /dev/ttyUSB0, serial:///dev/ttyUSB0?baud=9600&parity=N.
+    /// Name of a port of the running agent, or a serial line as in `read --help`.
     #[arg(value_name = "PORT")]
     port: String,
     /// How long to listen.

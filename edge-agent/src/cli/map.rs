@@ -1,7 +1,7 @@
 //! `map`: which registers of a unit there are, and what they hold. Never writes to a device.
 
 use super::progress::Progress;
-use super::read::duration;
+use super::read::{TARGET_HELP, duration};
 use super::{Output, block_on};
 use crate::drivers::modbus::address::{Address, Table};
 use crate::drivers::modbus::config::TIMEOUT_DEFAULT;
@@ -24,8 +24,7 @@ const VALUES_PER_LINE: usize = 8;
     edge-agent map 'serial:///dev/ttyUSB0?baud=9600&parity=N' --unit 7 30001-30100"
 )]
 pub(super) struct Map {
-    /// Where the device is: tcp://HOST:PORT, rtu+tcp://…, tls://…, /dev/ttyUSB0, serial:///dev/ttyUSB0?baud=9600&parity=N.
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", help = TARGET_HELP)]
     target: String,
     /// First and last register: 0-500 (counted from 0), 40001-40100, ir:0-99.
     #[arg(value_name = "RANGE")]
@@ -141,11 +140,12 @@ impl Map {
 /// `  hr:8    500  17  0`
 fn line_of(table: Table, from: u16, values: &[u16]) -> String {
     let width = if table.is_bits() { 2 } else { 6 };
-    let cells: String = values
+    let cells: Vec<String> = values
         .iter()
         .map(|value| format!("{value:>width$}"))
         .collect();
-    format!("  {:9}{cells}\n", format!("{}:{from}", table.prefix()))
+    let from = format!("{}:{from}", table.prefix());
+    format!("  {from:9}{}\n", cells.concat())
 }
 
 #[cfg(test)]

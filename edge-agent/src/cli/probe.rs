@@ -2,7 +2,7 @@
 //! that follow. Never writes to a device.
 
 use super::progress::Progress;
-use super::read::duration;
+use super::read::{TARGET_HELP, duration};
 use super::{Output, block_on};
 use crate::drivers::modbus::address::Address;
 use crate::drivers::modbus::field::probe::{BlockEnd, Probed, probe};
@@ -19,8 +19,7 @@ use std::time::Duration;
     edge-agent probe 'serial:///dev/ttyUSB0?baud=9600&parity=N' --unit 7 --from 30001"
 )]
 pub(super) struct Probe {
-    /// Where the device is: tcp://HOST:PORT, rtu+tcp://…, tls://…, /dev/ttyUSB0, serial:///dev/ttyUSB0?baud=9600&parity=N.
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", help = TARGET_HELP)]
     target: String,
     /// Number of the unit.
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -52,7 +51,11 @@ impl Probe {
 }
 
 fn words(place: &str, probed: &Probed, bits: bool) -> String {
-    let mut text = format!("{place} unit {}, from {}\n\n", probed.unit, probed.from);
+    let mut text = vec![format!(
+        "{place} unit {}, from {}",
+        probed.unit, probed.from
+    )];
+    text.push(String::new());
     let turnaround = match &probed.turnaround {
         Some(times) => format!(
             "{:.1} ms (shortest {:.1}, longest {:.1}; {} questions, {} failed)",
@@ -81,15 +84,15 @@ fn words(place: &str, probed: &Probed, bits: bool) -> String {
         ("Pause between requests", gap),
     ];
     for (name, value) in lines {
-        text.push_str(&format!("{name:24}{value}\n"));
+        text.push(format!("{name:24}{value}"));
     }
     for (place, lines) in [
         ("[[port]]", &probed.advice.port),
         ("[[device]]", &probed.advice.device),
     ] {
         if !lines.is_empty() {
-            text.push_str(&format!("\nFor its {place}:\n{}\n", lines.join("\n")));
+            text.push(format!("\nFor its {place}:\n{}", lines.join("\n")));
         }
     }
-    text
+    text.join("\n")
 }

@@ -11,6 +11,11 @@ use anyhow::{Context as _, bail};
 use clap::Args;
 use std::time::Duration;
 
+/// What a target can be.
+pub(super) const TARGET_HELP: &str = "Where the device is: tcp://HOST:PORT, rtu+tcp://HOST:PORT, \
+    ascii+tcp://HOST:PORT, tls://HOST?ca_file=FILE, /dev/ttyUSB0, \
+    serial:///dev/ttyUSB0?baud=9600&parity=N, ascii:///dev/ttyUSB0?baud=9600";
+
 #[derive(Debug, Args)]
 #[command(
     after_help = "Shows each value in all four byte orders, and its registers as numbers: the right order is the one \
@@ -19,9 +24,7 @@ use std::time::Duration;
     edge-agent read 'serial:///dev/ttyUSB0?baud=9600&parity=N' --unit 7 30001:f32:CDAB"
 )]
 pub(super) struct Read {
-    /// Where the device is: tcp://HOST:PORT, rtu+tcp://HOST:PORT, ascii+tcp://HOST:PORT, tls://HOST?ca_file=FILE,
-    /// /dev/ttyUSB0, serial:///dev/ttyUSB0?baud=9600&parity=N, ascii:///dev/ttyUSB0.
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", help = TARGET_HELP)]
     target: String,
     /// What to read: ADDRESS[:TYPE[:ORDER]], for example 40001:f32:CDAB, hr:0, 10001.
     #[arg(value_name = "POINT", required = true)]

@@ -305,7 +305,7 @@ fn words(
     hints: &[String],
     advice: Option<&str>,
 ) -> String {
-    let mut text = format!("{head}\n");
+    let mut parts = vec![format!("{head}\n")];
     let row = |found: &Found| {
         let identity = Some(found.identity.words()).filter(|words| !words.is_empty());
         vec![
@@ -325,14 +325,13 @@ fn words(
         ]
     }));
     if !rows.is_empty() {
-        text.push('\n');
-        text.push_str(&table(&[place, "UNIT", "ANSWER", "WHAT IT SAYS"], &rows));
+        let columns = [place, "UNIT", "ANSWER", "WHAT IT SAYS"];
+        parts.push(table(&columns, &rows));
     }
-    for hint in hints.iter().chain(&scanned.unusable) {
-        text.push_str(&format!("\n{hint}\n"));
-    }
+    let hints = hints.iter().chain(&scanned.unusable);
+    parts.extend(hints.map(|hint| format!("{hint}\n")));
     if let Some(advice) = advice {
-        text.push_str(&format!("\nFor the configuration:\n\n{advice}"));
+        parts.push(format!("For the configuration:\n\n{advice}"));
     }
-    text
+    parts.join("\n")
 }

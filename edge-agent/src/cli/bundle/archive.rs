@@ -69,6 +69,12 @@ impl Archive {
         &self.notes
     }
 
+    /// The same, one in each line.
+    pub(super) fn notes_in_lines(&self) -> String {
+        let lines = self.notes.iter().map(|note| note.clone() + "\n");
+        lines.collect()
+    }
+
     /// Names and sizes.
     pub(super) fn list(&self) -> impl Iterator<Item = (&str, usize)> {
         self.texts

@@ -86,10 +86,7 @@ impl Bundle {
                 path.display(),
                 rounded(bytes),
                 texts.join(", "),
-                notes
-                    .iter()
-                    .map(|note| format!("{note}\n"))
-                    .collect::<String>(),
+                archive.notes_in_lines(),
             ),
         )
     }
@@ -162,11 +159,7 @@ fn gather(
             "There is no log: {error:#}. Name a file with --log."
         )),
     }
-    let notes: String = archive
-        .notes()
-        .iter()
-        .map(|note| format!("{note}\n"))
-        .collect();
+    let notes = archive.notes_in_lines();
     let readme = format!(
         "Support file of an edge-agent box, made at {now} by version {}.\n\
          Readings, people, codes, claims, keys and passwords are not in it; a place where one was says {}.\n\

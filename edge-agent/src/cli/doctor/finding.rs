@@ -112,24 +112,24 @@ impl Findings {
 
     /// The same for people.
     pub(in crate::cli) fn words(&self) -> String {
-        let mut text = self.sum() + "\n";
+        let mut lines = vec![self.sum()];
         let mut rank = None;
         for finding in self.sorted() {
             if rank != Some(finding.rank) {
                 rank = Some(finding.rank);
-                text.push('\n');
+                lines.push(String::new());
             }
             let mark = match finding.rank {
                 Rank::Wrong => "WRONG",
                 Rank::Attention => "LOOK",
                 Rank::Fine => "fine",
             };
-            text.push_str(&format!("{mark:7}{}: {}\n", finding.place, finding.what));
+            lines.push(format!("{mark:7}{}: {}", finding.place, finding.what));
             if !finding.remedy.is_empty() {
-                text.push_str(&format!("       -> {}\n", finding.remedy));
+                lines.push(format!("       -> {}", finding.remedy));
             }
         }
-        text
+        lines.join("\n") + "\n"
     }
 
     /// `1 thing is wrong, 2 need attention, 9 are fine.`

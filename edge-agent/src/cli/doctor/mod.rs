@@ -191,11 +191,11 @@ fn time(config: Option<&Config>, status: Option<&Value>, found: &mut Findings) {
             "Start a time service (systemd-timesyncd, chrony), or set it; the hub tells the time too.",
         );
     } else {
-        let word = match told {
-            Some("holdover") => "was set and runs on its own",
-            Some(_) => "is kept right",
-            None if own == ClockState::Holdover => "was set and runs on its own",
-            None => "is kept right",
+        let alone = told.map_or(own == ClockState::Holdover, |word| word == "holdover");
+        let word = if alone {
+            "was set and runs on its own"
+        } else {
+            "is kept right"
         };
         found.fine("clock", format!("It says {shown} and {word}."));
     }

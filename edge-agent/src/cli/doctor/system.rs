@@ -64,7 +64,7 @@ impl System {
             return;
         }
         let there = |folder: &&str| self.root.join(folder).join(UNIT).exists();
-        if !UNIT_FOLDERS.iter().any(|folder| there(&folder)) {
+        if !UNIT_FOLDERS.iter().any(there) {
             found.attention(
                 "systemd",
                 "There is no unit edge-agent.service: after a power cut nobody starts the agent.",

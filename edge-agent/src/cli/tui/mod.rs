@@ -130,14 +130,14 @@ fn show(
             let Event::Key(pressed) = event::read().context("reading a key")? else {
                 continue;
             };
-            match key(pressed).and_then(|key| model.key(key)) {
-                Some(Action::Quit) => return Ok(()),
-                Some(Action::Acknowledge { id, by }) => {
-                    if ask.try_send(Request::Acknowledge { id, by }).is_err() {
-                        "The agent is slow: press the key again.".clone_into(&mut model.note);
-                    }
-                }
-                None => {}
+            let action = key(pressed).and_then(|key| model.key(key));
+            if action == Some(Action::Quit) {
+                return Ok(());
+            }
+            if let Some(Action::Acknowledge { id, by }) = action
+                && ask.try_send(Request::Acknowledge { id, by }).is_err()
+            {
+                "The agent is slow: press the key again.".clone_into(&mut model.note);
             }
         }
     }

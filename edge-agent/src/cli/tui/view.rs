@@ -422,8 +422,7 @@ fn alerts(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
 
 fn uplink(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
     let status = model.status();
-    let t = |pointer: &str| text(status, pointer);
-    let state = t("/link/state");
+    let state = text(status, "/link/state");
     let clock = since(status, "/link/since", model.now);
     let head = match state.as_str() {
         "connected" => format!("The uplink stands for {clock}."),
@@ -432,71 +431,53 @@ fn uplink(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look) {
             format!("No uplink for {clock}. The box goes on: nothing is lost while there is room.")
         }
     };
+    let mut shown = vec![Line::styled(head, look.word(&state)), Line::default()];
+    let facts = uplink_facts(status).into_iter();
+    shown.extend(facts.map(|(name, value)| Line::from(format!("{name:13}{value}"))));
+    let warnings = items(status, "/store/warnings").iter();
+    let warnings = warnings.filter_map(Value::as_str);
+    shown.extend(warnings.map(|warning| Line::styled(warning.to_owned(), look.word("bad"))));
+    frame.render_widget(Paragraph::new(shown).wrap(Wrap { trim: false }), area);
+}
+
+fn uplink_facts(status: &Value) -> [(&'static str, String); 11] {
+    let t = |pointer: &str| text(status, pointer);
     let bytes = |pointer| rounded(status.pointer(pointer).and_then(Value::as_u64).unwrap_or(0));
+    let since = time(status, "/link/since");
     let room = match t("/link/room_days") {
         none if none == "-" => "not to be told yet".to_owned(),
         days => format!("{days} more days at this rate"),
     };
-    let lines = [
+    let (readings, events) = (t("/link/waiting_readings"), t("/link/waiting_events"));
+    let (files, size) = (
+        t("/link/waiting_attachments"),
+        bytes("/link/waiting_attachment_bytes"),
+    );
+    let (used, most) = (
+        bytes("/store/buffer_bytes"),
+        bytes("/store/buffer_bytes_max"),
+    );
+    let (depth, max) = (t("/queue/depth"), t("/queue/max"));
+    let dropped = t("/queue/dropped_polls");
+    [
         ("Hub", t("/link/hub")),
         (
             "State",
-            format!(
-                "{} since {}",
-                word(status, "/link/state"),
-                time(status, "/link/since")
-            ),
+            format!("{} since {since}", word(status, "/link/state")),
         ),
         ("It says", t("/link/words")),
-        (
-            "Waiting",
-            format!(
-                "{} readings, {} events",
-                t("/link/waiting_readings"),
-                t("/link/waiting_events")
-            ),
-        ),
-        (
-            "Attachments",
-            format!(
-                "{} wait, {}",
-                t("/link/waiting_attachments"),
-                bytes("/link/waiting_attachment_bytes")
-            ),
-        ),
+        ("Waiting", format!("{readings} readings, {events} events")),
+        ("Attachments", format!("{files} wait, {size}")),
         ("Room", room),
-        (
-            "Store",
-            format!(
-                "{} of {}",
-                bytes("/store/buffer_bytes"),
-                bytes("/store/buffer_bytes_max")
-            ),
-        ),
+        ("Store", format!("{used} of {most}")),
         ("Disk", format!("{} % full", t("/store/disk_percent"))),
         (
             "Queue",
-            format!(
-                "{} of {} polls, {} dropped since the start",
-                t("/queue/depth"),
-                t("/queue/max"),
-                t("/queue/dropped_polls")
-            ),
+            format!("{depth} of {max} polls, {dropped} dropped since the start"),
         ),
         ("Alerts", format!("{} active", t("/alerts_active"))),
         ("Work orders", format!("{} open", t("/orders_open"))),
-    ];
-    let mut shown = vec![Line::styled(head, look.word(&state)), Line::default()];
-    shown.extend(
-        lines
-            .into_iter()
-            .map(|(name, value)| Line::from(format!("{name:13}{value}"))),
-    );
-    let warnings = items(status, "/store/warnings")
-        .iter()
-        .filter_map(Value::as_str);
-    shown.extend(warnings.map(|warning| Line::styled(warning.to_owned(), look.word("bad"))));
-    frame.render_widget(Paragraph::new(shown).wrap(Wrap { trim: false }), area);
+    ]
 }
 
 fn help(frame: &mut Frame<'_>, area: Rect) {

@@ -97,7 +97,8 @@ fn server_id(data: &[u8]) -> String {
         return text;
     }
     let digits = data.iter().take(TEXT_CHARS_MAX / 2);
-    digits.map(|byte| format!("{byte:02X}")).collect()
+    let digits: Vec<u8> = digits.copied().collect();
+    data_encoding::HEXUPPER.encode(&digits)
 }
 
 /// What can be shown of a text, without doubled blanks.

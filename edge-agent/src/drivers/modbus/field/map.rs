@@ -150,7 +150,7 @@ impl Mapper {
             }
             Said::Refused(code) => {
                 self.silent = 0;
-                self.narrow(span, Cell::Refused(code));
+                self.narrow(span, &Cell::Refused(code));
             }
             Said::Silent => self.unanswered(span, "nothing"),
             Said::Garbled(words) => self.unanswered(span, &words),
@@ -161,7 +161,7 @@ impl Mapper {
         if span.count == 1 {
             self.silent += 1;
         }
-        self.narrow(span, Cell::Unanswered(words.to_owned()));
+        self.narrow(span, &Cell::Unanswered(words.to_owned()));
         if self.silent >= SILENT_MAX {
             self.end("the unit answers no more".to_owned());
         }
@@ -173,9 +173,9 @@ impl Mapper {
     }
 
     /// Looks at the two halves; an even first one, for devices that give only pairs.
-    fn narrow(&mut self, span: Span, cell: Cell) {
+    fn narrow(&mut self, span: Span, cell: &Cell) {
         if span.count <= 1 {
-            self.fill(span, &cell);
+            self.fill(span, cell);
             self.judge();
             return;
         }

@@ -72,12 +72,11 @@ pub async fn read(
             }
             Ok(_) => Said::Garbled("an answer of another kind".to_owned()),
             Err(RequestError::Exception { code, .. }) => return Ok(Said::Refused(code)),
-            Err(RequestError::Timeout { .. }) => Said::Silent,
             Err(RequestError::Closed { .. }) if !closed_forgiven => {
                 closed_forgiven = true;
                 continue;
             }
-            Err(RequestError::Closed { .. }) => Said::Silent,
+            Err(RequestError::Timeout { .. } | RequestError::Closed { .. }) => Said::Silent,
             Err(RequestError::Garbled { reason, .. }) => Said::Garbled(reason),
             Err(RequestError::WrongLength { wanted, got, .. }) => {
                 Said::Garbled(format!("{got} registers or bits instead of {wanted}"))

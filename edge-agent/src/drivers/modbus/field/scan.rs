@@ -181,6 +181,7 @@ impl Scanned {
                 ));
             }
         }
+        hints.extend(self.mixed().filter(|_| serial));
         if self.found.is_empty() && self.rubbish.is_empty() && self.unusable.is_empty() {
             hints.push(if serial {
                 "Nobody answered. Check power, A and B (swap them), termination, and that no other master \
@@ -190,6 +191,34 @@ impl Scanned {
             });
         }
         hints
+    }
+
+    /// One line has one setting: units that are set otherwise are never heard.
+    fn mixed(&self) -> Option<String> {
+        let mut settings: Vec<&str> = Vec::new();
+        for found in &self.found {
+            if !settings.contains(&found.setting.as_str()) {
+                settings.push(&found.setting);
+            }
+        }
+        let units = |setting: &str| {
+            let units = self.found.iter().filter(|found| found.setting == setting);
+            units
+                .map(|found| found.unit.to_string())
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let parts: Vec<String> = settings
+            .iter()
+            .map(|setting| format!("{setting} (unit {})", units(setting)))
+            .collect();
+        (settings.len() > 1).then(|| {
+            format!(
+                "The units of this line are set differently: {}. A line has one setting: set the others like \
+                 most of them, at the devices, or give them a line of their own.",
+                parts.join(", ")
+            )
+        })
     }
 
     fn settings_of_rubbish(&self, units: &[u8]) -> Vec<&str> {

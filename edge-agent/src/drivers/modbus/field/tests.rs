@@ -1,8 +1,8 @@
 //! The tools against a peer in memory that does as it is told, over TCP in two forms.
 
-use super::identify::identify;
+use super::identify::{Identity, identify};
 use super::probe::{BlockEnd, probe};
-use super::scan::{Scanned, Setting, scan};
+use super::scan::{Found, Scanned, Setting, scan};
 use super::sweep::sweep;
 use super::{Said, read};
 use crate::drivers::modbus::address::{Address, Table};
@@ -169,6 +169,26 @@ async fn a_scan_finds_units_by_any_answer_and_tells_rubbish_and_gateways() {
     let scanned = scan(&lines, &[1, 9], &mut |_| ()).await;
     assert_eq!(scanned.gateways, ["gw"]);
     assert_eq!(scanned.found[0].unit, 9);
+}
+
+#[test]
+fn units_that_are_set_differently_are_told_together() {
+    let found = |setting: &str, unit| Found {
+        setting: setting.to_owned(),
+        unit,
+        milliseconds: 1.0,
+        identity: Identity::default(),
+    };
+    let mut scanned = Scanned {
+        found: vec![found("9600 8N1", 1), found("9600 8N1", 2)],
+        ..Scanned::default()
+    };
+    assert_eq!(scanned.hints(true), Vec::<String>::new());
+    scanned.found.push(found("9600 8E1", 4));
+    let hints = scanned.hints(true);
+    let expected = "set differently: 9600 8N1 (unit 1, 2), 9600 8E1 (unit 4).";
+    assert!(hints[0].contains(expected), "{hints:?}");
+    assert_eq!(scanned.hints(false), Vec::<String>::new());
 }
 
 #[tokio::test]
