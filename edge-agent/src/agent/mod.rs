@@ -168,7 +168,7 @@ impl Agent {
             queue,
             dropped: health.dropped_counter(),
             counts,
-            health: Arc::clone(&health),
+            handles: health.ports(),
         };
         let drivers = ports::start(&config, built, sinks, &drivers_stopped);
         Ok(Self {

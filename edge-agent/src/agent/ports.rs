@@ -3,8 +3,7 @@
 
 use crate::clock;
 use crate::config::{Config, DeviceConfig, PortConfig};
-use crate::drivers::{self, FromDriver, PortDriver, Sink};
-use crate::health::Health;
+use crate::drivers::{self, FromDriver, PortDriver, PortHandles, Sink};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -20,8 +19,8 @@ pub(super) struct Sinks {
     pub dropped: Arc<AtomicU64>,
     /// How many groups each port has, in order.
     pub counts: Vec<usize>,
-    /// Where ports are shown that can be looked at.
-    pub health: Arc<Health>,
+    /// Where others find the ports that run.
+    pub handles: PortHandles,
 }
 
 /// Starts one task per port.
@@ -42,45 +41,33 @@ pub(super) fn start(
         );
         base += count;
         let devices = config.devices.clone();
-        let watched = Watched {
-            port: port.clone(),
-            devices,
-            health: Arc::clone(&sinks.health),
-        };
         tasks.push(tokio::spawn(watch_over(
             driver,
-            watched,
-            sink,
+            port.clone(),
+            devices,
+            (sink, sinks.handles.clone()),
             stop.clone(),
         )));
     }
     tasks
 }
 
-/// What a port is built from anew, and where it is shown.
-struct Watched {
-    port: PortConfig,
-    devices: Vec<DeviceConfig>,
-    health: Arc<Health>,
-}
-
 async fn watch_over(
     mut driver: Box<dyn PortDriver>,
-    watched: Watched,
-    sink: Sink,
+    port: PortConfig,
+    devices: Vec<DeviceConfig>,
+    (sink, handles): (Sink, PortHandles),
     mut stop: watch::Receiver<bool>,
 ) {
-    let Watched {
-        port,
-        devices,
-        health,
-    } = watched;
     loop {
-        if let Some(bus) = driver.bus() {
-            health.set_bus(&port.name, bus);
+        // Before it runs, and anew after a panic: the old one's queue is gone.
+        if let Some(handle) = driver.handle() {
+            handles.set(&port.name, handle);
         }
         let run = tokio::spawn(driver.run(sink.clone(), stop.clone()));
-        let Err(error) = run.await else { return };
+        let ended = run.await;
+        handles.remove(&port.name);
+        let Err(error) = ended else { return };
         tracing::error!(port = port.name, %error, "the driver of this port failed; it is started again");
         tokio::select! {
             () = tokio::time::sleep(RESTART_WAIT) => {}

@@ -71,11 +71,9 @@ fn words(port: &Value) -> String {
             .round(),
     );
     let row = |unit: &Value| {
-        let devices = items(unit, "/devices").iter().filter_map(Value::as_str);
         let times = ["min", "mean", "max"].map(|key| tenth(unit, &format!("/turnaround_ms/{key}")));
         vec![
             text(unit, "/unit"),
-            devices.collect::<Vec<_>>().join(", "),
             tenth(unit, "/utilisation_percent"),
             tenth(unit, "/requests_per_s"),
             text(unit, "/requests"),
@@ -89,7 +87,6 @@ fn words(port: &Value) -> String {
     let rows: Vec<_> = items(port, "/units").iter().map(row).collect();
     let columns = [
         "UNIT",
-        "DEVICE",
         "BUS %",
         "REQ/S",
         "REQUESTS",
@@ -109,7 +106,7 @@ mod tests {
     #[test]
     fn a_port_is_told_with_its_units() {
         let port = json!({"port": "line-a", "utilisation_percent": 12.34, "requests_per_s": 2.0,
-            "connections": 1, "seconds": 90.2, "units": [{"unit": 7, "devices": ["pump-7"],
+            "connections": 1, "seconds": 90.2, "units": [{"unit": 7,
             "utilisation_percent": 12.34, "requests_per_s": 2.0, "requests": 180, "timeouts": 3,
             "garbled": 0, "refusals": 1, "late": 0, "turnaround_ms": {"min": 4.0, "mean": 5.5, "max": 80.0}}]});
         let lines = words(&port);
@@ -120,7 +117,7 @@ mod tests {
         );
         assert_eq!(
             lines[2],
-            "7     pump-7  12.3   2.0    180       3         0        1        0     4.0 / 5.5 / 80.0"
+            "7     12.3   2.0    180       3         0        1        0     4.0 / 5.5 / 80.0"
         );
         assert_eq!(escaped("line a/1"), "line%20a%2F1");
     }

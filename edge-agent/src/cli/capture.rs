@@ -7,7 +7,8 @@ use super::words::{items, text};
 use super::{Output, block_on, told};
 use crate::clock;
 use crate::config::{Config, parse_duration};
-use crate::drivers::modbus::field::frames::Listener;
+use crate::drivers::modbus;
+use crate::drivers::modbus::field::frames::{Decoded, Listener};
 use crate::drivers::modbus::frame::Framing;
 use crate::drivers::modbus::link::{LinkSettings, Target};
 use anyhow::{Context as _, bail};
@@ -56,7 +57,9 @@ impl Capture {
         if self.port.contains('/') {
             return self.overhear(output);
         }
-        let config = Config::draft(file).map_err(told)?;
+        let (config, _) = crate::agent::effective(file).map_err(told)?;
+        // What bytes say follows from how the port is configured; without that they are only shown.
+        let mut listener = framing(&config, &self.port).map(Listener::new);
         let mut client = Client::new(&config);
         let path = format!(
             "/bus/{}/capture?seconds={}",
@@ -72,8 +75,11 @@ impl Capture {
             if read.context("reading what the agent captures")? == 0 {
                 return Ok(());
             }
-            let piece: Value =
+            let mut piece: Value =
                 serde_json::from_str(&line).context("reading what the agent captures")?;
+            if let Some(listener) = &mut listener {
+                explain(&mut piece, listener);
+            }
             let frames = u64::try_from(items(&piece, "/frames").len()).unwrap_or(0);
             left = left.map(|left| left.saturating_sub(frames));
             output.answer(&piece, &words(&piece))?;
@@ -108,13 +114,7 @@ impl Capture {
                     }
                 }
                 let frames = listener.overheard(&bytes);
-                let frames: Vec<Value> = frames
-                    .iter()
-                    .map(|frame| match frame {
-                        Ok(frame) => json!({"unit": frame.unit, "words": frame.words, "request": frame.request}),
-                        Err(words) => json!({"error": words}),
-                    })
-                    .collect();
+                let frames: Vec<Value> = frames.iter().map(told_frame).collect();
                 left =
                     left.map(|left| left.saturating_sub(u64::try_from(frames.len()).unwrap_or(0)));
                 let piece = json!({
@@ -127,6 +127,36 @@ impl Capture {
             }
             Ok(())
         })
+    }
+}
+
+/// How the messages of a configured port look on its line.
+fn framing(config: &Config, port: &str) -> Option<Framing> {
+    let port = config.ports.iter().find(|known| known.name == port)?;
+    Some(modbus::config::read(port, &config.devices)?.link.framing)
+}
+
+/// Adds to a piece what the frames say that ended in it.
+fn explain(piece: &mut Value, listener: &mut Listener) {
+    let Ok(bytes) = data_encoding::HEXLOWER.decode(text(piece, "/hex").as_bytes()) else {
+        return;
+    };
+    let frames = match text(piece, "/direction").as_str() {
+        "sent" => listener.sent(&bytes),
+        _ => listener.received(&bytes),
+    };
+    if let Some(fields) = piece.as_object_mut() {
+        let frames = frames.iter().map(told_frame).collect();
+        fields.insert("frames".to_owned(), Value::Array(frames));
+    }
+}
+
+fn told_frame(frame: &Result<Decoded, String>) -> Value {
+    match frame {
+        Ok(frame) => {
+            json!({"unit": frame.unit, "words": frame.words, "request": frame.request})
+        }
+        Err(words) => json!({"error": words}),
     }
 }
 

@@ -5,6 +5,11 @@
 pub mod bus;
 #[cfg(feature = "driver-modbus")]
 pub mod modbus;
+mod port_handle;
+
+pub use port_handle::{
+    PortHandle, PortHandles, WriteError, WriteJob, WritePlace, WriteRequest, Written,
+};
 
 use crate::config::{DeviceConfig, PortConfig, suggestion};
 use crate::pipeline::{GroupSpec, RawPoll};
@@ -33,8 +38,8 @@ pub trait PortDriver: Send + 'static {
         None
     }
 
-    /// What others may see of it while it runs; to be asked before `run`. `None`: nothing.
-    fn bus(&self) -> Option<std::sync::Arc<dyn bus::Bus>> {
+    /// How others reach the port while it runs; `None` when it has nothing to offer.
+    fn handle(&self) -> Option<PortHandle> {
         None
     }
 

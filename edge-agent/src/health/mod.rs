@@ -1,8 +1,9 @@
 //! How the box is doing right now: latest readings, devices, link, losses. Kept in memory for
 //! the page and the command line. Never the source of a record: what must last is in the store.
 
-pub use crate::drivers::bus::{Bus, BusFigures, BusPiece, UnitFigures};
-use crate::drivers::{DeviceReport, DeviceState};
+pub use crate::drivers::bus::{BusReport, Captured, Direction, UnitCounts};
+use crate::drivers::{DeviceReport, DeviceState, PortHandles};
+pub use crate::drivers::{WriteError, WritePlace, WriteRequest, Written};
 use protocol::id::SensorId;
 use protocol::reading::{Reading, whole};
 use protocol::time::Timestamp;
@@ -73,7 +74,7 @@ pub struct Health {
     link: watch::Sender<LinkStatus>,
     feed: broadcast::Sender<News>,
     dropped_polls: Arc<AtomicU64>,
-    buses: RwLock<BTreeMap<String, Arc<dyn Bus>>>,
+    ports: PortHandles,
     /// When the agent started.
     pub started_at: Timestamp,
 }
@@ -94,9 +95,14 @@ impl Health {
             link: watch::Sender::new(link),
             feed: broadcast::Sender::new(FEED_MAX),
             dropped_polls: Arc::default(),
-            buses: RwLock::default(),
+            ports: PortHandles::default(),
             started_at: now,
         }
+    }
+
+    /// The ports that run: to write values, to see what their buses are like.
+    pub fn ports(&self) -> PortHandles {
+        self.ports.clone()
     }
 
     /// News from now on.
@@ -172,26 +178,6 @@ impl Health {
             .values()
             .filter(|report| report.state != DeviceState::Ok)
             .count()
-    }
-
-    /// A port begins to run; one that runs anew takes the place of what it was.
-    pub fn set_bus(&self, port: &str, bus: Arc<dyn Bus>) {
-        let mut buses = self.buses.write().unwrap_or_else(PoisonError::into_inner);
-        buses.insert(port.to_owned(), bus);
-    }
-
-    /// A port by its name.
-    pub fn bus(&self, port: &str) -> Option<Arc<dyn Bus>> {
-        let buses = self.buses.read().unwrap_or_else(PoisonError::into_inner);
-        buses.get(port).cloned()
-    }
-
-    /// All ports that can be looked at, by name.
-    pub fn buses(&self) -> BTreeMap<String, Arc<dyn Bus>> {
-        self.buses
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
     }
 
     /// Where the link is.

@@ -4,19 +4,21 @@
 use super::Page;
 use super::problem::Problem;
 use crate::clock;
-use crate::health::{Bus, BusFigures, BusPiece, UnitFigures};
+use crate::health::{BusReport, Captured, Direction, UnitCounts};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, Query, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use futures_util::StreamExt as _;
+use futures_util::stream::unfold;
 use protocol::view::rfc3339;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tokio::sync::broadcast::error::RecvError;
 
 /// Lines that may be listened to at the same time.
 pub(super) const CAPTURES_MAX: usize = 4;
@@ -25,12 +27,9 @@ const SECONDS_MAX: u64 = 3_600;
 
 /// `GET /bus`
 pub(super) async fn list(State(page): State<Page>) -> Json<Value> {
-    let buses = page.health.buses();
-    let data: Vec<Value> = buses
-        .iter()
-        .map(|(port, bus)| view(port, &bus.report()))
-        .collect();
-    Json(json!({ "data": data, "next_cursor": null }))
+    let reports = page.health.ports().reports();
+    let views = reports.iter().map(|(port, report)| view(port, report));
+    Json(json!({ "data": views.collect::<Vec<_>>(), "next_cursor": null }))
 }
 
 /// `GET /bus/{port}`
@@ -38,7 +37,13 @@ pub(super) async fn one(
     State(page): State<Page>,
     Path(port): Path<String>,
 ) -> Result<Json<Value>, Problem> {
-    Ok(Json(view(&port, &find(&page, &port)?.report())))
+    let reports = page.health.ports().reports();
+    let report = reports.get(&port).ok_or_else(no_port)?;
+    Ok(Json(view(&port, report)))
+}
+
+fn no_port() -> Problem {
+    Problem::not_found("port that runs")
 }
 
 #[derive(Deserialize)]
@@ -53,7 +58,7 @@ pub(super) async fn capture(
     Path(port): Path<String>,
     Query(length): Query<Length>,
 ) -> Result<Response, Problem> {
-    let bus = find(&page, &port)?;
+    let tap = page.health.ports().listen(&port).ok_or_else(no_port)?;
     let seconds = length.seconds.unwrap_or(SECONDS_DEFAULT);
     if !(1..=SECONDS_MAX).contains(&seconds) {
         let words = format!("seconds is 1 to {SECONDS_MAX}");
@@ -75,72 +80,65 @@ pub(super) async fn capture(
             _ = stop.wait_for(|stop| *stop) => {}
         }
     };
-    let lines = bus.listen().take_until(end).map(move |piece| {
-        // Given back when the stream is dropped.
-        let _held = &permit;
-        Ok::<_, Infallible>(format!("{}\n", line(&piece)))
+    // The permit is given back when the stream is dropped.
+    let pieces = unfold((tap, permit), |(mut tap, permit)| async move {
+        let line = match tap.recv().await {
+            Ok(piece) => line(&piece),
+            Err(RecvError::Lagged(missed)) => json!({ "missed": missed }),
+            Err(RecvError::Closed) => return None,
+        };
+        Some((Ok::<_, Infallible>(format!("{line}\n")), (tap, permit)))
     });
     let kind = [(header::CONTENT_TYPE, "application/x-ndjson")];
-    Ok((kind, Body::from_stream(lines)).into_response())
+    let body = Body::from_stream(pieces.take_until(Box::pin(end)));
+    Ok((kind, body).into_response())
 }
 
-fn find(page: &Page, port: &str) -> Result<Arc<dyn Bus>, Problem> {
-    page.health
-        .bus(port)
-        .ok_or_else(|| Problem::not_found("bus"))
-}
-
-fn line(piece: &BusPiece) -> Value {
-    match piece {
-        BusPiece::Missed(count) => json!({ "missed": count }),
-        BusPiece::Bytes {
-            at,
-            sent,
-            bytes,
-            frames,
-        } => {
-            let ago = Instant::now().saturating_duration_since(*at);
-            let ago_us = i64::try_from(ago.as_micros()).unwrap_or(i64::MAX);
-            let frames = frames.iter().map(|frame| match frame {
-                Ok((unit, words)) => json!({ "unit": unit, "words": words }),
-                Err(words) => json!({ "error": words }),
-            });
-            json!({
-                "time": rfc3339(clock::now().plus_micros(-ago_us)),
-                "direction": if *sent { "sent" } else { "received" },
-                "hex": data_encoding::HEXLOWER.encode(bytes),
-                "frames": frames.collect::<Vec<_>>(),
-            })
-        }
-    }
-}
-
-fn view(port: &str, figures: &BusFigures) -> Value {
+fn line(piece: &Captured) -> Value {
+    let ago = Instant::now().saturating_duration_since(piece.at);
+    let ago_us = i64::try_from(ago.as_micros()).unwrap_or(i64::MAX);
     json!({
-        "port": port,
-        "seconds": figures.seconds,
-        "utilisation_percent": figures.utilisation * 100.0,
-        "requests_per_s": figures.requests_per_second,
-        "connections": figures.connections,
-        "units": figures.units.iter().map(unit).collect::<Vec<_>>(),
+        "time": rfc3339(clock::now().plus_micros(-ago_us)),
+        "direction": match piece.direction {
+            Direction::Sent => "sent",
+            Direction::Received => "received",
+        },
+        "hex": data_encoding::HEXLOWER.encode(&piece.bytes),
     })
 }
 
-fn unit(unit: &UnitFigures) -> Value {
-    let (min, mean, max) = unit.turnaround_ms;
+fn view(port: &str, report: &BusReport) -> Value {
+    let units = report
+        .units
+        .iter()
+        .map(|(unit, counts)| view_unit(*unit, counts));
     json!({
-        "unit": unit.unit,
-        "devices": unit.devices,
-        "utilisation_percent": unit.utilisation * 100.0,
-        "requests_per_s": unit.requests_per_second,
-        "requests": unit.requests,
-        "answers": unit.answers,
-        "refusals": unit.refusals,
-        "timeouts": unit.timeouts,
-        "garbled": unit.garbled,
-        "lost": unit.lost,
-        "checksum_errors": unit.checksum_errors,
-        "late": unit.late,
-        "turnaround_ms": { "min": min, "mean": mean, "max": max },
+        "port": port,
+        "seconds": report.seconds,
+        "utilisation_percent": report.utilisation * 100.0,
+        "requests_per_s": report.requests_per_second,
+        "connections": report.connections,
+        "units": units.collect::<Vec<_>>(),
+    })
+}
+
+fn view_unit(unit: u8, counts: &UnitCounts) -> Value {
+    json!({
+        "unit": unit,
+        "utilisation_percent": counts.utilisation * 100.0,
+        "requests_per_s": counts.requests_per_second,
+        "requests": counts.requests,
+        "answers": counts.answers,
+        "refusals": counts.exceptions,
+        "timeouts": counts.timeouts,
+        "garbled": counts.garbled,
+        "lost": counts.lost,
+        "checksum_errors": counts.checksum_errors,
+        "late": counts.late,
+        "turnaround_ms": {
+            "min": counts.turnaround_min_ms,
+            "mean": counts.turnaround_mean_ms,
+            "max": counts.turnaround_max_ms,
+        },
     })
 }

@@ -3,42 +3,49 @@
 
 use super::address::Address;
 use super::breaker::{Breaker, ProbeBudget};
-use super::bus::ModbusBus;
 use super::config::{DeviceConfig, GroupConfig, Point, PortConfig};
 use super::frame::Framing;
 use super::group::{Asking, Group, Outcome};
 use super::link::{Link, RequestError};
 use super::plan::{Block, Item, plan};
 use super::schedule::{Place, Schedule};
-use super::stats::Monitor;
-use crate::drivers::bus::Bus;
-use crate::drivers::{DeviceReport, DeviceState, PlannedRequest, PlannedSensor, PortDriver, Sink};
+use super::write::Writes;
+use crate::drivers::bus::Monitor;
+use crate::drivers::{
+    DeviceReport, DeviceState, PlannedRequest, PlannedSensor, PortDriver, PortHandle, Sink,
+    WriteJob,
+};
 use crate::pipeline::{GroupSpec, RawCell, RawPoll};
-use crate::transport;
 use protocol::reading::Cause;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
 /// A Modbus port that is ready to run.
 #[derive(Debug)]
 pub struct ModbusPort {
     config: PortConfig,
+    handle: PortHandle,
+    writes: mpsc::Receiver<WriteJob>,
     monitor: Monitor,
 }
 
 impl ModbusPort {
     /// From what `config` read.
     pub fn new(config: PortConfig) -> Self {
+        let devices = config.devices.iter().map(|device| device.name.clone());
+        let monitor = Monitor::default();
+        let (handle, writes) = PortHandle::new(devices.collect(), monitor.clone());
         Self {
             config,
-            monitor: Monitor::default(),
+            handle,
+            writes,
+            monitor,
         }
     }
 }
@@ -58,19 +65,12 @@ impl PortDriver for ModbusPort {
             .collect()
     }
 
-    fn address(&self) -> Option<transport::Address> {
+    fn address(&self) -> Option<crate::transport::Address> {
         Some(self.config.link.address.clone())
     }
 
-    fn bus(&self) -> Option<Arc<dyn Bus>> {
-        let devices = self.config.devices.iter();
-        Some(Arc::new(ModbusBus {
-            monitor: self.monitor.clone(),
-            framing: self.config.link.framing,
-            devices: devices
-                .map(|device| (device.unit, device.name.clone()))
-                .collect(),
-        }))
+    fn handle(&self) -> Option<PortHandle> {
+        Some(self.handle.clone())
     }
 
     fn run(
@@ -79,7 +79,8 @@ impl PortDriver for ModbusPort {
         mut stop: watch::Receiver<bool>,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
-            let mut worker = Worker::new(&self.config, self.monitor.clone(), sink);
+            let writes = Writes::new(self.writes, &self.config.devices);
+            let mut worker = Worker::new(&self.config, sink, writes, self.monitor);
             tokio::select! {
                 () = worker.serve() => {}
                 // The sender being gone means the same: nobody wants readings any more.
@@ -125,6 +126,7 @@ fn requests(device: &DeviceConfig, group: &GroupConfig, framing: Framing) -> Vec
 struct Worker {
     name: String,
     link: Link,
+    writes: Writes,
     sink: Sink,
     timeout: Duration,
     retries: u32,
@@ -154,7 +156,7 @@ struct Device {
 }
 
 impl Worker {
-    fn new(config: &PortConfig, monitor: Monitor, sink: Sink) -> Self {
+    fn new(config: &PortConfig, sink: Sink, writes: Writes, monitor: Monitor) -> Self {
         let mut groups = Vec::new();
         let mut units = BTreeMap::new();
         for device in &config.devices {
@@ -175,6 +177,7 @@ impl Worker {
         Self {
             name: config.name.clone(),
             link: Link::new(config.link.clone()).with_monitor(monitor),
+            writes,
             sink,
             timeout: config.link.timeout,
             retries: config.retries,
@@ -187,7 +190,14 @@ impl Worker {
 
     async fn serve(&mut self) {
         while let Some(wake_at) = self.schedule.wake_at() {
-            sleep_until(wake_at.into()).await;
+            tokio::select! {
+                () = sleep_until(wake_at.into()) => {}
+                job = self.writes.wait() => {
+                    self.writes.handle(job, &mut self.link).await;
+                    continue;
+                }
+            }
+            self.writes.serve(&mut self.link).await;
             let Some(at) = self.schedule.pick(Instant::now(), |at| self.place(at)) else {
                 continue;
             };
@@ -195,7 +205,10 @@ impl Worker {
             self.schedule.done(at, Instant::now(), wasted);
         }
         tracing::warn!(port = %self.name, "no sensors are configured on this port: it is not polled");
-        std::future::pending::<()>().await;
+        loop {
+            let job = self.writes.wait().await;
+            self.writes.handle(job, &mut self.link).await;
+        }
     }
 
     fn place(&self, group: usize) -> Place {
@@ -249,6 +262,7 @@ impl Worker {
         let outcome = group
             .poll(Asking {
                 link: &mut self.link,
+                writes: &mut self.writes,
                 retries,
                 unit_alive,
             })
@@ -260,6 +274,7 @@ impl Worker {
         } = outcome;
         let after = Instant::now();
         unit.note(heard, failure, after);
+        self.writes.note(number, unit.breaker.is_open());
         if was_open && unit.breaker.is_open() {
             let cost = after.saturating_duration_since(now);
             self.budget.spend(after, cost);

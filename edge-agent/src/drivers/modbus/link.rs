@@ -10,7 +10,7 @@ use super::client::{Client, Outcome, Timing};
 use super::frame::Framing;
 use super::pdu::{Request, Response, Span};
 use super::plan::Block;
-use super::stats::{Direction, Ended, Exchange, Monitor};
+use crate::drivers::bus::{Direction, Ended, Exchange, Monitor, Noticed};
 use crate::transport::{Address, Wire};
 use futures_util::FutureExt as _;
 use std::sync::Arc;
@@ -229,7 +229,7 @@ impl Link {
             how: Ended::Lost,
             received: 0,
             sent: bytes.len(),
-            noticed: super::client::Noticed::default(),
+            noticed: Noticed::default(),
         };
         let outcome = match wire.send(&bytes, request.is_mirrored()).await {
             Ok(()) => self.outcome(&mut wire, &mut exchange.received).await,

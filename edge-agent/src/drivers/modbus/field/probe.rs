@@ -3,10 +3,10 @@
 //! to a device, never asks faster than one request after the other.
 
 use super::{Said, read};
+use crate::drivers::bus::{Captured, Direction};
 use crate::drivers::modbus::address::{Address, Table};
 use crate::drivers::modbus::link::{Link, LinkSettings, RequestError};
 use crate::drivers::modbus::pdu::Span;
-use crate::drivers::modbus::stats::{Captured, Direction};
 use serde::Serialize;
 use std::time::Duration;
 use tokio::sync::broadcast::Receiver;
