@@ -2,6 +2,9 @@
 //! Never asks a device itself.
 
 use super::client::Client;
+use super::{Output, told};
+use crate::config::{Config, DeviceConfig, PortConfig};
+use std::path::Path;
 use super::table::table;
 use super::words::{items, text};
 use clap::{Args, Subcommand};
@@ -25,19 +28,53 @@ pub(super) struct Stats {
 }
 
 impl Bus {
-    pub(super) fn run(self, client: &mut Client) -> anyhow::Result<(Value, String)> {
+    pub(super) fn run(self, file: &Path, output: Output) -> anyhow::Result<()> {
         let Self::Stats(Stats { port }) = self;
-        let ports = match port {
+        let (config, _) = crate::agent::effective(file).map_err(told)?;
+        let client = &mut Client::new(&config);
+        let mut ports = match port {
             None => client.list("/bus")?,
             Some(port) => vec![client.get(&format!("/bus/{}", escaped(&port)))?],
         };
+        name_devices(&config, &mut ports);
         let words = if ports.is_empty() {
             "The running agent has no port that counts.".to_owned()
         } else {
             ports.iter().map(words).collect::<Vec<_>>().join("\n")
         };
-        Ok((json!({"data": ports, "next_cursor": null}), words))
+        output.answer(&json!({"data": ports, "next_cursor": null}), &words)
     }
+}
+
+/// Writes beside each unit which devices of the configuration are it.
+fn name_devices(config: &Config, ports: &mut [Value]) {
+    for port in ports {
+        let named = text(port, "/port");
+        let known = config.ports.iter().find(|known| known.name == named);
+        let devices = known.map_or_else(Vec::new, |known| units(known, &config.devices));
+        let all = port.get_mut("units").and_then(Value::as_array_mut);
+        for unit in all.into_iter().flatten() {
+            let number = unit.get("unit").and_then(Value::as_u64);
+            let names = devices.iter().filter(|(of, _)| number == Some((*of).into()));
+            let names: Vec<&str> = names.map(|(_, name)| name.as_str()).collect();
+            let names = json!(names);
+            if let Some(fields) = unit.as_object_mut() {
+                fields.insert("devices".to_owned(), names);
+            }
+        }
+    }
+}
+
+#[cfg(feature = "driver-modbus")]
+fn units(port: &PortConfig, devices: &[DeviceConfig]) -> Vec<(u8, String)> {
+    let port = crate::drivers::modbus::config::read(port, devices);
+    let devices = port.into_iter().flat_map(|port| port.devices);
+    devices.map(|device| (device.unit, device.name)).collect()
+}
+
+#[cfg(not(feature = "driver-modbus"))]
+const fn units(_port: &PortConfig, _devices: &[DeviceConfig]) -> Vec<(u8, String)> {
+    Vec::new()
 }
 
 /// A name as part of an address.
@@ -71,9 +108,12 @@ fn words(port: &Value) -> String {
             .round(),
     );
     let row = |unit: &Value| {
+        let devices = items(unit, "/devices").iter().filter_map(Value::as_str);
+        let devices: Vec<&str> = devices.collect();
         let times = ["min", "mean", "max"].map(|key| tenth(unit, &format!("/turnaround_ms/{key}")));
         vec![
             text(unit, "/unit"),
+            devices.join(", "),
             tenth(unit, "/utilisation_percent"),
             tenth(unit, "/requests_per_s"),
             text(unit, "/requests"),
@@ -87,6 +127,7 @@ fn words(port: &Value) -> String {
     let rows: Vec<_> = items(port, "/units").iter().map(row).collect();
     let columns = [
         "UNIT",
+        "DEVICE",
         "BUS %",
         "REQ/S",
         "REQUESTS",
@@ -106,7 +147,7 @@ mod tests {
     #[test]
     fn a_port_is_told_with_its_units() {
         let port = json!({"port": "line-a", "utilisation_percent": 12.34, "requests_per_s": 2.0,
-            "connections": 1, "seconds": 90.2, "units": [{"unit": 7,
+            "connections": 1, "seconds": 90.2, "units": [{"unit": 7, "devices": ["pump-7"],
             "utilisation_percent": 12.34, "requests_per_s": 2.0, "requests": 180, "timeouts": 3,
             "garbled": 0, "refusals": 1, "late": 0, "turnaround_ms": {"min": 4.0, "mean": 5.5, "max": 80.0}}]});
         let lines = words(&port);
@@ -117,7 +158,7 @@ mod tests {
         );
         assert_eq!(
             lines[2],
-            "7     12.3   2.0    180       3         0        1        0     4.0 / 5.5 / 80.0"
+            "7     pump-7  12.3   2.0    180       3         0        1        0     4.0 / 5.5 / 80.0"
         );
         assert_eq!(escaped("line a/1"), "line%20a%2F1");
     }

@@ -34,6 +34,8 @@ mod status;
 mod table;
 mod tui;
 mod words;
+#[cfg(feature = "driver-modbus")]
+mod write;
 
 use crate::config::{Config, ConfigError};
 use anyhow::{Context as _, anyhow};
@@ -104,6 +106,9 @@ enum Command {
     /// Measure how fast and in how large pieces a unit can be asked.
     #[cfg(feature = "driver-modbus")]
     Probe(probe::Probe),
+    /// Write one value to a device: through the running agent, or directly when it is not configured.
+    #[cfg(feature = "driver-modbus")]
+    Write(write::Write),
     /// Show how much the buses of the running agent are used, and how units answer.
     #[command(subcommand)]
     Bus(bus::Bus),
@@ -175,7 +180,9 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Map(command) => command.run(output),
         #[cfg(feature = "driver-modbus")]
         Command::Probe(command) => command.run(output),
-        Command::Bus(command) => through_agent(&config, output, |client| command.run(client)),
+        #[cfg(feature = "driver-modbus")]
+        Command::Write(command) => command.run(&config, output),
+        Command::Bus(command) => command.run(&config, output),
         #[cfg(feature = "driver-modbus")]
         Command::Capture(command) => command.run(&config, output),
         Command::Enrol(command) => command.run(&config, output),

@@ -15,6 +15,7 @@ mod status;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use crate::config::Config;
 use crate::documents::Desk;
@@ -88,6 +89,8 @@ pub struct Page {
     exchanges: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
     captures: Arc<Semaphore>,
+    /// One value at a time is written to a device.
+    writes: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
     desk: Desk,
 }
@@ -169,6 +172,7 @@ impl Page {
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             exchanges: Arc::new(Semaphore::new(1)),
             uploads: Arc::new(Semaphore::new(attachments::UPLOADS_MAX)),
+            writes: Arc::new(Semaphore::new(1)),
             captures: Arc::new(Semaphore::new(bus::CAPTURES_MAX)),
             stop: watch::Sender::new(false).subscribe(),
             desk,
@@ -198,6 +202,7 @@ fn router(page: Page) -> Router {
             "/work-orders/{id}/attachments/{hash}",
             get(attachments::one),
         )
+        .route("/devices/{device}/write", post(write::write))
         .route("/bus", get(bus::list))
         .route("/bus/{port}", get(bus::one))
         .route("/bus/{port}/capture", get(bus::capture))

@@ -20,7 +20,7 @@ pub mod release;
 mod request_error;
 mod schedule;
 mod target;
-mod write;
+pub mod write;
 
 pub use super::bus as stats;
 
