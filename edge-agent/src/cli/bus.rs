@@ -2,13 +2,13 @@
 //! Never asks a device itself.
 
 use super::client::Client;
-use super::{Output, told};
-use crate::config::{Config, DeviceConfig, PortConfig};
-use std::path::Path;
 use super::table::table;
 use super::words::{items, text};
+use super::{Output, told};
+use crate::config::{Config, DeviceConfig, PortConfig};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use std::path::Path;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Bus {
@@ -55,7 +55,9 @@ fn name_devices(config: &Config, ports: &mut [Value]) {
         let all = port.get_mut("units").and_then(Value::as_array_mut);
         for unit in all.into_iter().flatten() {
             let number = unit.get("unit").and_then(Value::as_u64);
-            let names = devices.iter().filter(|(of, _)| number == Some((*of).into()));
+            let names = devices
+                .iter()
+                .filter(|(of, _)| number == Some((*of).into()));
             let names: Vec<&str> = names.map(|(_, name)| name.as_str()).collect();
             let names = json!(names);
             if let Some(fields) = unit.as_object_mut() {

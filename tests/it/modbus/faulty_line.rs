@@ -17,7 +17,7 @@ const FAULTS: Faults = Faults {
     damaged_every: 13,
 };
 /// Least share of the polls that must have brought a value.
-const GOOD_MIN: f64 = 0.5;
+const GOOD_MIN: f64 = 0.8;
 const DEADLINE: Duration = Duration::from_secs(200);
 
 #[test]
@@ -34,7 +34,7 @@ fn run(scratch: &Scratch) -> Result<()> {
     line.set_faults(FAULTS);
     let _server = Libmodbus::rtu(scratch, line.far(), (pace.baud, 'N'), 9, 200)?;
     let port = format!(
-        "kind = \"serial\"\npath = \"{}\"\nbaud = {}\nparity = \"N\"\ntimeout = \"60ms\"",
+        "kind = \"serial\"\npath = \"{}\"\nbaud = {}\nparity = \"N\"\ntimeout = \"60ms\"\nretries = 2",
         line.near().display(),
         pace.baud
     );

@@ -21,7 +21,7 @@ const REPLAY: [(&str, &str, &str, &str); 4] = [
     ("row", "hr:3", "u32", "ABCD"),
     ("swapped", "hr:5", "f32", "CDAB"),
 ];
-/// What libmodbus serves; see `peers/libmodbus_server.c`. The floats it has written itself.
+/// What libmodbus serves; see `peers/libmodbus_server.c`.
 pub(super) const FIXED: [(&str, &str, &str, &str, f64); 9] = [
     ("first", "ir:0", "u16", "ABCD", 3.0),
     ("last", "hr:199", "u16", "ABCD", 1_396.0),

@@ -8,6 +8,7 @@ mod parts;
 #[cfg(test)]
 mod tests;
 mod view;
+mod views;
 
 use super::client::Client;
 use super::{Output, told};

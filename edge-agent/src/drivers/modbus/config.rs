@@ -9,7 +9,7 @@ use super::plan::{Item, Limits};
 use super::release::Release;
 use super::target::{PORT, PORT_TLS};
 use crate::config::{self as file, Section};
-use crate::pipeline::{GroupSpec, SensorSpec, Words};
+use crate::pipeline::{GroupSpec, SensorSpec, Watch, Words};
 use crate::transport::{Address as Port, config as transport};
 use protocol::limits::GROUP_COLUMNS_MAX;
 use protocol::reading::Raw;
@@ -225,6 +225,10 @@ fn read_point(
     }
     if point.as_ref().is_some_and(|point| point.kind.is_text()) {
         refuse_numbers(&section);
+        if sensor.watch != Watch::default() {
+            let words = "is a text, and a rule has limits for it; remove the rule or read a number";
+            section.problem("type", words);
+        }
     }
     section.finish();
     point
@@ -601,6 +605,14 @@ poll = "2s"
         for problem in problems {
             assert!(problem.contains("has no meaning for a text"), "{problem}");
         }
+        let rule = "[[rule]]\nname = \"r\"\nsensor = \"pump-7/pressure\"\nhigh = 5.0\n";
+        let (_, problems) = read_all(&(text + rule));
+        assert_eq!(problems.len(), 1, "{}", problems.join("\n"));
+        assert!(
+            problems[0].contains("a rule has limits for it"),
+            "{}",
+            problems[0]
+        );
     }
 
     #[test]

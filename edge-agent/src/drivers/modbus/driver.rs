@@ -2,7 +2,7 @@
 //! Never ends because a device fails, never lets a dead unit take its neighbours' time.
 
 use super::address::Address;
-use super::breaker::{Breaker, ProbeBudget};
+use super::breaker::{Breaker, ProbeBudget, patience};
 use super::config::{DeviceConfig, GroupConfig, Point, PortConfig};
 use super::frame::Framing;
 use super::group::{Asking, Group, Outcome};
@@ -142,6 +142,8 @@ struct Unit {
     breaker: Breaker,
     /// Whether it has ever answered.
     known: bool,
+    /// The longest that an answer of it has taken to begin.
+    slowest: Option<Duration>,
     /// Why its last poll brought nothing; `None` when it did.
     failure: Option<RequestError>,
     /// Those that are configured on it, mostly one.
@@ -227,23 +229,28 @@ impl Worker {
     /// Serves one group that is due: asks, or says at once what it knows. Answers whether time was
     /// taken and nothing heard.
     async fn turn(&mut self, at: usize) -> bool {
-        let Some(group) = self.groups.get_mut(at) else {
+        let Some(group) = self.groups.get(at) else {
             return false;
         };
         let number = group.unit();
-        let neighbours_live = self
-            .units
-            .iter()
-            .any(|(other, unit)| *other != number && unit.is_live());
-        let Some(unit) = self.units.get_mut(&number) else {
+        let now = Instant::now();
+        let neighbour_due = self.neighbour_due(number);
+        let (Some(group), Some(unit)) = (self.groups.get_mut(at), self.units.get_mut(&number))
+        else {
             return false;
         };
-        let now = Instant::now();
+        let patience = neighbour_due.and_then(|due| {
+            let left = due.saturating_duration_since(now);
+            patience(unit.breaker.failures(), unit.slowest, left)
+        });
+        let patience = patience.filter(|patience| *patience < self.timeout);
         let was_open = unit.breaker.is_open();
         let resting = self.link.resting(number).is_some_and(|until| now < until);
         if unit.breaker.blocked(now)
             || resting
-            || (was_open && neighbours_live && !self.budget.allows(now, self.timeout))
+            || (was_open
+                && neighbour_due.is_some()
+                && !self.budget.allows(now, patience.unwrap_or(self.timeout)))
         {
             let cause = unit
                 .failure
@@ -259,6 +266,7 @@ impl Worker {
         } else {
             0
         };
+        self.link.be_patient(patience);
         let outcome = group
             .poll(Asking {
                 link: &mut self.link,
@@ -275,6 +283,9 @@ impl Worker {
         let after = Instant::now();
         unit.note(heard, failure, after);
         self.writes.note(number, unit.breaker.is_open());
+        if heard {
+            unit.slowest = unit.slowest.max(self.link.turnaround());
+        }
         if was_open && unit.breaker.is_open() {
             let cost = after.saturating_duration_since(now);
             self.budget.spend(after, cost);
@@ -282,6 +293,14 @@ impl Worker {
         self.hand_on(at, cells);
         self.report(number).await;
         !heard
+    }
+
+    /// When the first poll is due of the other units that answer; `None` when there is none.
+    fn neighbour_due(&self, number: u8) -> Option<Instant> {
+        let unit = |group: usize| Some(self.groups.get(group)?.unit());
+        let is_live = |number: u8| self.units.get(&number).is_some_and(Unit::is_live);
+        self.schedule
+            .next_due(|at| unit(at).is_some_and(|other| other != number && is_live(other)))
     }
 
     fn hand_on(&self, group: usize, cells: Vec<RawCell>) {
@@ -327,6 +346,7 @@ impl Unit {
         Self {
             breaker: Breaker::new(number),
             known: false,
+            slowest: None,
             failure: None,
             devices: Vec::new(),
         }

@@ -130,6 +130,13 @@ impl Client {
         bytes
     }
 
+    /// The request that waits is given up at `at`, when that is earlier, unless its answer begins.
+    pub fn hurry(&mut self, at: Instant) {
+        if let Some(active) = &mut self.active {
+            active.deadline = active.deadline.min(at);
+        }
+    }
+
     /// Takes what came in; answers how the request ended when it did.
     pub fn receive(&mut self, bytes: &[u8], now: Instant) -> Option<Outcome> {
         let answer = self.longest_answer();
