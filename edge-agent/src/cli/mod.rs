@@ -4,20 +4,38 @@
 
 mod alerts;
 mod attachments;
+mod bundle;
+mod bus;
+#[cfg(feature = "driver-modbus")]
+mod capture;
 mod check;
 mod client;
 mod config;
+mod doctor;
 mod enrol;
 mod exchange;
+#[cfg(feature = "driver-modbus")]
+mod lists;
+#[cfg(feature = "driver-modbus")]
+mod map;
 mod orders;
+#[cfg(feature = "driver-modbus")]
+mod probe;
+#[cfg(feature = "driver-modbus")]
+mod progress;
 #[cfg(feature = "driver-modbus")]
 mod read;
 mod run;
 #[cfg(feature = "driver-modbus")]
+mod scan;
+#[cfg(feature = "driver-modbus")]
 mod simulate;
 mod status;
 mod table;
+mod tui;
 mod words;
+#[cfg(feature = "driver-modbus")]
+mod write;
 
 use crate::config::{Config, ConfigError};
 use anyhow::{Context as _, anyhow};
@@ -64,14 +82,39 @@ enum Command {
     Config(config::Configuration),
     /// Show how the running box, its link and its devices are.
     Status,
+    /// Watch the running box on one screen: live tags, buses, alerts, uplink.
+    Tui(tui::Tui),
     /// Show, acknowledge and comment alerts of the running box.
     Alerts(alerts::Alerts),
     /// Show, write and work on work orders of the running box.
     #[command(visible_alias = "work-orders")]
     Wo(orders::Orders),
+    /// Look for everything that is wrong with this box, and say what to do.
+    Doctor(doctor::Doctor),
+    /// Write a support file without secrets: what doctor found, versions, status, log.
+    Bundle(bundle::Bundle),
     /// Read values of a device by hand, in all byte orders. Needs no configuration.
     #[cfg(feature = "driver-modbus")]
     Read(read::Read),
+    /// Find devices: on a serial line with unknown settings, or in a network.
+    #[cfg(feature = "driver-modbus")]
+    #[command(subcommand)]
+    Scan(scan::Scan),
+    /// Find out which registers of a unit there are, and what they hold.
+    #[cfg(feature = "driver-modbus")]
+    Map(map::Map),
+    /// Measure how fast and in how large pieces a unit can be asked.
+    #[cfg(feature = "driver-modbus")]
+    Probe(probe::Probe),
+    /// Write one value to a device: through the running agent, or directly when it is not configured.
+    #[cfg(feature = "driver-modbus")]
+    Write(write::Write),
+    /// Show how much the buses of the running agent are used, and how units answer.
+    #[command(subcommand)]
+    Bus(bus::Bus),
+    /// Show what goes over a line, frame by frame.
+    #[cfg(feature = "driver-modbus")]
+    Capture(capture::Capture),
     /// Join this box to its hub, once, with a claim that `cloud-hub claim new` made.
     Enrol(enrol::Enrol),
     /// Write what the hub lacks into a signed file, for a plant without any network.
@@ -123,11 +166,25 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Run(command) => command.run(&config, output),
         Command::Check => check::check(&config, output),
         Command::Config(command) => command.run(&config, output),
+        Command::Tui(command) => command.run(&config, output),
+        Command::Bundle(command) => command.run(&config, output),
+        Command::Doctor(command) => command.run(&config, output),
         Command::Status => through_agent(&config, output, status::status),
         Command::Alerts(command) => through_agent(&config, output, |client| command.run(client)),
         Command::Wo(command) => through_agent(&config, output, |client| command.run(client)),
         #[cfg(feature = "driver-modbus")]
         Command::Read(command) => command.run(output),
+        #[cfg(feature = "driver-modbus")]
+        Command::Scan(command) => command.run(output),
+        #[cfg(feature = "driver-modbus")]
+        Command::Map(command) => command.run(output),
+        #[cfg(feature = "driver-modbus")]
+        Command::Probe(command) => command.run(output),
+        #[cfg(feature = "driver-modbus")]
+        Command::Write(command) => command.run(&config, output),
+        Command::Bus(command) => command.run(&config, output),
+        #[cfg(feature = "driver-modbus")]
+        Command::Capture(command) => command.run(&config, output),
         Command::Enrol(command) => command.run(&config, output),
         Command::Export(command) => command.run(&config, output),
         Command::Acknowledge(command) => command.run(&config, output),

@@ -1,7 +1,9 @@
 //! How the box is doing right now: latest readings, devices, link, losses. Kept in memory for
 //! the page and the command line. Never the source of a record: what must last is in the store.
 
+pub use crate::drivers::bus::{BusReport, Captured, Direction, UnitCounts};
 use crate::drivers::{DeviceReport, DeviceState, PortHandles};
+pub use crate::drivers::{WriteError, WritePlace, WriteRequest, Written};
 use protocol::id::SensorId;
 use protocol::reading::{Reading, whole};
 use protocol::time::Timestamp;

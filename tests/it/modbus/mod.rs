@@ -2,6 +2,7 @@
 //! come too late and lines as slow as real ones. Judged by what stands in the store and by what the
 //! peers say they served; never by what the box says of itself.
 
+mod commissioning;
 mod dead_unit;
 mod efficiency;
 mod faulty_line;

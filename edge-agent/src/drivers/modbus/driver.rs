@@ -66,6 +66,10 @@ impl PortDriver for ModbusPort {
             .collect()
     }
 
+    fn address(&self) -> Option<crate::transport::Address> {
+        Some(self.config.link.address.clone())
+    }
+
     fn handle(&self) -> Option<PortHandle> {
         Some(self.handle.clone())
     }
