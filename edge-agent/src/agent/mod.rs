@@ -168,6 +168,7 @@ impl Agent {
             queue,
             dropped: health.dropped_counter(),
             counts,
+            handles: health.ports(),
         };
         let drivers = ports::start(&config, built, sinks, &drivers_stopped);
         Ok(Self {

@@ -3,7 +3,7 @@
 
 use crate::clock;
 use crate::config::{Config, DeviceConfig, PortConfig};
-use crate::drivers::{self, FromDriver, PortDriver, Sink};
+use crate::drivers::{self, FromDriver, PortDriver, PortHandles, Sink};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -19,6 +19,8 @@ pub(super) struct Sinks {
     pub dropped: Arc<AtomicU64>,
     /// How many groups each port has, in order.
     pub counts: Vec<usize>,
+    /// Where others find the ports that run.
+    pub handles: PortHandles,
 }
 
 /// Starts one task per port.
@@ -43,7 +45,7 @@ pub(super) fn start(
             driver,
             port.clone(),
             devices,
-            sink,
+            (sink, sinks.handles.clone()),
             stop.clone(),
         )));
     }
@@ -54,12 +56,18 @@ async fn watch_over(
     mut driver: Box<dyn PortDriver>,
     port: PortConfig,
     devices: Vec<DeviceConfig>,
-    sink: Sink,
+    (sink, handles): (Sink, PortHandles),
     mut stop: watch::Receiver<bool>,
 ) {
     loop {
+        // Before it runs, and anew after a panic: the old one's queue is gone.
+        if let Some(handle) = driver.handle() {
+            handles.set(&port.name, handle);
+        }
         let run = tokio::spawn(driver.run(sink.clone(), stop.clone()));
-        let Err(error) = run.await else { return };
+        let ended = run.await;
+        handles.remove(&port.name);
+        let Err(error) = ended else { return };
         tracing::error!(port = port.name, %error, "the driver of this port failed; it is started again");
         tokio::select! {
             () = tokio::time::sleep(RESTART_WAIT) => {}

@@ -2,8 +2,14 @@
 //! host) is an object with one owner task; its devices are polled or listened to by that task.
 //! Never stores, never judges: a driver hands `RawPoll`s and device states into a bounded sink.
 
+pub mod bus;
 #[cfg(feature = "driver-modbus")]
 pub mod modbus;
+mod port_handle;
+
+pub use port_handle::{
+    PortHandle, PortHandles, WriteError, WriteJob, WritePlace, WriteRequest, Written,
+};
 
 use crate::config::{DeviceConfig, PortConfig, suggestion};
 use crate::pipeline::{GroupSpec, RawPoll};
@@ -25,6 +31,11 @@ pub trait PortDriver: Send + 'static {
     /// will do to a bus. Empty for a protocol that listens.
     fn requests(&self) -> Vec<PlannedRequest> {
         Vec::new()
+    }
+
+    /// How others reach the port while it runs; `None` when it has nothing to offer.
+    fn handle(&self) -> Option<PortHandle> {
+        None
     }
 
     /// Runs until `stop` turns true. A device that fails never ends this: it is reported.

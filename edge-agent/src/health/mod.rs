@@ -1,7 +1,7 @@
 //! How the box is doing right now: latest readings, devices, link, losses. Kept in memory for
 //! the page and the command line. Never the source of a record: what must last is in the store.
 
-use crate::drivers::{DeviceReport, DeviceState};
+use crate::drivers::{DeviceReport, DeviceState, PortHandles};
 use protocol::id::SensorId;
 use protocol::reading::{Reading, whole};
 use protocol::time::Timestamp;
@@ -72,6 +72,7 @@ pub struct Health {
     link: watch::Sender<LinkStatus>,
     feed: broadcast::Sender<News>,
     dropped_polls: Arc<AtomicU64>,
+    ports: PortHandles,
     /// When the agent started.
     pub started_at: Timestamp,
 }
@@ -92,8 +93,14 @@ impl Health {
             link: watch::Sender::new(link),
             feed: broadcast::Sender::new(FEED_MAX),
             dropped_polls: Arc::default(),
+            ports: PortHandles::default(),
             started_at: now,
         }
+    }
+
+    /// The ports that run: to write values, to see what their buses are like.
+    pub fn ports(&self) -> PortHandles {
+        self.ports.clone()
     }
 
     /// News from now on.

@@ -94,6 +94,11 @@ impl Table {
         matches!(self, Self::Coil | Self::DiscreteInput)
     }
 
+    /// Whether its cells can be written.
+    pub const fn is_writable(self) -> bool {
+        matches!(self, Self::Coil | Self::Holding)
+    }
+
     /// The two letters of the zero-based form.
     pub const fn prefix(self) -> &'static str {
         match self {

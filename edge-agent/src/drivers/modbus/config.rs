@@ -6,6 +6,7 @@ use super::data_type::{DataType, Order};
 use super::frame::Framing;
 use super::link::LinkSettings;
 use super::plan::{Item, Limits};
+use super::release::Release;
 use super::target::{PORT, PORT_TLS};
 use crate::config::{self as file, Section};
 use crate::pipeline::{GroupSpec, SensorSpec, Words};
@@ -132,6 +133,11 @@ fn read_device(device: &file::DeviceConfig) -> DeviceConfig {
         Some(1_u8) => Base::One,
         _ => Base::Zero,
     };
+    let write = section.text_list("write").unwrap_or_default();
+    let write = write
+        .iter()
+        .filter_map(|text| noted(&section, "write", Release::parse(text, base)))
+        .collect();
     section.finish();
     let mut groups: Vec<GroupConfig> = Vec::new();
     for sensor in &device.sensors {
@@ -164,6 +170,7 @@ fn read_device(device: &file::DeviceConfig) -> DeviceConfig {
         name: device.name.clone(),
         unit,
         limits,
+        write,
         groups,
     }
 }
@@ -268,6 +275,8 @@ pub struct DeviceConfig {
     pub unit: u8,
     /// How far its registers are read together.
     pub limits: Limits,
+    /// What may be written; mostly nothing.
+    pub write: Vec<Release>,
     /// Its sensors by period.
     pub groups: Vec<GroupConfig>,
 }

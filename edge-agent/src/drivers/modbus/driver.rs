@@ -9,7 +9,12 @@ use super::group::{Asking, Group, Outcome};
 use super::link::{Link, RequestError};
 use super::plan::{Block, Item, plan};
 use super::schedule::{Place, Schedule};
-use crate::drivers::{DeviceReport, DeviceState, PlannedRequest, PlannedSensor, PortDriver, Sink};
+use super::write::Writes;
+use crate::drivers::bus::Monitor;
+use crate::drivers::{
+    DeviceReport, DeviceState, PlannedRequest, PlannedSensor, PortDriver, PortHandle, Sink,
+    WriteJob,
+};
 use crate::pipeline::{GroupSpec, RawCell, RawPoll};
 use protocol::reading::Cause;
 use std::borrow::Cow;
@@ -18,19 +23,30 @@ use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
 /// A Modbus port that is ready to run.
 #[derive(Debug)]
 pub struct ModbusPort {
     config: PortConfig,
+    handle: PortHandle,
+    writes: mpsc::Receiver<WriteJob>,
+    monitor: Monitor,
 }
 
 impl ModbusPort {
     /// From what `config` read.
-    pub const fn new(config: PortConfig) -> Self {
-        Self { config }
+    pub fn new(config: PortConfig) -> Self {
+        let devices = config.devices.iter().map(|device| device.name.clone());
+        let monitor = Monitor::default();
+        let (handle, writes) = PortHandle::new(devices.collect(), monitor.clone());
+        Self {
+            config,
+            handle,
+            writes,
+            monitor,
+        }
     }
 }
 
@@ -49,13 +65,18 @@ impl PortDriver for ModbusPort {
             .collect()
     }
 
+    fn handle(&self) -> Option<PortHandle> {
+        Some(self.handle.clone())
+    }
+
     fn run(
         self: Box<Self>,
         sink: Sink,
         mut stop: watch::Receiver<bool>,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
-            let mut worker = Worker::new(&self.config, sink);
+            let writes = Writes::new(self.writes, &self.config.devices);
+            let mut worker = Worker::new(&self.config, sink, writes, self.monitor);
             tokio::select! {
                 () = worker.serve() => {}
                 // The sender being gone means the same: nobody wants readings any more.
@@ -101,6 +122,7 @@ fn requests(device: &DeviceConfig, group: &GroupConfig, framing: Framing) -> Vec
 struct Worker {
     name: String,
     link: Link,
+    writes: Writes,
     sink: Sink,
     timeout: Duration,
     retries: u32,
@@ -132,7 +154,7 @@ struct Device {
 }
 
 impl Worker {
-    fn new(config: &PortConfig, sink: Sink) -> Self {
+    fn new(config: &PortConfig, sink: Sink, writes: Writes, monitor: Monitor) -> Self {
         let mut groups = Vec::new();
         let mut units = BTreeMap::new();
         for device in &config.devices {
@@ -152,7 +174,8 @@ impl Worker {
         let periods = configured.map(|group| group.spec.period);
         Self {
             name: config.name.clone(),
-            link: Link::new(config.link.clone()),
+            link: Link::new(config.link.clone()).with_monitor(monitor),
+            writes,
             sink,
             timeout: config.link.timeout,
             retries: config.retries,
@@ -165,7 +188,14 @@ impl Worker {
 
     async fn serve(&mut self) {
         while let Some(wake_at) = self.schedule.wake_at() {
-            sleep_until(wake_at.into()).await;
+            tokio::select! {
+                () = sleep_until(wake_at.into()) => {}
+                job = self.writes.wait() => {
+                    self.writes.handle(job, &mut self.link).await;
+                    continue;
+                }
+            }
+            self.writes.serve(&mut self.link).await;
             let Some(at) = self.schedule.pick(Instant::now(), |at| self.place(at)) else {
                 continue;
             };
@@ -173,7 +203,10 @@ impl Worker {
             self.schedule.done(at, Instant::now(), wasted);
         }
         tracing::warn!(port = %self.name, "no sensors are configured on this port: it is not polled");
-        std::future::pending::<()>().await;
+        loop {
+            let job = self.writes.wait().await;
+            self.writes.handle(job, &mut self.link).await;
+        }
     }
 
     fn place(&self, group: usize) -> Place {
@@ -229,10 +262,11 @@ impl Worker {
         } else {
             0
         };
-        self.link.be_patient(patience);
+        self.link.be_patient(number, patience);
         let outcome = group
             .poll(Asking {
                 link: &mut self.link,
+                writes: &mut self.writes,
                 retries,
                 unit_alive,
             })
@@ -247,6 +281,7 @@ impl Worker {
         if heard {
             unit.slowest = unit.slowest.max(self.link.turnaround());
         }
+        self.writes.note(number, unit.breaker.is_open());
         if was_open && unit.breaker.is_open() {
             let cost = after.saturating_duration_since(now);
             self.budget.spend(after, cost);

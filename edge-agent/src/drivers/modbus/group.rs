@@ -7,6 +7,7 @@ use super::decode;
 use super::link::{Link, RequestError};
 use super::pdu::ExceptionCode;
 use super::plan::{Block, Item, plan};
+use super::write::Writes;
 use crate::pipeline::RawCell;
 use protocol::reading::Cause;
 use std::collections::VecDeque;
@@ -50,6 +51,8 @@ pub(super) struct Outcome {
 #[derive(Debug)]
 pub(super) struct Asking<'a> {
     pub(super) link: &'a mut Link,
+    /// What is to be written, between two blocks.
+    pub(super) writes: &'a mut Writes,
     pub(super) retries: u32,
     /// Whether the unit has answered since its last failure.
     pub(super) unit_alive: bool,
@@ -101,6 +104,7 @@ impl Group {
                 done.push_back(state);
                 continue;
             }
+            asking.writes.serve(asking.link).await;
             match asking
                 .link
                 .read(self.unit, &state.block, asking.retries)

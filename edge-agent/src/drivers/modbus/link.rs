@@ -10,7 +10,7 @@ use super::client::{Client, Outcome, Timing};
 use super::frame::Framing;
 use super::pdu::{Request, Response, Span};
 use super::plan::Block;
-use super::stats::{Direction, Ended, Exchange, Monitor};
+use crate::drivers::bus::{Direction, Ended, Exchange, Monitor, Noticed};
 use crate::transport::{Address, Wire};
 use futures_util::FutureExt as _;
 use std::sync::Arc;
@@ -117,8 +117,8 @@ pub struct Link {
     last: Option<(Instant, u8)>,
     /// Time-outs in a row without a byte.
     silent: u32,
-    /// Longest wait for the next answers, when it is to be shorter than the time-out.
-    patience: Option<Duration>,
+    /// Longest wait for answers of this unit, when it is to be shorter than the time-out.
+    patience: Option<(u8, Duration)>,
     /// What the last request that was answered took until its answer began.
     turnaround: Option<Duration>,
     monitor: Monitor,
@@ -159,9 +159,10 @@ impl Link {
         self.monitor.clone()
     }
 
-    /// From now on, answers are waited for no longer than this; `None` for all of the time-out.
-    pub(super) const fn be_patient(&mut self, patience: Option<Duration>) {
-        self.patience = patience;
+    /// From now on, answers of `unit` are waited for no longer than this, those of others and with
+    /// `None` all of them for all of the time-out.
+    pub(super) fn be_patient(&mut self, unit: u8, patience: Option<Duration>) {
+        self.patience = patience.map(|patience| (unit, patience));
     }
 
     /// What the last request that was answered took until its answer began.
@@ -245,11 +246,11 @@ impl Link {
             how: Ended::Lost,
             received: 0,
             sent: bytes.len(),
-            noticed: super::client::Noticed::default(),
+            noticed: Noticed::default(),
         };
         let sending =
             self.settings.address.character_time() * u32::try_from(bytes.len()).unwrap_or(0);
-        if let Some(patience) = self.patience {
+        if let Some((_, patience)) = self.patience.filter(|(other, _)| *other == unit) {
             self.client.hurry(started + sending + patience);
         }
         let outcome = match wire.send(&bytes, request.is_mirrored()).await {

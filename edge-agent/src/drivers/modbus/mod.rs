@@ -1,5 +1,5 @@
-//! Modbus: reads registers and bits of devices, over TCP, TLS and serial lines. Never writes to a
-//! device. `README.md` in this folder is for the person who configures it.
+//! Modbus: reads registers and bits of devices, over TCP, TLS and serial lines. Never writes what
+//! the configuration does not release for it. `README.md` in this folder is for the person who configures it.
 
 pub mod address;
 mod breaker;
@@ -15,10 +15,13 @@ pub mod link;
 pub mod pdu;
 pub mod plan;
 pub mod read;
+pub mod release;
 mod request_error;
 mod schedule;
-pub mod stats;
 mod target;
+mod write;
+
+pub use super::bus as stats;
 
 #[cfg(test)]
 mod tests;

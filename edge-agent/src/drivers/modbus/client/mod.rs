@@ -14,6 +14,7 @@ pub use doubts::Doubts;
 
 use super::frame::{Frame, FrameError, Framing, Reader, Side, bytes_on_the_line, encode};
 use super::pdu::{Mismatch, PDU_BYTES_MAX, Request, Response};
+use crate::drivers::bus::Noticed;
 use std::time::{Duration, Instant};
 
 /// A pause within a frame of RTU that ends it. The specification says 1.5 characters; a USB adapter
@@ -47,17 +48,6 @@ pub enum Outcome {
         /// Came.
         got: usize,
     },
-}
-
-/// What was noticed beside the outcomes, since it was last taken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Noticed {
-    /// Answers that came too late, and were dropped.
-    pub late: u64,
-    /// Frames of units that were not asked.
-    pub foreign: u64,
-    /// Frames with a wrong checksum.
-    pub checksum: u64,
 }
 
 /// One side of a conversation.

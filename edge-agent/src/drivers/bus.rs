@@ -2,7 +2,6 @@
 //! at most 256 units, a window of one minute, a queue of `CAPTURE_MAX` pieces. Never slows the bus: a
 //! listener who is too slow misses the oldest pieces and is told how many.
 
-use super::client::Noticed;
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -40,6 +39,17 @@ pub enum Direction {
     Sent,
     /// From the units.
     Received,
+}
+
+/// What was noticed on the line beside how a request ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Noticed {
+    /// Answers that came too late, and were dropped.
+    pub late: u64,
+    /// Frames of units that were not asked.
+    pub foreign: u64,
+    /// Frames with a wrong checksum.
+    pub checksum: u64,
 }
 
 /// How one request ended, for counting.
