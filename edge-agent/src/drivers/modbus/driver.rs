@@ -277,6 +277,7 @@ impl Worker {
             failure,
         } = outcome;
         let after = Instant::now();
+        self.link.be_patient(number, None);
         unit.note(heard, failure, after);
         if heard {
             unit.slowest = unit.slowest.max(self.link.turnaround());
