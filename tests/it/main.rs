@@ -26,4 +26,5 @@ mod readings;
 mod records;
 mod restored;
 mod stick;
+mod texts;
 mod transport;

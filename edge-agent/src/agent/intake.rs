@@ -51,7 +51,8 @@ impl Intake {
         health: &Arc<Health>,
         judge: &mut Judge,
     ) -> Result<(Self, Vec<usize>), StorageError> {
-        let texts = Texts::load(ports.iter().flatten(), storage, health).await?;
+        let mut texts = Texts::new(storage, health);
+        texts.add(ports.iter().flatten()).await?;
         let mut groups = Vec::new();
         for group in ports.iter().flatten() {
             let schema = group.schema(gateway);

@@ -8,7 +8,9 @@ use crate::pipeline::{GroupSpec, RawCell, RawPoll, Words};
 use crate::storage::{NewEvent, SensorWords, Storage, StorageError};
 use protocol::event::{Actor, Body, GatewayEvent, RecordKind, RecordRef};
 use protocol::id::{GatewayId, SensorId};
-use protocol::limits::{GATEWAY_WORDS_MAX, SENSOR_TEXTS_MAX, WORDS_PER_EVENT_MAX};
+use protocol::limits::{
+    GATEWAY_WORDS_MAX, SENSOR_TEXT_BYTES_MAX, SENSOR_TEXTS_MAX, WORDS_PER_EVENT_MAX,
+};
 use protocol::reading::{Cause, Raw};
 use ring::digest::{SHA256, digest};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -51,6 +53,8 @@ pub(super) struct Texts {
     health: Arc<Health>,
     gateway: GatewayId,
     codes: HashMap<SensorId, HashMap<Arc<str>, i64>>,
+    /// How many states of a sensor have a word.
+    states: HashMap<SensorId, usize>,
     /// Words of all sensors.
     count: usize,
     /// Sensors that have no room for a further text, by device.
@@ -58,48 +62,65 @@ pub(super) struct Texts {
 }
 
 impl Texts {
-    /// Loads what the box knows, and writes down what the configuration says of states.
-    pub(super) async fn load(
-        groups: impl Iterator<Item = &GroupSpec>,
-        storage: &Storage,
-        health: &Arc<Health>,
-    ) -> Result<Self, StorageError> {
-        let gateway = storage.gateway_id();
-        let sensors = groups.flat_map(|group| {
-            let sensors = group.sensors.iter().zip(named(group, gateway));
-            sensors.map(|(sensor, (id, _))| (id, sensor.words.clone()))
-        });
-        let sensors: Vec<(SensorId, Words)> = sensors.collect();
-        let ids = sensors.iter().map(|(id, _)| *id).collect();
-        let mut stored = storage.words(ids).await?;
-        let mut texts = Self {
+    /// Without sensors yet.
+    pub(super) fn new(storage: &Storage, health: &Arc<Health>) -> Self {
+        Self {
             storage: storage.clone(),
             health: Arc::clone(health),
-            gateway,
+            gateway: storage.gateway_id(),
             codes: HashMap::new(),
+            states: HashMap::new(),
             count: 0,
             full: BTreeMap::new(),
-        };
+        }
+    }
+
+    /// Takes up the sensors of groups: loads their texts, and writes down what the configuration
+    /// says of states where it changed. A sensor that comes again is as it is now.
+    pub(super) async fn add(
+        &mut self,
+        groups: impl Iterator<Item = &GroupSpec>,
+    ) -> Result<(), StorageError> {
+        let mut sensors: Vec<(SensorId, Words)> = Vec::new();
+        for group in groups {
+            self.full.remove(&group.device);
+            let words = group.sensors.iter().map(|sensor| sensor.words.clone());
+            let ids = named(group, self.gateway).map(|(id, _)| id);
+            sensors.extend(ids.zip(words));
+        }
+        let ids = sensors.iter().map(|(id, _)| *id).collect();
+        let mut stored = self.storage.words(ids).await?;
         let mut changes: Vec<(SensorId, Changes)> = Vec::new();
         for (sensor, configured) in sensors {
+            self.forget(sensor);
             let known = stored.remove(&sensor).unwrap_or_default();
             match configured {
                 Words::Fixed(wanted) => {
-                    changes.push((sensor, difference(&known, &wanted)));
-                    texts.show(sensor, wanted);
+                    let changed = difference(&known, &wanted);
+                    if !wanted.is_empty() {
+                        self.states.insert(sensor, wanted.len());
+                    }
+                    self.show(sensor, &changed, wanted);
+                    changes.push((sensor, changed));
                 }
                 Words::Texts => {
-                    let words = texts.show(sensor, known);
+                    let words = self.show(sensor, &[], known);
                     let codes = words.into_iter().map(|(code, text)| (text, code));
-                    texts.codes.insert(sensor, codes.collect());
+                    self.codes.insert(sensor, codes.collect());
                 }
             }
         }
         changes.retain(|(_, changes)| !changes.is_empty());
-        if !changes.is_empty() {
-            texts.write(changes).await?;
+        if changes.is_empty() {
+            return Ok(());
         }
-        Ok(texts)
+        self.write(changes).await
+    }
+
+    fn forget(&mut self, sensor: SensorId) {
+        let texts = self.codes.remove(&sensor).map_or(0, |codes| codes.len());
+        let states = self.states.remove(&sensor).unwrap_or(0);
+        self.count -= texts + states;
     }
 
     /// Puts codes in the place of texts. A text that is new is on the disk when this returns.
@@ -117,7 +138,10 @@ impl Texts {
             let Some((sensor, name)) = group.sensors.get(at) else {
                 continue;
             };
-            *cell = if let Some((code, is_new)) = self.code(*sensor, &text) {
+            *cell = if text.len() > SENSOR_TEXT_BYTES_MAX {
+                // No driver delivers one: it would be refused with all that came beside it.
+                RawCell::Missing(Cause::BadAnswer)
+            } else if let Some((code, is_new)) = self.code(*sensor, &text) {
                 if is_new {
                     new.push((at, *sensor, text, code));
                 }
@@ -209,18 +233,23 @@ impl Texts {
         }
     }
 
-    /// Tells the page the words of a sensor.
-    fn show(&mut self, sensor: SensorId, words: SensorWords) -> Vec<(i64, Arc<str>)> {
+    /// Tells the page the words of a sensor, and of `changes` which are gone.
+    fn show(
+        &mut self,
+        sensor: SensorId,
+        changes: &[(i64, Option<String>)],
+        words: SensorWords,
+    ) -> Vec<(i64, Arc<str>)> {
         let words: Vec<(i64, Arc<str>)> = words
             .into_iter()
             .map(|(number, text)| (number, Arc::from(text)))
             .collect();
         self.count += words.len();
-        if !words.is_empty() {
-            let shown = words.iter();
-            let shown = shown.map(|(number, text)| (*number, Some(Arc::clone(text))));
-            self.health.worded(sensor, shown);
-        }
+        let gone = changes.iter().filter(|(_, text)| text.is_none());
+        let gone = gone.map(|(number, _)| (*number, None));
+        let shown = words.iter();
+        let shown = shown.map(|(number, text)| (*number, Some(Arc::clone(text))));
+        self.health.worded(sensor, gone.chain(shown));
         words
     }
 
@@ -328,9 +357,8 @@ mod tests {
             let health = Arc::new(Health::new(Timestamp(0)));
             let mut group = group(&config);
             change(&mut group);
-            let texts = Texts::load([&group].into_iter(), &storage, &health)
-                .await
-                .unwrap();
+            let mut texts = Texts::new(&storage, &health);
+            texts.add([&group].into_iter()).await.unwrap();
             Self {
                 storage,
                 health,
@@ -409,11 +437,15 @@ mod tests {
         assert_eq!(first.shown(0, number(&a)).as_deref(), Some("LOT-17"));
         assert_eq!(first.shown(0, number(&b)).as_deref(), Some(""));
         assert_eq!(first.shown(0, 0.5), None);
+        let (long, _) = first.keep(&"x".repeat(65)).await;
+        assert_eq!(long, RawCell::Missing(Cause::BadAnswer));
+        let (longest, _) = first.keep(&"é".repeat(32)).await;
+        assert_eq!(first.shown(0, number(&longest)), Some("é".repeat(32)));
         first.storage.close().await.unwrap();
         let mut second = Box1::open(folder.path(), |_| {}).await;
         assert_eq!(second.shown(0, number(&a)).as_deref(), Some("LOT-17"));
         assert_eq!(second.keep("LOT-17").await.0, a);
-        assert_eq!(second.stored().await[&second.sensor(0)].len(), 2);
+        assert_eq!(second.stored().await[&second.sensor(0)].len(), 3);
     }
 
     #[tokio::test]
@@ -507,6 +539,14 @@ mod tests {
         let second = Box1::open(folder.path(), |_| {}).await;
         let after = events(second.storage.sync_state().await.unwrap());
         assert_eq!(before, after, "nothing changed: no event");
+        // The configuration changes while the box runs.
+        let mut second = second;
+        second.group.sensors[1].words = Words::Fixed(words(&[(1, "an")]));
+        let changed = second.group.clone();
+        second.texts.add([&changed].into_iter()).await.unwrap();
+        assert_eq!(second.shown(1, 1.0).as_deref(), Some("an"));
+        assert_eq!(second.shown(1, 0.0), None);
+        assert_eq!(second.texts.count, 1);
         second.storage.close().await.unwrap();
         let wanted = words(&[(1, "läuft"), (-2, "fault")]);
         let third = Box1::open(folder.path(), |group| {

@@ -192,14 +192,12 @@ pub(super) fn devices(top: &mut Section, ports: &[PortConfig]) -> Vec<DeviceConf
 fn limit_words(devices: &[DeviceConfig]) {
     let mut room = WORDS_OF_ALL_MAX;
     for sensor in devices.iter().flat_map(|device| &device.sensors) {
-        match room.checked_sub(sensor.words.len()) {
-            Some(left) => room = left,
-            None => {
-                let words = format!("all sensors together have at most {WORDS_OF_ALL_MAX} words");
-                sensor.section.problem("enum", &words);
-                return;
-            }
-        }
+        let Some(left) = room.checked_sub(sensor.words.len()) else {
+            let words = format!("all sensors together have at most {WORDS_OF_ALL_MAX} words");
+            sensor.section.problem("enum", &words);
+            return;
+        };
+        room = left;
     }
 }
 

@@ -135,11 +135,14 @@ impl Health {
         words: impl IntoIterator<Item = (i64, Option<Arc<str>>)>,
     ) {
         let mut all = self.words.write().unwrap_or_else(PoisonError::into_inner);
-        let known = all.entry(sensor).or_default();
         for (number, text) in words {
             match text {
-                Some(text) => drop(known.insert(number, text)),
-                None => drop(known.remove(&number)),
+                Some(text) => drop(all.entry(sensor).or_default().insert(number, text)),
+                None => {
+                    if let Some(known) = all.get_mut(&sensor) {
+                        known.remove(&number);
+                    }
+                }
             }
         }
     }

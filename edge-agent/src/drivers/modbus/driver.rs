@@ -3,9 +3,10 @@
 
 use super::address::Address;
 use super::breaker::{Breaker, ProbeBudget, patience};
-use super::config::{DeviceConfig, GroupConfig, Point, PortConfig};
+use super::bus_device::BusGroup;
+use super::config::{DeviceConfig, GroupConfig, Point, PortConfig, Source};
 use super::frame::Framing;
-use super::group::{Asking, Group, Outcome};
+use super::group::{Asking, Group, Known, Outcome};
 use super::link::{Link, RequestError};
 use super::plan::{Block, Item, plan};
 use super::schedule::{Place, Schedule};
@@ -86,8 +87,17 @@ impl PortDriver for ModbusPort {
     }
 }
 
+fn bus_devices(config: &PortConfig) -> Vec<String> {
+    let devices = config.devices.iter();
+    let buses = devices.filter(|device| device.source == Source::Bus);
+    buses.map(|device| device.name.clone()).collect()
+}
+
 /// What one round of a group asks for.
 fn requests(device: &DeviceConfig, group: &GroupConfig, framing: Framing) -> Vec<PlannedRequest> {
+    let Some(unit) = device.unit() else {
+        return Vec::new();
+    };
     let items: Vec<Item> = group.points.iter().map(Point::item).collect();
     let request = |block: Block| {
         let sensor = |at: &usize| {
@@ -105,8 +115,8 @@ fn requests(device: &DeviceConfig, group: &GroupConfig, framing: Framing) -> Vec
             device: device.name.clone(),
             period: group.spec.period,
             words: format!(
-                "unit {}: {} {}{many} from {first}",
-                device.unit, block.count, block.table
+                "unit {unit}: {} {}{many} from {first}",
+                block.count, block.table
             ),
             sensors: block.items.iter().filter_map(sensor).collect(),
             bytes: block.wire_bytes(framing),
@@ -128,6 +138,10 @@ struct Worker {
     retries: u32,
     units: BTreeMap<u8, Unit>,
     groups: Vec<Group>,
+    /// Groups that are figures of the port itself.
+    buses: BTreeMap<usize, BusGroup>,
+    /// Names of the devices that they belong to.
+    bus_devices: Vec<String>,
     schedule: Schedule,
     budget: ProbeBudget,
 }
@@ -157,12 +171,25 @@ impl Worker {
     fn new(config: &PortConfig, sink: Sink, writes: Writes, monitor: Monitor) -> Self {
         let mut groups = Vec::new();
         let mut units = BTreeMap::new();
+        let mut buses = BTreeMap::new();
+        let known = Known {
+            holes: sink.holes(),
+            time: sink.stamp().0,
+        };
         for device in &config.devices {
             let first = groups.len();
-            groups.extend(device.groups.iter().map(|group| Group::new(device, group)));
-            let unit = units
-                .entry(device.unit)
-                .or_insert_with(|| Unit::new(device.unit));
+            groups.extend(
+                device
+                    .groups
+                    .iter()
+                    .map(|group| Group::new(device, group, known)),
+            );
+            let Some(number) = device.unit() else {
+                let figures = device.groups.iter().map(|group| group.measures.clone());
+                buses.extend((first..).zip(figures.map(BusGroup::new)));
+                continue;
+            };
+            let unit = units.entry(number).or_insert_with(|| Unit::new(number));
             let (name, groups) = (device.name.clone(), first..groups.len());
             unit.devices.push(Device {
                 name,
@@ -175,6 +202,8 @@ impl Worker {
         Self {
             name: config.name.clone(),
             link: Link::new(config.link.clone()).with_monitor(monitor),
+            buses,
+            bus_devices: bus_devices(config),
             writes,
             sink,
             timeout: config.link.timeout,
@@ -187,6 +216,15 @@ impl Worker {
     }
 
     async fn serve(&mut self) {
+        for device in std::mem::take(&mut self.bus_devices) {
+            let report = DeviceReport {
+                device,
+                time: self.sink.stamp().0,
+                state: DeviceState::Ok,
+                words: "It counts what happens on the port.".to_owned(),
+            };
+            self.sink.device(report).await;
+        }
         while let Some(wake_at) = self.schedule.wake_at() {
             tokio::select! {
                 () = sleep_until(wake_at.into()) => {}
@@ -210,6 +248,9 @@ impl Worker {
     }
 
     fn place(&self, group: usize) -> Place {
+        if self.buses.contains_key(&group) {
+            return Place::Normal;
+        }
         match self
             .groups
             .get(group)
@@ -225,6 +266,11 @@ impl Worker {
     /// Serves one group that is due: asks, or says at once what it knows. Answers whether time was
     /// taken and nothing heard.
     async fn turn(&mut self, at: usize) -> bool {
+        if let Some(bus) = self.buses.get_mut(&at) {
+            let cells = bus.poll(self.link.monitor().report());
+            self.hand_on(at, cells);
+            return false;
+        }
         let Some(group) = self.groups.get(at) else {
             return false;
         };
@@ -262,11 +308,15 @@ impl Worker {
         } else {
             0
         };
-        self.link.be_patient(number, patience);
+        self.link.be_patient(patience);
         let outcome = group
             .poll(Asking {
                 link: &mut self.link,
                 writes: &mut self.writes,
+                known: Known {
+                    holes: self.sink.holes(),
+                    time: self.sink.stamp().0,
+                },
                 retries,
                 unit_alive,
             })
@@ -277,12 +327,11 @@ impl Worker {
             failure,
         } = outcome;
         let after = Instant::now();
-        self.link.be_patient(number, None);
         unit.note(heard, failure, after);
+        self.writes.note(number, unit.breaker.is_open());
         if heard {
             unit.slowest = unit.slowest.max(self.link.turnaround());
         }
-        self.writes.note(number, unit.breaker.is_open());
         if was_open && unit.breaker.is_open() {
             let cost = after.saturating_duration_since(now);
             self.budget.spend(after, cost);

@@ -117,8 +117,8 @@ pub struct Link {
     last: Option<(Instant, u8)>,
     /// Time-outs in a row without a byte.
     silent: u32,
-    /// Longest wait for answers of this unit, when it is to be shorter than the time-out.
-    patience: Option<(u8, Duration)>,
+    /// Longest wait for the next answers, when it is to be shorter than the time-out.
+    patience: Option<Duration>,
     /// What the last request that was answered took until its answer began.
     turnaround: Option<Duration>,
     monitor: Monitor,
@@ -159,10 +159,10 @@ impl Link {
         self.monitor.clone()
     }
 
-    /// From now on, answers of `unit` are waited for no longer than this, those of others and with
-    /// `None` all of them for all of the time-out.
-    pub(super) fn be_patient(&mut self, unit: u8, patience: Option<Duration>) {
-        self.patience = patience.map(|patience| (unit, patience));
+    /// From now on, answers are waited for no longer than this; `None` for all of the time-out.
+    /// Answers what held before.
+    pub(super) const fn be_patient(&mut self, patience: Option<Duration>) -> Option<Duration> {
+        std::mem::replace(&mut self.patience, patience)
     }
 
     /// What the last request that was answered took until its answer began.
@@ -250,7 +250,7 @@ impl Link {
         };
         let sending =
             self.settings.address.character_time() * u32::try_from(bytes.len()).unwrap_or(0);
-        if let Some((_, patience)) = self.patience.filter(|(other, _)| *other == unit) {
+        if let Some(patience) = self.patience {
             self.client.hurry(started + sending + patience);
         }
         let outcome = match wire.send(&bytes, request.is_mirrored()).await {
