@@ -2,6 +2,7 @@
 //! they stop. Never holds a rule of its own; never lets one device or task take the rest along.
 
 mod commands;
+mod holes;
 mod intake;
 mod judge;
 mod ports;
@@ -169,7 +170,9 @@ impl Agent {
             dropped: health.dropped_counter(),
             counts,
             handles: health.ports(),
+            holes: holes::load(&storage).await,
         };
+        rest.push(holes::keep(sinks.holes.clone(), storage.clone(), stopped));
         let drivers = ports::start(&config, built, sinks, &drivers_stopped);
         Ok(Self {
             gateway,

@@ -3,7 +3,7 @@
 
 use crate::clock;
 use crate::config::{Config, DeviceConfig, PortConfig};
-use crate::drivers::{self, FromDriver, PortDriver, PortHandles, Sink};
+use crate::drivers::{self, FromDriver, Holes, PortDriver, PortHandles, Sink};
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -21,6 +21,8 @@ pub(super) struct Sinks {
     pub counts: Vec<usize>,
     /// Where others find the ports that run.
     pub handles: PortHandles,
+    /// What is known of registers that devices do not have.
+    pub holes: Holes,
 }
 
 /// Starts one task per port.
@@ -38,7 +40,8 @@ pub(super) fn start(
             Arc::clone(&sinks.dropped),
             base,
             clock::stamp,
-        );
+        )
+        .with_holes(sinks.holes.clone());
         base += count;
         let devices = config.devices.clone();
         tasks.push(tokio::spawn(watch_over(

@@ -71,7 +71,9 @@ fn name_devices(config: &Config, ports: &mut [Value]) {
 fn units(port: &PortConfig, devices: &[DeviceConfig]) -> Vec<(u8, String)> {
     let port = crate::drivers::modbus::config::read(port, devices);
     let devices = port.into_iter().flat_map(|port| port.devices);
-    devices.map(|device| (device.unit, device.name)).collect()
+    devices
+        .filter_map(|device| Some((device.unit()?, device.name)))
+        .collect()
 }
 
 #[cfg(not(feature = "driver-modbus"))]

@@ -42,10 +42,10 @@ pub enum Direction {
 }
 
 /// What was noticed on the line beside how a request ended.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Noticed {
-    /// Answers that came too late, and were dropped.
-    pub late: u64,
+    /// The units of answers that came too late, and were dropped; of very many, not all.
+    pub late: Vec<u8>,
     /// Frames of units that were not asked.
     pub foreign: u64,
     /// Frames with a wrong checksum.
@@ -68,7 +68,7 @@ pub enum Ended {
 }
 
 /// What a request was, for counting.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Exchange {
     /// The unit.
     pub unit: u8,
@@ -223,6 +223,9 @@ impl Monitor {
         let window = counts.windows.entry(exchange.unit).or_default();
         window.add(since, exchange.started, exchange.ended);
         counts.units.entry(exchange.unit).or_default().add(exchange);
+        for unit in &exchange.noticed.late {
+            counts.units.entry(*unit).or_default().late += 1;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Counts> {
@@ -241,14 +244,8 @@ impl UnitCounts {
             Ended::Garbled => &mut self.garbled,
             Ended::Lost => &mut self.lost,
         } += 1;
-        let Noticed {
-            late,
-            foreign,
-            checksum,
-        } = exchange.noticed;
-        self.late += late;
-        self.foreign += foreign;
-        self.checksum_errors += checksum;
+        self.foreign += exchange.noticed.foreign;
+        self.checksum_errors += exchange.noticed.checksum;
         self.bytes_sent += u64::try_from(exchange.sent).unwrap_or(0);
         self.bytes_received += u64::try_from(exchange.received).unwrap_or(0);
         let heard = matches!(exchange.how, Ended::Answered | Ended::Refused);
@@ -365,7 +362,7 @@ mod tests {
             received: 10,
             sent: 8,
             noticed: Noticed {
-                late: 1,
+                late: vec![7],
                 foreign: 0,
                 checksum: 2,
             },

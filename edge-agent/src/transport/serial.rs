@@ -173,7 +173,14 @@ pub(super) fn open(settings: &SerialSettings, root: &Path) -> io::Result<(Serial
         .data_bits(data)
         .parity(parity)
         .stop_bits(stop);
-    let line = SerialStream::open(&builder).map_err(|error| explained(&error.into(), &path))?;
+    let line = SerialStream::open(&builder).map_err(|error| {
+        // It is there, for it was just opened: only the lock on it can be missing.
+        let kind = match error.kind() {
+            tokio_serial::ErrorKind::NoDevice => io::ErrorKind::ResourceBusy,
+            _ => io::ErrorKind::Other,
+        };
+        explained(&io::Error::new(kind, error), &path)
+    })?;
     // Only now: closed before, the device would forget what its driver was told.
     drop(file);
     Ok((line, name))

@@ -3,9 +3,10 @@
 
 use super::address::Address;
 use super::breaker::{Breaker, ProbeBudget, patience};
-use super::config::{DeviceConfig, GroupConfig, Point, PortConfig};
+use super::bus_device::BusGroup;
+use super::config::{DeviceConfig, GroupConfig, Point, PortConfig, Source};
 use super::frame::Framing;
-use super::group::{Asking, Group, Outcome};
+use super::group::{Asking, Group, Known, Outcome};
 use super::link::{Link, RequestError};
 use super::plan::{Block, Item, plan};
 use super::schedule::{Place, Schedule};
@@ -90,8 +91,17 @@ impl PortDriver for ModbusPort {
     }
 }
 
+fn bus_devices(config: &PortConfig) -> Vec<String> {
+    let devices = config.devices.iter();
+    let buses = devices.filter(|device| device.source == Source::Bus);
+    buses.map(|device| device.name.clone()).collect()
+}
+
 /// What one round of a group asks for.
 fn requests(device: &DeviceConfig, group: &GroupConfig, framing: Framing) -> Vec<PlannedRequest> {
+    let Some(unit) = device.unit() else {
+        return Vec::new();
+    };
     let items: Vec<Item> = group.points.iter().map(Point::item).collect();
     let request = |block: Block| {
         let sensor = |at: &usize| {
@@ -109,8 +119,8 @@ fn requests(device: &DeviceConfig, group: &GroupConfig, framing: Framing) -> Vec
             device: device.name.clone(),
             period: group.spec.period,
             words: format!(
-                "unit {}: {} {}{many} from {first}",
-                device.unit, block.count, block.table
+                "unit {unit}: {} {}{many} from {first}",
+                block.count, block.table
             ),
             sensors: block.items.iter().filter_map(sensor).collect(),
             bytes: block.wire_bytes(framing),
@@ -132,6 +142,10 @@ struct Worker {
     retries: u32,
     units: BTreeMap<u8, Unit>,
     groups: Vec<Group>,
+    /// Groups that are figures of the port itself.
+    buses: BTreeMap<usize, BusGroup>,
+    /// Names of the devices that they belong to.
+    bus_devices: Vec<String>,
     schedule: Schedule,
     budget: ProbeBudget,
 }
@@ -161,12 +175,25 @@ impl Worker {
     fn new(config: &PortConfig, sink: Sink, writes: Writes, monitor: Monitor) -> Self {
         let mut groups = Vec::new();
         let mut units = BTreeMap::new();
+        let mut buses = BTreeMap::new();
+        let known = Known {
+            holes: sink.holes(),
+            time: sink.stamp().0,
+        };
         for device in &config.devices {
             let first = groups.len();
-            groups.extend(device.groups.iter().map(|group| Group::new(device, group)));
-            let unit = units
-                .entry(device.unit)
-                .or_insert_with(|| Unit::new(device.unit));
+            groups.extend(
+                device
+                    .groups
+                    .iter()
+                    .map(|group| Group::new(device, group, known)),
+            );
+            let Some(number) = device.unit() else {
+                let figures = device.groups.iter().map(|group| group.measures.clone());
+                buses.extend((first..).zip(figures.map(BusGroup::new)));
+                continue;
+            };
+            let unit = units.entry(number).or_insert_with(|| Unit::new(number));
             let (name, groups) = (device.name.clone(), first..groups.len());
             unit.devices.push(Device {
                 name,
@@ -179,6 +206,8 @@ impl Worker {
         Self {
             name: config.name.clone(),
             link: Link::new(config.link.clone()).with_monitor(monitor),
+            buses,
+            bus_devices: bus_devices(config),
             writes,
             sink,
             timeout: config.link.timeout,
@@ -191,6 +220,15 @@ impl Worker {
     }
 
     async fn serve(&mut self) {
+        for device in std::mem::take(&mut self.bus_devices) {
+            let report = DeviceReport {
+                device,
+                time: self.sink.stamp().0,
+                state: DeviceState::Ok,
+                words: "It counts what happens on the port.".to_owned(),
+            };
+            self.sink.device(report).await;
+        }
         while let Some(wake_at) = self.schedule.wake_at() {
             tokio::select! {
                 () = sleep_until(wake_at.into()) => {}
@@ -214,6 +252,9 @@ impl Worker {
     }
 
     fn place(&self, group: usize) -> Place {
+        if self.buses.contains_key(&group) {
+            return Place::Normal;
+        }
         match self
             .groups
             .get(group)
@@ -229,6 +270,11 @@ impl Worker {
     /// Serves one group that is due: asks, or says at once what it knows. Answers whether time was
     /// taken and nothing heard.
     async fn turn(&mut self, at: usize) -> bool {
+        if let Some(bus) = self.buses.get_mut(&at) {
+            let cells = bus.poll(self.link.monitor().report());
+            self.hand_on(at, cells);
+            return false;
+        }
         let Some(group) = self.groups.get(at) else {
             return false;
         };
@@ -271,6 +317,10 @@ impl Worker {
             .poll(Asking {
                 link: &mut self.link,
                 writes: &mut self.writes,
+                known: Known {
+                    holes: self.sink.holes(),
+                    time: self.sink.stamp().0,
+                },
                 retries,
                 unit_alive,
             })

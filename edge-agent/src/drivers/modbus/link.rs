@@ -160,8 +160,9 @@ impl Link {
     }
 
     /// From now on, answers are waited for no longer than this; `None` for all of the time-out.
-    pub(super) const fn be_patient(&mut self, patience: Option<Duration>) {
-        self.patience = patience;
+    /// Answers what held before.
+    pub(super) const fn be_patient(&mut self, patience: Option<Duration>) -> Option<Duration> {
+        std::mem::replace(&mut self.patience, patience)
     }
 
     /// What the last request that was answered took until its answer began.

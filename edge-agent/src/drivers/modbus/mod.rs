@@ -3,6 +3,7 @@
 
 pub mod address;
 mod breaker;
+pub mod bus_device;
 pub mod client;
 pub mod config;
 pub mod data_type;

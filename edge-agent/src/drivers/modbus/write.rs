@@ -83,7 +83,13 @@ impl Writes {
             return job.end(Err(WriteError::TooLate));
         };
         let result = match self.plan(request) {
-            Ok(plan) => plan.write(link).await,
+            Ok(plan) => {
+                // The poll that is under way may be one that does not wait long for its unit.
+                let patience = link.be_patient(None);
+                let written = plan.write(link).await;
+                link.be_patient(patience);
+                written
+            }
             Err(error) => Err(error),
         };
         let milliseconds = job.begun().elapsed().as_secs_f64() * 1_000.0;
@@ -112,6 +118,9 @@ impl Writes {
             .ok_or_else(|| WriteError::NoDevice {
                 device: request.device.clone(),
             })?;
+        let unit = device.unit().ok_or_else(|| WriteError::NoDevice {
+            device: request.device.clone(),
+        })?;
         let (point, spec) = find(device, &request.place)?;
         let place = point.to_string();
         let refused = |words: String| WriteError::Value {
@@ -119,7 +128,7 @@ impl Writes {
             words,
         };
         released(device, &point, &place)?;
-        if self.silent.contains(&device.unit) {
+        if self.silent.contains(&unit) {
             return Err(WriteError::Silent {
                 device: device.name.clone(),
             });
@@ -134,7 +143,7 @@ impl Writes {
             encode(&value, point.kind, point.order).map_err(|error| refused(error.to_string()))?;
         Ok(Plan {
             device: device.name.clone(),
-            unit: device.unit,
+            unit,
             address: point.address,
             kind: point.kind,
             place,
