@@ -17,7 +17,7 @@ pub use supervisor::{Supervisor, effective};
 use crate::clock;
 use crate::config::{Config, ConfigError};
 use crate::documents::{Desk, DocumentError};
-use crate::drivers;
+use crate::drivers::{self, PortHandles};
 use crate::health::{Health, LinkState};
 use crate::identity::Identity;
 use crate::storage::{Disk, Keep, Opened, Storage, StorageError, StorageOptions};
@@ -188,6 +188,11 @@ impl Agent {
             judged,
             rest,
         })
+    }
+
+    /// The ports that run.
+    pub fn ports(&self) -> PortHandles {
+        self.health.ports()
     }
 
     /// Returns when the store has stopped by itself: nothing can be kept any more, and only a new
