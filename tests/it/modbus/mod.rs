@@ -8,6 +8,7 @@ mod efficiency;
 mod faulty_line;
 mod forms;
 mod late;
+mod overheard;
 
 use crate::readings::{self, Groups};
 use anyhow::{Context as _, Result, bail};

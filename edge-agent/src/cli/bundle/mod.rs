@@ -279,6 +279,10 @@ fn agent(config: &Config, status: &Value, redactor: &mut Redactor, archive: &mut
     archive.add("status.json", redactor, &status.to_string());
     archive.add("status.txt", redactor, &status::words(&status));
     let mut client = Client::new(config);
+    match client.get("/bus") {
+        Ok(buses) => archive.add("buses.json", redactor, &buses.to_string()),
+        Err(error) => archive.note(format!("There is no buses.json: {error:#}.")),
+    }
     let lists: [(&str, &str, &[&str]); 3] = [
         (
             "sensors.json",

@@ -170,4 +170,5 @@ async fn people_and_what_they_wrote_stay_on_the_box() {
         texts["work-orders.json"]
     );
     assert!(texts["status.json"].contains("link"));
+    assert!(texts["buses.json"].starts_with("{\"data\":["));
 }
