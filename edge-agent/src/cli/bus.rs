@@ -69,6 +69,13 @@ fn name_devices(config: &Config, ports: &mut [Value]) {
 
 #[cfg(feature = "driver-modbus")]
 fn units(port: &PortConfig, devices: &[DeviceConfig]) -> Vec<(u8, String)> {
+    if port.protocol != "modbus" {
+        // Instruments have no numbers of their own: they are counted as they stand in the file.
+        let on_it = devices.iter().filter(|device| device.port == port.name);
+        return (1..=u8::MAX)
+            .zip(on_it.map(|device| device.name.clone()))
+            .collect();
+    }
     let port = crate::drivers::modbus::config::read(port, devices);
     let devices = port.into_iter().flat_map(|port| port.devices);
     devices

@@ -2,11 +2,17 @@
 //! host) is an object with one owner task; its devices are polled or listened to by that task.
 //! Never stores, never judges: a driver hands `RawPoll`s and device states into a bounded sink.
 
+#[cfg(any(feature = "driver-modbus", feature = "driver-instrument"))]
+mod breaker;
 pub mod bus;
 mod holes;
+#[cfg(feature = "driver-instrument")]
+pub mod instrument;
 #[cfg(feature = "driver-modbus")]
 pub mod modbus;
 mod port_handle;
+#[cfg(any(feature = "driver-modbus", feature = "driver-instrument"))]
+mod schedule;
 
 pub use holes::{HOLES_MAX, Hole, Holes};
 pub use port_handle::{
@@ -79,6 +85,8 @@ pub struct PlannedSensor {
 
 /// The protocols of this build, as `protocol = "…"` names them.
 pub const PROTOCOLS: &[&str] = &[
+    #[cfg(feature = "driver-instrument")]
+    "instrument",
     #[cfg(feature = "driver-modbus")]
     "modbus",
 ];
@@ -87,11 +95,16 @@ pub const PROTOCOLS: &[&str] = &[
 /// the file). What is wrong is noted in the configuration's list of problems: whoever calls this
 /// checks that list when all ports are made. `None` when nothing can be run.
 #[cfg_attr(
-    not(feature = "driver-modbus"),
+    not(any(feature = "driver-modbus", feature = "driver-instrument")),
     expect(unused_variables, reason = "a build without drivers reads no device")
 )]
 pub fn build(port: &PortConfig, devices: &[DeviceConfig]) -> Option<Box<dyn PortDriver>> {
     match port.protocol.as_str() {
+        #[cfg(feature = "driver-instrument")]
+        "instrument" => {
+            let config = instrument::config::read(port, devices)?;
+            Some(Box::new(instrument::driver::InstrumentPort::new(config)))
+        }
         #[cfg(feature = "driver-modbus")]
         "modbus" => {
             let config = modbus::config::read(port, devices)?;

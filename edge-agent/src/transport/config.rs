@@ -45,10 +45,18 @@ pub fn tls(section: &mut Section, usual_port: u16) -> Option<Address> {
     }))
 }
 
-/// A serial line from `path` or `match`, `baud`, `data`, `parity`, `stop` and `rs485`.
+/// A serial line from `path` or `match`, `baud`, `data`, `parity`, `stop` and `rs485`; 19200 8E1 where
+/// nothing is written.
 pub fn serial(section: &mut Section) -> Option<SerialSettings> {
+    serial_or(
+        section,
+        &SerialSettings::new(SerialPlace::Path(PathBuf::new())),
+    )
+}
+
+/// The same with other settings where nothing is written.
+pub fn serial_or(section: &mut Section, usual: &SerialSettings) -> Option<SerialSettings> {
     let place = place(section);
-    let usual = SerialSettings::new(SerialPlace::Path(PathBuf::new()));
     let parity = section.choice(
         "parity",
         &[("N", Parity::None), ("E", Parity::Even), ("O", Parity::Odd)],

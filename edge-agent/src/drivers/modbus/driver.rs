@@ -2,16 +2,16 @@
 //! Never ends because a device fails, never lets a dead unit take its neighbours' time.
 
 use super::address::Address;
-use super::breaker::{Breaker, ProbeBudget, patience};
 use super::bus_device::BusGroup;
 use super::config::{DeviceConfig, GroupConfig, Point, PortConfig, Source};
 use super::frame::Framing;
 use super::group::{Asking, Group, Known, Outcome};
 use super::link::{Link, RequestError};
 use super::plan::{Block, Item, plan};
-use super::schedule::{Place, Schedule};
 use super::write::Writes;
+use crate::drivers::breaker::{Breaker, ProbeBudget, patience};
 use crate::drivers::bus::Monitor;
+use crate::drivers::schedule::{Place, Schedule};
 use crate::drivers::{
     DeviceReport, DeviceState, PlannedRequest, PlannedSensor, PortDriver, PortHandle, Sink,
     WriteJob,

@@ -2,13 +2,13 @@
 //! touches another group, never decides whether a unit is dead.
 
 use super::address::{Address, Table};
-use super::breaker::{FAILURES_MAX, backoff};
 use super::config::{DeviceConfig, GroupConfig};
 use super::decode;
 use super::link::{Link, RequestError};
 use super::pdu::ExceptionCode;
 use super::plan::{Block, Item, plan};
 use super::write::Writes;
+use crate::drivers::breaker::{FAILURES_MAX, backoff};
 use crate::drivers::{Hole, Holes, Sink};
 use crate::pipeline::RawCell;
 use protocol::reading::Cause;

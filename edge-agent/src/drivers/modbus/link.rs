@@ -5,11 +5,11 @@
 //! anew; there the client tells late answers apart (`client.rs`).
 
 use super::address::Table;
-use super::breaker::{Breaker, backoff};
 use super::client::{Client, Outcome, Timing};
 use super::frame::Framing;
 use super::pdu::{Request, Response, Span};
 use super::plan::Block;
+use crate::drivers::breaker::{Breaker, backoff};
 use crate::drivers::bus::{Direction, Ended, Exchange, Monitor, Noticed};
 use crate::transport::{Address, Wire};
 use futures_util::FutureExt as _;

@@ -2,7 +2,6 @@
 //! the configuration does not release for it. `README.md` in this folder is for the person who configures it.
 
 pub mod address;
-mod breaker;
 pub mod bus_device;
 pub mod client;
 pub mod config;
@@ -19,7 +18,6 @@ pub mod plan;
 pub mod read;
 pub mod release;
 mod request_error;
-mod schedule;
 mod target;
 pub mod write;
 
