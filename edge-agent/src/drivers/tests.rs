@@ -87,6 +87,28 @@ fn the_modbus_sample_has_every_key_and_tells_the_true_defaults() {
     );
 }
 
+#[cfg(feature = "driver-instrument")]
+#[test]
+fn the_sample_of_instruments_tells_the_true_defaults_and_the_readme_shows_what_is_read() {
+    let read = |text: &str| {
+        let config = Config::parse(Path::new("sample.toml"), text).unwrap();
+        let read = |port| super::instrument::config::read(port, &config.devices).unwrap();
+        let ports: Vec<_> = config.ports.iter().map(read).collect();
+        config.problems.check().unwrap();
+        ports
+    };
+    let sample = include_str!("instrument/sample.toml");
+    assert_eq!(read(sample), read(&with_defaults_written(sample)));
+    let readme = include_str!("instrument/README.md");
+    let blocks: Vec<&str> = readme.split("```toml").skip(1).collect();
+    assert_eq!(blocks.len(), 3, "a scale, a wind sensor, a barcode reader");
+    for block in blocks {
+        let ports = read(block.split("```").next().unwrap());
+        assert_eq!(ports.len(), 1);
+        assert!(!ports[0].devices[0].groups.is_empty());
+    }
+}
+
 /// A whole file with parts of lines lost, doubled or exchanged, as an editor or a bad disk leaves it:
 /// the file, and the drivers that read their own tables of it, end with words too.
 mod damaged {

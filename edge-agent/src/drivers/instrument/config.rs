@@ -112,17 +112,16 @@ fn read_device(device: &file::DeviceConfig) -> DeviceConfig {
     }
     let prefixes = groups.iter().flat_map(|group| &group.points);
     let prefixes: Vec<Vec<u8>> = prefixes.map(|point| point.prefix.clone()).collect();
-    if matches!(shape.end, End::Length(_)) {
-        if speaks && prefixes.iter().any(Vec::is_empty) {
-            let words = "needs a prefix where nothing is asked: else nobody could say where a frame begins; add for \
-                         example prefix = '\\x02'";
-            section.problem("length", words);
-        }
-        if prefixes.iter().all(|prefix| !prefix.is_empty()) {
-            shape.starts = prefixes;
-            shape.starts.sort_unstable();
-            shape.starts.dedup();
-        }
+    let is_unknown = prefixes.iter().any(Vec::is_empty);
+    if speaks && is_unknown && matches!(shape.end, End::Length(_)) {
+        let words = "needs a prefix where nothing is asked: else nobody could say where a frame begins; add for \
+                     example prefix = '\\x02'";
+        section.problem("length", words);
+    }
+    if !is_unknown {
+        shape.starts = prefixes;
+        shape.starts.sort_unstable();
+        shape.starts.dedup();
     }
     section.finish();
     DeviceConfig {

@@ -18,8 +18,9 @@ pub struct Shape {
     pub end: End,
     /// Its checksum.
     pub checksum: Option<Checksum>,
-    /// What frames of a fixed length begin with, any of these; empty when that is not known. They
-    /// are found again by it after a disturbance.
+    /// What frames begin with, any of these; empty when that is not known. Frames of a fixed length are
+    /// found again by it after a disturbance; in a line, a control character with which all begin (STX)
+    /// begins a frame wherever it stands.
     pub starts: Vec<Vec<u8>>,
 }
 
@@ -32,6 +33,15 @@ pub enum End {
     Length(usize),
 }
 
+impl Shape {
+    /// The control character with which every line begins, if there is one.
+    fn line_begin(&self) -> Option<u8> {
+        let begin = self.starts.first()?.first().copied()?;
+        let same = |start: &Vec<u8>| start.first() == Some(&begin);
+        (begin < b' ' && self.starts.iter().all(same)).then_some(begin)
+    }
+}
+
 /// A good frame, without checksum, its mark, and terminator.
 pub type Frame = Vec<u8>;
 
@@ -42,6 +52,12 @@ pub enum FrameError {
     #[error("no end of a frame within {FRAME_BYTES_MAX} bytes: {}", shown(frame))]
     NoEnd {
         /// Its beginning.
+        frame: Vec<u8>,
+    },
+    /// The next one has begun before its end.
+    #[error("the end is missing of {}", shown(frame))]
+    Cut {
+        /// As far as it came.
         frame: Vec<u8>,
     },
     /// Nothing or something else stands where its checksum must be.
@@ -116,12 +132,21 @@ impl Framer {
     }
 
     fn push_to_line(&mut self, byte: u8, terminator: &[u8]) -> Option<Result<Frame, FrameError>> {
+        let begins = self.tail.is_none() && self.shape.line_begin() == Some(byte);
+        if self.skipping && begins {
+            self.reset();
+        }
         if self.skipping {
             self.skip(byte, terminator);
             return None;
         }
         if self.buffer.is_empty() && BETWEEN.contains(&byte) {
             return None;
+        }
+        if begins && !self.buffer.is_empty() {
+            // Without this, the checksum of two frames that lost the end between them may be right.
+            let frame = std::mem::replace(&mut self.buffer, vec![byte]);
+            return Some(Err(FrameError::Cut { frame }));
         }
         self.buffer.push(byte);
         if let Some(left) = self.tail {

@@ -154,7 +154,7 @@ impl Link {
             self.doubt = Some(Doubt {
                 device: asking.device,
                 exchange: asking.exchange.clone(),
-                until: ended + asking.timeout,
+                until: ended.max(sent_at + asking.timeout) + asking.timeout,
             });
         }
         outcome?;

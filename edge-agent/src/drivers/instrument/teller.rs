@@ -95,7 +95,7 @@ mod tests {
     #[test]
     fn a_misfit_is_told_once_with_its_bytes_and_forgotten_after_three_good_frames() {
         let mut teller = Teller::new("scale".into());
-        let time = Timestamp::from_micros(1);
+        let time = Timestamp::from_millis(1);
         let mut step = |misfit: Option<&str>| {
             match misfit {
                 Some(words) => teller.misfit(words.to_owned()),

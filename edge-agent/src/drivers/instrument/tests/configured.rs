@@ -80,7 +80,7 @@ fn what_cannot_be_meant_is_refused_with_words() {
         ),
         ("length = 8", "", "needs a prefix where nothing is asked"),
         ("length = 2000", "", "1 to 1024"),
-        ("checksum = \"crc\"", "", "crc16-"),
+        ("checksum = \"crc\"", "", "did you mean"),
         ("checksum_mark = '*'", "", "without checksum"),
         (
             "checksum = \"xor\"\nlength = 2\nprefix = 'x'\nchecksum_form = \"hex\"",
