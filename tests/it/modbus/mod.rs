@@ -7,6 +7,7 @@ mod dead_unit;
 mod efficiency;
 mod faulty_line;
 mod forms;
+mod instruments;
 mod late;
 mod overheard;
 
