@@ -35,16 +35,9 @@ fn run(scratch: &Scratch) -> Result<()> {
         Ok(told.contains("is listened to").then_some(()))
     })?;
     let mut device = NmeaDevice::start(scratch, line.far(), PACE.baud)?;
-    let came = || -> Vec<String> {
-        let frames = line.frames();
-        let bytes = frames.iter().filter(|frame| !frame.request);
-        let bytes: Vec<u8> = bytes.flat_map(|frame| frame.bytes.clone()).collect();
-        let text = String::from_utf8_lossy(&bytes);
-        text.split_terminator("\r\n").map(str::to_owned).collect()
-    };
     let north = |sentence: &String| whole(sentence, "$GPGGA", 2);
     wait_for("sentences", DEADLINE, || {
-        let good = came().iter().filter_map(north).count();
+        let good = came(&line).iter().filter_map(north).count();
         Ok((good >= SENTENCES).then_some(()))
     })?;
     wait_for("the state in words", DEADLINE, || {
@@ -63,7 +56,7 @@ fn run(scratch: &Scratch) -> Result<()> {
 
     let gateway = scene.gateway;
     let groups = scene.stored()?;
-    let sentences = came();
+    let sentences = came(&line);
     let mut kept = 0;
     for (sensor, begin, field) in [
         ("north", "$GPGGA", 2),
@@ -100,6 +93,15 @@ fn run(scratch: &Scratch) -> Result<()> {
         );
     }
     Ok(())
+}
+
+/// What came over the line so far, by sentences.
+fn came(line: &PacedPty) -> Vec<String> {
+    let frames = line.frames();
+    let bytes = frames.iter().filter(|frame| !frame.request);
+    let bytes: Vec<u8> = bytes.flat_map(|frame| frame.bytes.clone()).collect();
+    let text = String::from_utf8_lossy(&bytes);
+    text.split_terminator("\r\n").map(str::to_owned).collect()
 }
 
 fn number(raw: Raw) -> f64 {

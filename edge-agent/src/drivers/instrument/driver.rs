@@ -100,7 +100,7 @@ async fn refuse(writes: &mut mpsc::Receiver<WriteJob>) {
         let words = "an instrument with a line protocol of its own is only read.".to_owned();
         job.end(Err(WriteError::Refused { words }));
     }
-    std::future::pending().await
+    std::future::pending::<()>().await;
 }
 
 /// What one round of each group asks for.
@@ -219,7 +219,7 @@ impl Worker {
             self.schedule.done(at, Instant::now(), wasted);
         }
         tracing::warn!(port = %self.name, "no sensors are configured on this port: it is not polled");
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn place(&self, group: usize) -> Place {

@@ -10,6 +10,7 @@ pub mod escape;
 pub mod frame;
 mod link;
 mod listener;
+mod sensor;
 mod shape;
 mod teller;
 pub mod value;

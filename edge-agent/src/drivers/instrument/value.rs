@@ -270,7 +270,7 @@ fn number(text: &str, decimal_comma: bool, unit: Option<&str>) -> Option<f64> {
     let point = if decimal_comma { ',' } else { '.' };
     let bytes = text.as_bytes();
     let is_digit = |at: usize| bytes.get(at).is_some_and(u8::is_ascii_digit);
-    let digits = |from: usize| (from..).take_while(|at| is_digit(*at)).count();
+    let digits = |from: usize| (from..bytes.len()).take_while(|at| is_digit(*at)).count();
     let whole = digits(0);
     let mut end = whole;
     let mut places = 0;
@@ -364,10 +364,9 @@ impl Binary {
             Self::F32 => Raw::Float(f32::from_bits(u32::try_from(bits).ok()?).into()),
             Self::F64 => Raw::Float(f64::from_bits(bits)),
             Self::Bcd(_) => {
-                let digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xF]);
-                let value = digits.fold(Some(0_i64), |value, digit| {
-                    let value = value.filter(|_| digit <= 9)?;
-                    Some(value * 10 + i64::from(digit))
+                let mut digits = bytes.iter().flat_map(|byte| [byte >> 4, byte & 0xF]);
+                let value = digits.try_fold(0_i64, |value, digit| {
+                    (digit <= 9).then(|| value * 10 + i64::from(digit))
                 });
                 Raw::Int(value?)
             }

@@ -246,12 +246,11 @@ async fn a_late_answer_is_never_taken_for_that_of_another_device() {
     });
     let mut run = Run::start(&line.file(TWO));
     run.until("late answers and good ones", |run| {
+        let log = log.lock().unwrap();
         let late = log
-            .lock()
-            .unwrap()
             .iter()
-            .filter(|asked| **asked == b'B')
-            .count();
+            .map(|asked| usize::from(*asked == b'B'))
+            .sum::<usize>();
         late >= 3 && run.count(0, float(1.0)) >= 20
     })
     .await;

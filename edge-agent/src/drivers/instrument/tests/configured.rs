@@ -62,77 +62,80 @@ fn a_line_is_9600_8n1_when_nothing_is_written() {
     assert_eq!(port.devices[0].groups[0].spacing, None);
 }
 
+/// Keys of a device, of its sensor, and what is said of them.
+const REFUSED: &[(&str, &str, &str)] = &[
+    ("prefix = '\\q'", "", "\\q is no escape"),
+    ("prefix = ''", "", "write at least one character"),
+    ("prefix = '\\nST'", "", "left out before a frame"),
+    ("prefix = 'a\\r\\nb'", "", "no frame can begin so"),
+    (
+        "length = 8\nterminator = 'x'",
+        "",
+        "one of the two is enough",
+    ),
+    ("length = 8", "", "needs a prefix where nothing is asked"),
+    ("length = 2000", "", "1 to 1024"),
+    ("checksum = \"crc\"", "", "did you mean"),
+    ("checksum_mark = '*'", "", "without checksum"),
+    (
+        "checksum = \"xor\"\nlength = 2\nprefix = 'x'\nchecksum_form = \"hex\"",
+        "",
+        "no room",
+    ),
+    (
+        "checksum = \"xor\"\nlength = 9\nprefix = 'x'\nchecksum_behind = true",
+        "",
+        "no meaning with length",
+    ),
+    ("request = ''", "", "leave it out for a device that speaks"),
+    ("", "field = 0", "the first is 1"),
+    ("", "field = \"x\"", "the first is 1"),
+    (
+        "",
+        "field = 1\ncolumns = [1, 2]",
+        "one of the two is enough",
+    ),
+    (
+        "",
+        "at = 1\ntype = \"u16\"\nfield = 1",
+        "one of the two is enough",
+    ),
+    ("", "columns = [5, 4]", "counted from 1"),
+    ("", "columns = [0, 4]", "counted from 1"),
+    ("", "columns = []", "counted from 1"),
+    ("", "at = 1", "type = \"u16\""),
+    ("", "type = \"u16\"", "add where its first byte stands"),
+    ("", "type = \"float\"", "is not known here"),
+    ("", "at = 1\ntype = \"str\"", "use columns"),
+    (
+        "length = 8\nprefix = 'x'",
+        "at = 5\ntype = \"f32\"",
+        "ends behind the 8 bytes",
+    ),
+    ("", "type = \"str\"\nscale = 2.0", "no meaning for a text"),
+    ("", "type = \"hex\"\nunit_text = \"g\"", "\"number\" only"),
+    ("", "match = { text = \"ST\" }", "field = 1"),
+    ("", "match = { field = 1 }", "text"),
+    (
+        "",
+        "match = { field = 1, text = \"a\", colums = [1] }",
+        "did you mean \"columns\"",
+    ),
+    ("", "adress = 1", "is not known here"),
+    (
+        "",
+        "request = 'a'\n[[device.sensor]]\nname = \"t\"",
+        "not for others",
+    ),
+];
+
 #[test]
 fn what_cannot_be_meant_is_refused_with_words() {
     let told = |device: &str, sensor: &str| {
         let (_, problems) = read_all(&format!("{PORT}{DEVICE}{device}\n{SENSOR}{sensor}\n"));
         problems.join("\n")
     };
-    for (device, sensor, words) in [
-        ("prefix = '\\q'", "", "\\q is no escape"),
-        ("prefix = ''", "", "write at least one character"),
-        ("prefix = '\\nST'", "", "left out before a frame"),
-        ("prefix = 'a\\r\\nb'", "", "no frame can begin so"),
-        (
-            "length = 8\nterminator = 'x'",
-            "",
-            "one of the two is enough",
-        ),
-        ("length = 8", "", "needs a prefix where nothing is asked"),
-        ("length = 2000", "", "1 to 1024"),
-        ("checksum = \"crc\"", "", "did you mean"),
-        ("checksum_mark = '*'", "", "without checksum"),
-        (
-            "checksum = \"xor\"\nlength = 2\nprefix = 'x'\nchecksum_form = \"hex\"",
-            "",
-            "no room",
-        ),
-        (
-            "checksum = \"xor\"\nlength = 9\nprefix = 'x'\nchecksum_behind = true",
-            "",
-            "no meaning with length",
-        ),
-        ("request = ''", "", "leave it out for a device that speaks"),
-        ("", "field = 0", "the first is 1"),
-        ("", "field = \"x\"", "the first is 1"),
-        (
-            "",
-            "field = 1\ncolumns = [1, 2]",
-            "one of the two is enough",
-        ),
-        (
-            "",
-            "at = 1\ntype = \"u16\"\nfield = 1",
-            "one of the two is enough",
-        ),
-        ("", "columns = [5, 4]", "counted from 1"),
-        ("", "columns = [0, 4]", "counted from 1"),
-        ("", "columns = []", "counted from 1"),
-        ("", "at = 1", "type = \"u16\""),
-        ("", "type = \"u16\"", "add where its first byte stands"),
-        ("", "type = \"float\"", "is not known here"),
-        ("", "at = 1\ntype = \"str\"", "use columns"),
-        (
-            "length = 8\nprefix = 'x'",
-            "at = 5\ntype = \"f32\"",
-            "ends behind the 8 bytes",
-        ),
-        ("", "type = \"str\"\nscale = 2.0", "no meaning for a text"),
-        ("", "type = \"hex\"\nunit_text = \"g\"", "\"number\" only"),
-        ("", "match = { text = \"ST\" }", "field = 1"),
-        ("", "match = { field = 1 }", "text"),
-        (
-            "",
-            "match = { field = 1, text = \"a\", colums = [1] }",
-            "did you mean \"columns\"",
-        ),
-        ("", "adress = 1", "is not known here"),
-        (
-            "",
-            "request = 'a'\n[[device.sensor]]\nname = \"t\"",
-            "not for others",
-        ),
-    ] {
+    for (device, sensor, words) in REFUSED {
         let told = told(device, sensor);
         assert!(told.contains(words), "{device} {sensor}: {told}");
     }

@@ -7,7 +7,8 @@ async fn say(far: &mut SerialStream, bytes: &[u8]) {
     far.write_all(bytes).await.unwrap();
 }
 
-/// Waits until the driver has opened the line, and then as long as it takes for what comes to be surely whole.
+/// Waits until the driver has opened the line. The instrument then rests as one does that is switched on later:
+/// what comes at once could be the rest of something.
 async fn heard(run: &mut Run, device: &str) {
     run.until("the open line", |run| {
         run.last_state(device) == Some(DeviceState::Ok)
