@@ -77,8 +77,9 @@ impl Capture {
             }
             let mut piece: Value =
                 serde_json::from_str(&line).context("reading what the agent captures")?;
-            if let Some(listener) = &mut listener {
-                explain(&mut piece, listener);
+            match &mut listener {
+                Some(listener) => explain(&mut piece, listener),
+                None => spell(&mut piece),
             }
             let frames = u64::try_from(items(&piece, "/frames").len()).unwrap_or(0);
             left = left.map(|left| left.saturating_sub(frames));
@@ -132,7 +133,8 @@ impl Capture {
 
 /// How the messages of a configured port look on its line.
 fn framing(config: &Config, port: &str) -> Option<Framing> {
-    let port = config.ports.iter().find(|known| known.name == port)?;
+    let mut ports = config.ports.iter();
+    let port = ports.find(|known| known.name == port && known.protocol == "modbus")?;
     Some(modbus::config::read(port, &config.devices)?.link.framing)
 }
 
@@ -149,6 +151,20 @@ fn explain(piece: &mut Value, listener: &mut Listener) {
         let frames = frames.iter().map(told_frame).collect();
         fields.insert("frames".to_owned(), Value::Array(frames));
     }
+}
+
+/// Adds to a piece of a port that is not Modbus its bytes as text.
+fn spell(piece: &mut Value) {
+    #[cfg(feature = "driver-instrument")]
+    if let Ok(bytes) = data_encoding::HEXLOWER.decode(text(piece, "/hex").as_bytes())
+        && let Some(fields) = piece.as_object_mut()
+        && !bytes.is_empty()
+    {
+        let text = crate::drivers::instrument::escape::all(&bytes);
+        fields.insert("text".to_owned(), text.into());
+    }
+    #[cfg(not(feature = "driver-instrument"))]
+    let _: &mut Value = piece;
 }
 
 fn told_frame(frame: &Result<Decoded, String>) -> Value {
@@ -168,7 +184,7 @@ fn silence(settings: &LinkSettings) -> Duration {
     }
 }
 
-/// `18:00:01.123456  >  unit 7   read 2 holding registers from 40001 (hr:0)   07 03 …`
+/// `18:00:01.123456  <  S S     12.34 g\r\n`, or of Modbus `18:00:01.123456  >  unit 7   read 2 holding registers from 40001 (hr:0)   07 03 …`
 fn words(piece: &Value) -> String {
     if let Some(missed) = piece.get("missed") {
         return format!("(missed {missed} pieces: this terminal or network is too slow)");
@@ -194,6 +210,14 @@ fn words(piece: &Value) -> String {
             }
         })
         .collect();
+    if let Some(spelt) = piece.get("text").and_then(Value::as_str) {
+        let mark = if text(piece, "/direction") == "sent" {
+            ">"
+        } else {
+            "<"
+        };
+        return format!("{time}  {mark}  {spelt}");
+    }
     if told.is_empty() {
         return format!("{time}  …  {hex}");
     }
@@ -226,6 +250,12 @@ mod tests {
             words(&piece("received", json!([]))),
             "18:00:01.123456  …  0703"
         );
+        #[cfg(feature = "driver-instrument")]
+        {
+            let mut spelt = json!({"time": "2026-11-30T18:00:01.123456Z", "direction": "received", "hex": "53200d0a"});
+            spell(&mut spelt);
+            assert_eq!(words(&spelt), "18:00:01.123456  <  S \\r\\n");
+        }
         assert!(words(&json!({"missed": 5})).contains("missed 5"));
     }
 }

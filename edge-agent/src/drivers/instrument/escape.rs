@@ -1,5 +1,5 @@
 //! Bytes as people write and read them: `\r`, `\n`, `\t`, `\0`, `\\`, `\x02`. Pure. Never shows more
-//! than `SHOWN_MAX` bytes.
+//! than `SHOWN_MAX` bytes of a frame in a message.
 
 /// Bytes that are shown of a frame; what is longer ends in dots.
 pub const SHOWN_MAX: usize = 48;
@@ -49,8 +49,15 @@ pub fn bytes(text: &str) -> Result<Vec<u8>, EscapeError> {
 
 /// Bytes for people, in quotes, the beginning only when there are many.
 pub fn shown(bytes: &[u8]) -> String {
-    let mut text = String::from("\"");
-    for byte in bytes.iter().take(SHOWN_MAX) {
+    let begin = all(bytes.get(..SHOWN_MAX).unwrap_or(bytes));
+    let dots = if bytes.len() > SHOWN_MAX { "…" } else { "" };
+    format!("\"{begin}{dots}\"")
+}
+
+/// Bytes for people, all of them, without quotes.
+pub fn all(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for byte in bytes {
         match byte {
             b'\r' => text.push_str("\\r"),
             b'\n' => text.push_str("\\n"),
@@ -61,11 +68,6 @@ pub fn shown(bytes: &[u8]) -> String {
             _ => text.extend(format!("\\x{byte:02X}").chars()),
         }
     }
-    text.push_str(if bytes.len() > SHOWN_MAX {
-        "…\""
-    } else {
-        "\""
-    });
     text
 }
 

@@ -11,7 +11,7 @@ port = "p"
 request = "S\r\n"
 prefix = "S"
 poll = "20ms"
-timeout = "150ms"
+timeout = "1s"
 [[device.sensor]]
 name = "weight"
 columns = [4]
@@ -91,7 +91,7 @@ const METER: &str = r#"
 name = "meter"
 port = "p"
 poll = "20ms"
-timeout = "150ms"
+timeout = "1s"
 terminator = "\n"
 [[device.sensor]]
 name = "voltage"
@@ -170,7 +170,7 @@ name = "a"
 port = "p"
 request = "A\r\n"
 poll = "30ms"
-timeout = "200ms"
+timeout = "2s"
 [[device.sensor]]
 name = "weight"
 [[device]]
@@ -178,7 +178,7 @@ name = "b"
 port = "p"
 request = "B\r\n"
 poll = "30ms"
-timeout = "200ms"
+timeout = "300ms"
 [[device.sensor]]
 name = "weight"
 "#;
@@ -198,7 +198,7 @@ async fn a_dead_device_is_told_and_leaves_its_neighbour_the_line() {
     let told = run.told("b", DeviceState::Silent);
     assert_eq!(told.len(), 1, "{told:?}");
     assert!(
-        told[0].contains("(9600 8N1) within 200 ms; check that the instrument is on"),
+        told[0].contains("(9600 8N1) within 300 ms; check that the instrument is on"),
         "{told:?}"
     );
     assert_eq!(
@@ -237,7 +237,7 @@ async fn a_late_answer_is_never_taken_for_that_of_another_device() {
                 b"2\r\n"
             };
             if buffer[0] == b'B' {
-                tokio::time::sleep(Duration::from_millis(300)).await;
+                tokio::time::sleep(Duration::from_millis(400)).await;
             }
             if far.write_all(answer).await.is_err() {
                 return;
