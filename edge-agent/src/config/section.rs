@@ -212,15 +212,20 @@ impl Section {
     pub fn section(&mut self, key: &'static str) -> Option<Self> {
         let item = self.item(key)?;
         match &item.value {
-            Value::Table(table) => Some(self.child(key, table, &item.span, None)),
+            Value::Table(_) => Some(self.child(key, &item, None)),
             _ => self.or_wrong(key, &item, None, "a table; write its keys below a [header]"),
         }
     }
 
     /// Like `section`; an empty one when it is not there, so that its reader takes the defaults.
     pub fn section_or_empty(&mut self, key: &'static str) -> Self {
+        let nothing = Item {
+            span: self.span.clone(),
+            value: Value::Table(Arc::default()),
+            origin: None,
+        };
         self.section(key)
-            .unwrap_or_else(|| self.child(key, &Arc::default(), &self.span, None))
+            .unwrap_or_else(|| self.child(key, &nothing, None))
     }
 
     /// All tables of a list: `[[device.sensor]]`. Empty when there is none.
@@ -236,9 +241,7 @@ impl Section {
         let mut sections = Vec::new();
         for (index, entry) in list.iter().enumerate() {
             match &entry.value {
-                Value::Table(table) => {
-                    sections.push(self.child(key, table, &entry.span, Some(index)));
-                }
+                Value::Table(_) => sections.push(self.child(key, entry, Some(index))),
                 _ => {
                     self.or_wrong::<()>(key, entry, None, words);
                 }
@@ -255,11 +258,34 @@ impl Section {
     /// Notes a problem with a key of this section (its place is the key, or the section's head
     /// when it is not there). `words` say what is wrong and what to write instead.
     pub fn problem(&self, key: &str, words: &str) {
-        let span = self
-            .table
-            .get(key)
-            .map_or(&self.span, |entry| &entry.key_span);
-        self.problems.add(span, &self.place, key, words.to_owned());
+        let (problems, span) = match self.table.get(key) {
+            Some(entry) => (self.origin(&entry.item), &entry.key_span),
+            None => (&self.problems, &self.span),
+        };
+        problems.add(span, &self.place, key, words.to_owned());
+    }
+
+    /// The file that a value of this section stands in.
+    fn origin<'a>(&'a self, item: &'a Item) -> &'a Problems {
+        item.origin.as_ref().unwrap_or(&self.problems)
+    }
+
+    /// The table as it is written, for whoever compares or copies it.
+    pub(super) const fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// The file that this section stands in, and its list of problems.
+    pub(super) const fn problems(&self) -> &Problems {
+        &self.problems
+    }
+
+    /// The same section with another table in it.
+    pub(super) fn with_table(&self, table: Table) -> Self {
+        Self {
+            table: Arc::new(table),
+            ..self.clone()
+        }
     }
 
     /// Leaves a key unread that is known here.
@@ -321,7 +347,7 @@ impl Section {
                 "is not known here; {}",
                 value::suggestion(&entry.key, known)
             );
-            self.problems.add(
+            self.origin(&entry.item).add(
                 &entry.key_span,
                 &self.place,
                 &value::shortened(&entry.key),
@@ -342,13 +368,12 @@ impl Section {
         }
     }
 
-    fn child(
-        &self,
-        key: &str,
-        table: &Arc<Table>,
-        span: &Range<usize>,
-        index: Option<usize>,
-    ) -> Self {
+    /// The table that `item` is.
+    fn child(&self, key: &str, item: &Item, index: Option<usize>) -> Self {
+        let table = match &item.value {
+            Value::Table(table) => Arc::clone(table),
+            _ => Arc::default(),
+        };
         let name = table.get("name").and_then(|entry| text(&entry.item));
         let own = match (name, index) {
             (Some(name), Some(_)) => format!("{key} {}", value::quoted(name)),
@@ -362,10 +387,10 @@ impl Section {
             format!("{}, {own}", self.place)
         };
         Self {
-            problems: self.problems.clone(),
+            problems: self.origin(item).clone(),
             place,
-            table: Arc::clone(table),
-            span: span.clone(),
+            table,
+            span: item.span.clone(),
             asked: Vec::new(),
         }
     }
@@ -388,7 +413,7 @@ impl Section {
     fn or_wrong<T>(&self, key: &str, item: &Item, found: Option<T>, wanted: &str) -> Option<T> {
         if found.is_none() {
             let written = self
-                .problems
+                .origin(item)
                 .text()
                 .get(item.span.clone())
                 .unwrap_or_default();
