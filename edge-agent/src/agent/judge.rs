@@ -50,6 +50,17 @@ struct OrderRules {
     code: String,
 }
 
+/// What the judge is asked between two commits.
+#[derive(Debug)]
+pub(super) enum Ask {
+    /// To answer when all that was committed before is judged.
+    Settled(oneshot::Sender<()>),
+    /// To know what the columns of these streams mean, before their first poll.
+    Know(Vec<(StreamId, GroupSchema)>),
+    /// To go on with the rules of this configuration, and to answer then.
+    Rules(Arc<Config>, oneshot::Sender<()>),
+}
+
 /// The judge.
 #[derive(Debug)]
 pub(super) struct Judge {
@@ -163,12 +174,47 @@ impl Judge {
         self.last_time
     }
 
+    /// The rules are others now. An alert whose rule stays for its sensor stays as it is; one whose
+    /// rule is gone is cleared, for nothing would ever clear it.
+    async fn change_rules(&mut self, config: &Config) {
+        let remembered = self.detectors.save();
+        self.detectors = Detectors::new(&config.rules, self.storage.gateway_id());
+        self.detectors.restore(&remembered);
+        self.book.change_rules(&config.rules);
+        let retired = self.book.retire(clock::now(), clock::state());
+        self.write(retired, BTreeMap::new()).await;
+        self.rules = Arc::new(OrderRules {
+            policy: Policy::new(&config.rules),
+            code: config.gateway.code.clone(),
+        });
+        self.save(clock::now()).await;
+    }
+
+    async fn answer(&mut self, ask: Ask) {
+        let answer = match ask {
+            Ask::Settled(answer) => answer,
+            Ask::Know(streams) => {
+                for (stream, schema) in streams {
+                    self.know(stream, schema);
+                }
+                return;
+            }
+            Ask::Rules(config, answer) => {
+                self.change_rules(&config).await;
+                answer
+            }
+        };
+        if answer.send(()).is_err() {
+            tracing::debug!("nobody waits any more for the judge");
+        }
+    }
+
     /// Runs until the store is closed. Who asks on `asked` is answered when all that was
     /// committed before is judged.
     pub(super) async fn run(
         mut self,
         mut batches: mpsc::Receiver<Committed>,
-        mut asked: mpsc::Receiver<oneshot::Sender<()>>,
+        mut asked: mpsc::Receiver<Ask>,
     ) {
         let mut changes = self.storage.changes();
         let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -182,11 +228,7 @@ impl Judge {
                         self.judge(batch.stream, batch.first_seq, &batch.polls).await;
                     }
                 }
-                Some(answer) = asked.recv() => {
-                    if answer.send(()).is_err() {
-                        tracing::debug!("nobody waits any more for what was committed");
-                    }
-                }
+                Some(ask) = asked.recv() => self.answer(ask).await,
                 change = changes.recv() => {
                     let written = change.iter().flat_map(|change| &change.events);
                     let own = written.filter(|event| {

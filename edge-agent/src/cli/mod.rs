@@ -9,14 +9,18 @@ mod client;
 mod config;
 mod enrol;
 mod exchange;
+mod files;
 mod orders;
 #[cfg(feature = "driver-modbus")]
 mod read;
+mod reload;
 mod run;
 #[cfg(feature = "driver-modbus")]
 mod simulate;
 mod status;
 mod table;
+mod tags;
+mod template;
 mod words;
 
 use crate::config::{Config, ConfigError};
@@ -59,6 +63,18 @@ enum Command {
     Run(run::Run),
     /// Look for mistakes in the configuration, and show what will go over the wire.
     Check,
+    /// Show what the configuration file, or another one, would change and which ports it would restart.
+    Diff(reload::Diff),
+    /// Have the running agent go on with the configuration file: only ports that differ start anew.
+    Reload,
+    /// Write the configuration back that ran before, and have a running agent go on with it.
+    Rollback(reload::Rollback),
+    /// Write the configured sensors as CSV, or make configuration of such a file (or one of Kepware).
+    #[command(subcommand)]
+    Tags(tags::Tags),
+    /// Show the device templates there are.
+    #[command(subcommand)]
+    Template(template::Template),
     /// Show which configuration counts, the local file or a document of the hub, and go back.
     #[command(subcommand)]
     Config(config::Configuration),
@@ -123,6 +139,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Run(command) => command.run(&config, output),
         Command::Check => check::check(&config, output),
         Command::Config(command) => command.run(&config, output),
+        Command::Diff(command) => command.run(&config, output),
+        Command::Reload => through_agent(&config, output, reload::reload),
+        Command::Rollback(command) => command.run(&config, output),
+        Command::Tags(command) => command.run(&config, output),
+        Command::Template(command) => command.run(&config, output),
         Command::Status => through_agent(&config, output, status::status),
         Command::Alerts(command) => through_agent(&config, output, |client| command.run(client)),
         Command::Wo(command) => through_agent(&config, output, |client| command.run(client)),

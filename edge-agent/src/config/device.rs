@@ -164,7 +164,9 @@ pub(super) fn devices(
     for mut section in sections {
         let name = own_name(&mut section, &mut names);
         let port = port_of(&mut section, ports);
-        let on = ports.iter().find(|known| Some(&known.name) == port.as_ref());
+        let on = ports
+            .iter()
+            .find(|known| Some(&known.name) == port.as_ref());
         section = templates.expand(section, on.map(|port| port.protocol.as_str()));
         let asset = asset(&mut section);
         let poll = section.duration("poll", POLL).unwrap_or(POLL_DEFAULT);

@@ -2,6 +2,10 @@
 //! a box that runs with the one and is to run with the other. Pure. Compares what is written: a value
 //! that is written in another way (`"1s"`, `"1000ms"`) counts as changed.
 
+mod view;
+
+pub use view::{DifferenceView, FateView, KeyView, PartView};
+
 use super::tree::{Item, Table, Value, toml_key};
 use super::{Config, DeviceConfig, FIXED};
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,11 +113,22 @@ impl Difference {
         named(Kind::Port, "", &tables(running), &tables(next), &mut parts);
         let tables = |config: &Config| -> Vec<Arc<Table>> {
             let devices = config.devices.iter();
-            devices.map(|device| Arc::clone(device.section.table())).collect()
+            devices
+                .map(|device| Arc::clone(device.section.table()))
+                .collect()
         };
-        named(Kind::Device, "", &tables(running), &tables(next), &mut parts);
+        named(
+            Kind::Device,
+            "",
+            &tables(running),
+            &tables(next),
+            &mut parts,
+        );
         sensors(running, next, &mut parts);
-        let (before, after) = (list(&running.tables.plant, "rule"), list(&next.tables.plant, "rule"));
+        let (before, after) = (
+            list(&running.tables.plant, "rule"),
+            list(&next.tables.plant, "rule"),
+        );
         named(Kind::Rule, "", &before, &after, &mut parts);
         let fates = fates(running, next);
         tell_orders(&mut parts, &fates, [running, next]);
@@ -173,7 +188,11 @@ fn fates(running: &Config, next: &Config) -> BTreeMap<String, PortFate> {
 
 /// A port that starts anew though neither it nor anything on it is told as changed: the order is
 /// another one.
-fn tell_orders(parts: &mut Vec<PartChange>, fates: &BTreeMap<String, PortFate>, both: [&Config; 2]) {
+fn tell_orders(
+    parts: &mut Vec<PartChange>,
+    fates: &BTreeMap<String, PortFate>,
+    both: [&Config; 2],
+) {
     let mut told: BTreeSet<String> = BTreeSet::new();
     for part in parts.iter().filter(|part| part.kind != Kind::Rule) {
         if part.kind == Kind::Port {
@@ -185,19 +204,24 @@ fn tell_orders(parts: &mut Vec<PartChange>, fates: &BTreeMap<String, PortFate>, 
         let on = devices.filter(|known| known.name == device);
         told.extend(on.map(|known| known.port.clone()));
     }
-    let anew = fates.iter().filter(|(_, fate)| **fate == PortFate::StartsAnew);
-    let orders = anew.filter(|(name, _)| !told.contains(*name)).map(|(name, _)| PartChange {
-        kind: Kind::Port,
-        name: name.clone(),
-        what: What::Changed(Vec::new()),
-    });
+    let anew = fates
+        .iter()
+        .filter(|(_, fate)| **fate == PortFate::StartsAnew);
+    let orders = anew
+        .filter(|(name, _)| !told.contains(*name))
+        .map(|(name, _)| PartChange {
+            kind: Kind::Port,
+            name: name.clone(),
+            what: What::Changed(Vec::new()),
+        });
     parts.extend(orders.collect::<Vec<_>>());
 }
 
 fn sensors(running: &Config, next: &Config, parts: &mut Vec<PartChange>) {
     let by_name = |config: &Config| -> BTreeMap<String, Arc<Table>> {
         let devices = config.devices.iter();
-        let table = |device: &DeviceConfig| (device.name.clone(), Arc::clone(device.section.table()));
+        let table =
+            |device: &DeviceConfig| (device.name.clone(), Arc::clone(device.section.table()));
         devices.map(table).collect()
     };
     let (before, after) = (by_name(running), by_name(next));
@@ -281,7 +305,8 @@ fn fixed(before: &Table, after: &Table) -> Vec<KeyChange> {
         };
         let (one, two) = (there(before), there(after));
         if name == "hub" && one.is_some() != two.is_some() {
-            let shown = |table: Option<Arc<Table>>| table.map(|table| Value::Table(table).to_string());
+            let shown =
+                |table: Option<Arc<Table>>| table.map(|table| Value::Table(table).to_string());
             changes.push(KeyChange {
                 key: name.to_owned(),
                 before: shown(one),

@@ -18,7 +18,10 @@ pub use copy::Written;
 pub use device::{
     DEVICES_MAX, Deadband, DeviceConfig, PORTS_MAX, PortConfig, SENSORS_MAX, SensorConfig, Watch,
 };
-pub use diff::{Difference, KeyChange, Kind, PartChange, PortFate, What};
+pub use diff::{
+    Difference, DifferenceView, FateView, KeyChange, KeyView, Kind, PartChange, PartView, PortFate,
+    What,
+};
 pub use hub::{HubConfig, ProxyConfig};
 pub use problem::{ConfigError, PROBLEMS_MAX, Problem, Problems};
 pub use rule::{Limits, RULES_MAX, RuleConfig, WorkOrderConfig};
@@ -83,6 +86,26 @@ struct Tables {
     local: Arc<Table>,
     /// Where ports, devices and rules are: in the file, or in a document of the hub.
     plant: Arc<Table>,
+}
+
+impl Config {
+    /// What runs when this configuration is replaced by another one without a restart: the other's
+    /// plant, and what holds from start to end of the agent from this one.
+    pub fn with_plant_of(&self, next: Self) -> Self {
+        let tables = Tables {
+            local: Arc::clone(&self.tables.local),
+            ..next.tables
+        };
+        Self {
+            gateway: self.gateway.clone(),
+            hub: self.hub.clone(),
+            storage: self.storage.clone(),
+            queue: self.queue.clone(),
+            web: self.web.clone(),
+            tables,
+            ..next
+        }
+    }
 }
 
 /// `[gateway]`
@@ -157,7 +180,7 @@ impl Config {
     /// Only when the file cannot be read or is not TOML.
     pub fn draft(path: &Path) -> Result<Self, ConfigError> {
         let text = file_text(path, FILE_BYTES_MAX)?.into();
-        Self::draft_text(path, text, Templates::beside(path), None)
+        Self::draft_of(path, text, Templates::beside(path), None)
     }
 
     /// Like `draft`, with what the plant is from a document of the hub, which is called `name` in
@@ -167,7 +190,7 @@ impl Config {
     /// When the file or the document cannot be read at all, or the rest of the file has problems.
     pub fn draft_with(path: &Path, name: &str, document: &str) -> Result<Self, ConfigError> {
         let text = file_text(path, FILE_BYTES_MAX)?.into();
-        Self::draft_text(path, text, Templates::beside(path), Some((name, document)))
+        Self::draft_of(path, text, Templates::beside(path), Some((name, document)))
     }
 
     /// Like `draft`, or like `draft_with` where there is a document, of a file that was kept.
@@ -180,7 +203,7 @@ impl Config {
         document: Option<(&str, &str)>,
     ) -> Result<Self, ConfigError> {
         let templates = Templates::with_kept(path, &local.templates);
-        Self::draft_text(path, Arc::clone(&local.text), templates, document)
+        Self::draft_of(path, Arc::clone(&local.text), templates, document)
     }
 
     /// Like `load`, from text; `file` is only named in problems, and for relative paths and
@@ -189,12 +212,16 @@ impl Config {
     /// # Errors
     /// See `load`.
     pub fn parse(file: &Path, text: &str) -> Result<Self, ConfigError> {
-        let config = Self::draft_text(file, text.into(), Templates::beside(file), None)?;
+        let config = Self::draft_text(file, text.to_owned())?;
         config.problems.check()?;
         Ok(config)
     }
 
-    fn draft_text(
+    fn draft_text(file: &Path, text: String) -> Result<Self, ConfigError> {
+        Self::draft_of(file, text.into(), Templates::beside(file), None)
+    }
+
+    fn draft_of(
         file: &Path,
         text: Arc<str>,
         templates: Templates,

@@ -166,7 +166,7 @@ impl Templates {
             return device;
         };
         let Some(template) = self.parsed(&name, &device) else {
-            return device;
+            return without_template(&device);
         };
         let wanted = &template.about.protocol;
         if protocol.is_some_and(|protocol| !wanted.is_empty() && protocol != wanted) {
@@ -218,6 +218,24 @@ impl Templates {
         }
         parsed
     }
+}
+
+/// A device whose template cannot be used, which is told: that it has no sensors is no further
+/// problem.
+fn without_template(device: &Section) -> Section {
+    let mut table = Table::clone(device.table());
+    if table.get("sensor").is_none() {
+        table.entries.push(Entry {
+            key: "sensor".to_owned(),
+            key_span: 0..0,
+            item: Item {
+                span: 0..0,
+                value: Value::List(Vec::new()),
+                origin: None,
+            },
+        });
+    }
+    device.with_table(table)
 }
 
 fn with_cause(error: &ConfigError) -> String {
@@ -295,11 +313,14 @@ fn merged(device: &Section, template: &Template, only: Option<&[String]>) -> Tab
     };
     let taken: Vec<&Item> = sensors(&template.device).filter(wanted).collect();
     // A device's list that is no list is told by whoever reads it.
-    let is_list = own.get("sensor").is_none_or(|entry| matches!(entry.item.value, Value::List(_)));
+    let is_list = own
+        .get("sensor")
+        .is_none_or(|entry| matches!(entry.item.value, Value::List(_)));
     if is_list {
         let mut list = Vec::new();
         for item in &taken {
-            let over = sensors(&own).find(|own| name_of(own).is_some() && name_of(own) == name_of(item));
+            let over =
+                sensors(&own).find(|own| name_of(own).is_some() && name_of(own) == name_of(item));
             list.push(over.map_or_else(|| Item::clone(item), |over| laid_over(over, item)));
         }
         let is_new = |own: &&Item| {
@@ -343,7 +364,10 @@ fn laid_over(own: &Item, template: &Item) -> Item {
     };
     let mut table = Table::clone(mine);
     let rest = theirs.entries.iter();
-    let rest: Vec<Entry> = rest.filter(|entry| mine.get(&entry.key).is_none()).cloned().collect();
+    let rest: Vec<Entry> = rest
+        .filter(|entry| mine.get(&entry.key).is_none())
+        .cloned()
+        .collect();
     table.entries.extend(rest);
     Item {
         value: Value::Table(Arc::new(table)),

@@ -47,6 +47,16 @@ impl Pipeline {
         }
     }
 
+    /// When nothing is thinned from now on, one for each sensor: the rules are others now.
+    pub fn watch(&mut self, watches: &[Watch]) {
+        for (lane, watch) in self.lanes.iter_mut().zip(watches) {
+            if lane.spec.watch != *watch {
+                lane.spec.watch = *watch;
+                lane.watched = None;
+            }
+        }
+    }
+
     /// Judges one poll. `None` when no sensor has anything worth storing.
     ///
     /// The answer has one cell per sensor of the group, whatever the driver delivered: a cell

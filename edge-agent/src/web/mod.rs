@@ -80,7 +80,7 @@ pub struct Listener {
 pub struct Page {
     storage: Storage,
     health: Arc<Health>,
-    catalog: Arc<Catalog>,
+    catalog: watch::Receiver<Arc<Catalog>>,
     settings: Arc<Settings>,
     streams: Arc<Semaphore>,
     /// One file for the hub, or one answer of it, at a time.
@@ -142,7 +142,7 @@ impl Page {
         config: &Config,
         storage: Storage,
         health: Arc<Health>,
-        catalog: Arc<Catalog>,
+        catalog: watch::Receiver<Arc<Catalog>>,
         desk: Desk,
     ) -> Result<Self, WebError> {
         let access = config
@@ -173,6 +173,13 @@ impl Page {
     }
 }
 
+impl Page {
+    /// What the box measures now.
+    fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.borrow())
+    }
+}
+
 fn router(page: Page) -> Router {
     let api = Router::new()
         .route("/sensors", get(sensors::list))
@@ -199,6 +206,7 @@ fn router(page: Page) -> Router {
         .route("/export", post(exchange::export))
         .route("/acknowledge", post(exchange::acknowledge))
         .route("/configuration/rollback", post(configuration::roll_back))
+        .route("/configuration/reload", post(configuration::reload))
         .route_layer(axum::middleware::from_fn_with_state(
             page.clone(),
             guard::signed_in,
