@@ -2,7 +2,10 @@
 //! is written in one transaction and retried until it is; ids are derived from what happened, so
 //! that judging the same readings again after a crash writes nothing twice.
 
+mod asked;
 mod known_time;
+
+pub(super) use asked::Ask;
 
 use super::snapshots::{Due, Snapshots};
 use crate::alerts::{AlertBook, AlertStep, SavedAlert};
@@ -23,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 /// The judge's memory is saved at least this often while readings come.
@@ -48,17 +51,6 @@ struct Saved {
 struct OrderRules {
     policy: Policy,
     code: String,
-}
-
-/// What the judge is asked between two commits.
-#[derive(Debug)]
-pub(super) enum Ask {
-    /// To answer when all that was committed before is judged.
-    Settled(oneshot::Sender<()>),
-    /// To know what the columns of these streams mean, before their first poll.
-    Know(Vec<(StreamId, GroupSchema)>),
-    /// To go on with the rules of this configuration, and to answer then.
-    Rules(Arc<Config>, oneshot::Sender<()>),
 }
 
 /// The judge.
@@ -172,41 +164,6 @@ impl Judge {
     /// Time of the newest reading judged.
     pub(super) const fn last_time(&self) -> Option<Timestamp> {
         self.last_time
-    }
-
-    /// The rules are others now. An alert whose rule stays for its sensor stays as it is; one whose
-    /// rule is gone is cleared, for nothing would ever clear it.
-    async fn change_rules(&mut self, config: &Config) {
-        let remembered = self.detectors.save();
-        self.detectors = Detectors::new(&config.rules, self.storage.gateway_id());
-        self.detectors.restore(&remembered);
-        self.book.change_rules(&config.rules);
-        let retired = self.book.retire(clock::now(), clock::state());
-        self.write(retired, BTreeMap::new()).await;
-        self.rules = Arc::new(OrderRules {
-            policy: Policy::new(&config.rules),
-            code: config.gateway.code.clone(),
-        });
-        self.save(clock::now()).await;
-    }
-
-    async fn answer(&mut self, ask: Ask) {
-        let answer = match ask {
-            Ask::Settled(answer) => answer,
-            Ask::Know(streams) => {
-                for (stream, schema) in streams {
-                    self.know(stream, schema);
-                }
-                return;
-            }
-            Ask::Rules(config, answer) => {
-                self.change_rules(&config).await;
-                answer
-            }
-        };
-        if answer.send(()).is_err() {
-            tracing::debug!("nobody waits any more for the judge");
-        }
     }
 
     /// Runs until the store is closed. Who asks on `asked` is answered when all that was

@@ -165,25 +165,11 @@ impl Agent {
         judge.settle().await?;
         settle_commands(&storage, desk.restarted).await?;
         started(&storage, &opened, judge.last_time()).await?;
+        let measured = (catalog.subscribe(), encoded.subscribe());
         let durable = judge.durable();
         let (stop, stopped) = watch::channel(false);
-        let mut rest = Vec::new();
-        let listener = web::bind(config.web.listen).await?;
-        let web_address = listener.address();
-        let page = web::Page::new(
-            &config,
-            storage.clone(),
-            Arc::clone(&health),
-            catalog.subscribe(),
-            desk.clone(),
-        )?;
-        rest.push(tokio::spawn(listener.serve(page, stopped.clone())));
-        let told = (catalog.subscribe(), encoded.subscribe());
-        if let Some(link) = uplink(&config, &storage, (&health, desk), told, durable) {
-            let (uplink, commands, given) = link;
-            rest.push(tokio::spawn(uplink.run(stopped.clone())));
-            rest.push(tokio::spawn(commands.run(given, stopped.clone())));
-        }
+        let shown = (&storage, &health, desk);
+        let (web, rest) = tell_others(&config, shown, measured, (durable, stopped)).await?;
         let (ask, asked) = mpsc::channel(1);
         let judge = tokio::spawn(judge.run(batches, asked));
         let (groups, changes) = mpsc::channel(1);
@@ -193,7 +179,7 @@ impl Agent {
         }
         Ok(Self {
             gateway,
-            web: web_address,
+            web,
             config,
             health,
             catalog,
@@ -355,6 +341,32 @@ async fn started(
             Ok(())
         })
         .await
+}
+
+/// Opens the page and the link to the hub; answers where the page is, and their tasks.
+async fn tell_others(
+    config: &Config,
+    (storage, health, desk): (&Storage, &Arc<Health>, Desk),
+    (catalog, encoded): Measured,
+    (durable, stopped): (watch::Receiver<Durable>, watch::Receiver<bool>),
+) -> Result<(SocketAddr, Vec<JoinHandle<()>>), AgentError> {
+    let listener = web::bind(config.web.listen).await?;
+    let address = listener.address();
+    let page = web::Page::new(
+        config,
+        storage.clone(),
+        Arc::clone(health),
+        catalog.clone(),
+        desk.clone(),
+    )?;
+    let mut tasks = vec![tokio::spawn(listener.serve(page, stopped.clone()))];
+    let told = (catalog, encoded);
+    if let Some(link) = uplink(config, storage, (health, desk), told, durable) {
+        let (uplink, commands, given) = link;
+        tasks.push(tokio::spawn(uplink.run(stopped.clone())));
+        tasks.push(tokio::spawn(commands.run(given, stopped)));
+    }
+    Ok((address, tasks))
 }
 
 /// The uplink and whoever does what the hub asks for.

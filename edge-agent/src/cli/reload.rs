@@ -38,7 +38,7 @@ pub(super) fn reload(client: &mut Client) -> anyhow::Result<(Value, String)> {
     let words = if view == DifferenceView::default() {
         "Nothing differs from what runs.".to_owned()
     } else {
-        format!("Taken over.\n{}", words(&view))
+        format!("Taken over.\n{}", words(&view).join("\n"))
     };
     Ok((answer, words))
 }
@@ -53,37 +53,36 @@ impl Diff {
         let next = next.and_then(checked).map_err(told)?;
         let (difference, head) = match &kept {
             None => {
-                let head = "The agent has not run with this data folder yet: all is new.\n";
-                (Difference::from_nothing(&next), head)
+                let head = "The agent has not run with this data folder yet: all is new.";
+                (Difference::from_nothing(&next), vec![head.to_owned()])
             }
             Some(local) => {
                 let running = Config::draft_local(config, local, None)
                     .and_then(|running| effective_of(config, running, &documents));
                 let running = running.map_err(told).context("reading what runs")?;
-                (Difference::between(&running, &next), "")
+                (Difference::between(&running, &next), Vec::new())
             }
         };
         let view = DifferenceView::from(&difference);
-        let mut text = head.to_owned();
+        let mut lines = head;
         if let Some(name) = documents.counts() {
-            text += &format!(
-                "Document {} of the hub counts: ports, devices and rules of the file do not.\n",
+            lines.push(format!(
+                "Document {} of the hub counts: ports, devices and rules of the file do not.",
                 name.version
-            );
+            ));
         }
         if difference.is_empty() {
-            text += "Nothing differs from what runs.";
+            lines.push("Nothing differs from what runs.".to_owned());
         } else {
-            text += &words(&view);
-            let goes_on = next.ports.iter().map(|port| port.name.as_str());
-            let goes_on: Vec<_> = goes_on
-                .filter(|name| !difference.ports.contains_key(*name))
-                .collect();
-            if !goes_on.is_empty() {
-                text += &format!("Goes on untouched: {}.\n", goes_on.join(", "));
+            lines.extend(words(&view));
+            let names = next.ports.iter().map(|port| port.name.as_str());
+            let fates = &difference.ports;
+            let untouched: Vec<_> = names.filter(|name| !fates.contains_key(*name)).collect();
+            if !untouched.is_empty() {
+                lines.push(format!("Goes on untouched: {}.", untouched.join(", ")));
             }
         }
-        output.answer(&serde_json::to_value(&view)?, &text)
+        output.answer(&serde_json::to_value(&view)?, &lines.join("\n"))
     }
 }
 
@@ -97,7 +96,7 @@ fn checked(config: Config) -> Result<Config, ConfigError> {
 }
 
 /// A difference for people.
-fn words(view: &DifferenceView) -> String {
+fn words(view: &DifferenceView) -> Vec<String> {
     let mut lines: Vec<String> = view.changes.iter().map(part_words).collect();
     for (fate, what) in [
         ("starts", "Starts"),
@@ -116,7 +115,7 @@ fn words(view: &DifferenceView) -> String {
         let keys = view.needs_restart.iter();
         lines.extend(keys.map(|change| format!("  {}", key_words(change))));
     }
-    lines.iter().map(|line| format!("{line}\n")).collect()
+    lines
 }
 
 fn part_words(part: &PartView) -> String {
@@ -170,7 +169,7 @@ impl Rollback {
         let (is_running, more) = match asked {
             Ok(answer) => {
                 let view: DifferenceView = serde_json::from_value(answer)?;
-                (true, words(&view))
+                (true, words(&view).join("\n"))
             }
             // Nobody runs: it holds from the next start.
             Err(error) if error.downcast_ref::<ureq::Error>().is_some() => (
@@ -231,7 +230,6 @@ fn restore(file: &Path, target: &LocalFile) -> anyhow::Result<Vec<PathBuf>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::FILE_BYTES_MAX;
 
     const PLANT: &str = "[gateway]\ndata_dir = \"data\"\n[[port]]\nname = \"a\"\nprotocol = \"modbus\"\naddress = \
         \"10.0.0.5\"\n[[device]]\nname = \"m\"\nport = \"a\"\n[[device.sensor]]\nname = \"t\"\naddress = 40001\n";
@@ -243,16 +241,15 @@ mod tests {
             + "[[device.sensor]]\nname = \"p\"\naddress = 40002\n[web]\nlisten = \"127.0.0.1:99\"\n";
         let difference = Difference::between(&read(PLANT), &read(&next));
         assert_eq!(
-            words(&DifferenceView::from(&difference)),
+            words(&DifferenceView::from(&difference)).join("\n"),
             "+ sensor m/p\n~ sensor m/t: scale (not written) → 0.1\nStops and starts anew: a.\n\
              Holds only from the next start of the agent (systemctl restart edge-agent):\n  \
-             web.listen (not written) → \"127.0.0.1:99\"\n"
+             web.listen (not written) → \"127.0.0.1:99\""
         );
     }
 
     #[test]
     fn the_way_back_is_to_what_ran_last_and_then_to_what_ran_before() {
-        assert!(FILE_BYTES_MAX > 0);
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("edge.toml");
         let kept = Kept::of(&folder.path().join("data"));

@@ -159,8 +159,15 @@ impl Import {
             skip: self.skip,
         };
         let name = self.file.display();
-        let imported = merge::import(file, &config, &bytes, &options)
+        let mut imported = merge::import(file, &config, &bytes, &options)
             .with_context(|| format!("importing {name}"))?;
+        if let Some(document) = super::config::documents(&config).counts() {
+            imported.notes.push(format!(
+                "document {} of the hub counts in place of this file's devices; `edge-agent config \
+                 rollback` goes back to the file",
+                document.version
+            ));
+        }
         if !imported.wrong.is_empty() && !self.skip {
             bail!(
                 "{name} has {}, so nothing was imported (--skip leaves them out):\n{}",
@@ -219,17 +226,16 @@ impl Import {
             return output.answer(&json, &imported.text);
         }
         files::replace(file, &imported.text)?;
-        let mut words = format!(
+        let words = format!(
             "{}: {} of {} written; the old file is beside it with .before at the end. \
-             `edge-agent diff` shows what changes, `edge-agent reload` has the running agent take it over.\n",
+             `edge-agent diff` shows what changes, `edge-agent reload` has the running agent take \
+             it over.",
             file.display(),
             many(imported.sensors, "sensor"),
             many(imported.devices, "device"),
         );
-        for note in notes {
-            words += &format!("{note}\n");
-        }
-        output.answer(&json, &words)
+        let words = std::iter::once(words).chain(notes);
+        output.answer(&json, &words.collect::<Vec<_>>().join("\n"))
     }
 }
 

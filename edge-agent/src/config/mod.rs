@@ -91,6 +91,7 @@ struct Tables {
 impl Config {
     /// What runs when this configuration is replaced by another one without a restart: the other's
     /// plant, and what holds from start to end of the agent from this one.
+    #[must_use]
     pub fn with_plant_of(&self, next: Self) -> Self {
         let tables = Tables {
             local: Arc::clone(&self.tables.local),

@@ -82,9 +82,9 @@ impl Value {
     /// Whether both say the same; `0x10` is 16.
     pub(super) fn same(&self, other: &Self) -> bool {
         match (self, other) {
-            (Self::Text(one), Self::Text(two)) => one == two,
+            (Self::Text(one), Self::Text(two))
+            | (Self::Integer(None, one), Self::Integer(None, two)) => one == two,
             (Self::Integer(Some(one), _), Self::Integer(Some(two), _)) => one == two,
-            (Self::Integer(None, one), Self::Integer(None, two)) => one == two,
             (Self::Float(one), Self::Float(two)) => one == two,
             (Self::Boolean(one), Self::Boolean(two)) => one == two,
             (Self::Date, Self::Date) => true,

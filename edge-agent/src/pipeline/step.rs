@@ -251,6 +251,25 @@ mod tests {
     }
 
     #[test]
+    fn a_rule_that_comes_while_it_runs_is_not_thinned_away() {
+        let mut sensor = spec(Deadband::Absolute(50.0));
+        sensor.max_silence = Duration::from_secs(100);
+        let mut pipeline = pipeline(vec![sensor]);
+        let mut stored = |second, raw| step(&mut pipeline, second, int(raw)).is_some();
+        assert!(stored(0, 600) && !stored(1, 600));
+        let watch = Watch {
+            above: 50.0,
+            ..Watch::default()
+        };
+        pipeline.watch(&[watch]);
+        // 55.0 all the time: beyond the limit, every reading counts.
+        let mut stored = |second| step(&mut pipeline, second, int(600)).is_some();
+        assert!((2..9).all(&mut stored));
+        pipeline.watch(&[Watch::default()]);
+        assert!(step(&mut pipeline, 9, int(600)).is_none());
+    }
+
+    #[test]
     fn a_share_of_the_range_is_a_band() {
         let mut pipeline = pipeline(vec![spec(Deadband::OfRange(0.01))]);
         assert!(step(&mut pipeline, 0, int(500)).is_some());

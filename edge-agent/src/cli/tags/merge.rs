@@ -2,7 +2,7 @@
 //! driver does not take is told by the row it came from. Never writes a file.
 
 use super::Wrong;
-use super::rows::{self, Row, Rows};
+use super::rows::{self, Read, Row};
 use crate::config::{Config, ConfigError, LocalFile, Problem, quoted, suggestion};
 use crate::drivers;
 use anyhow::{Context as _, bail};
@@ -41,7 +41,7 @@ pub(super) fn import(
     csv: &[u8],
     options: &Options,
 ) -> anyhow::Result<Imported> {
-    let Rows {
+    let Read {
         mut rows,
         mut wrong,
         is_kepware,

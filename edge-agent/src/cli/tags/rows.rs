@@ -14,7 +14,7 @@ const CELL_BYTES_MAX: usize = 4_096;
 
 /// A file as read.
 #[derive(Debug, Default)]
-pub(super) struct Rows {
+pub(super) struct Read {
     pub rows: Vec<Row>,
     pub wrong: Vec<Wrong>,
     /// Whether the columns are those of Kepware.
@@ -111,20 +111,20 @@ pub(super) fn looks_like_toml(text: &str) -> bool {
 }
 
 /// Reads a file.
-pub(super) fn read(bytes: &[u8]) -> anyhow::Result<Rows> {
+pub(super) fn read(bytes: &[u8]) -> anyhow::Result<Read> {
     let text = text(bytes)?;
     let mut reader = csv::ReaderBuilder::new()
         .delimiter(delimiter(text))
         .flexible(true)
         .from_reader(text.as_bytes());
     let heads = heads(reader.headers().context("reading the head line")?)?;
-    let mut rows = Rows {
+    let mut found = Read {
         is_kepware: heads.iter().any(|head| head.name == "tag name"),
-        ..Rows::default()
+        ..Read::default()
     };
-    if !rows.is_kepware {
+    if !found.is_kepware {
         let known = heads.iter().map(|head| head.name.clone());
-        rows.keys = known.filter(|name| is_of_sensor(name)).collect();
+        found.keys = known.filter(|name| is_of_sensor(name)).collect();
     }
     for (at, record) in reader.records().enumerate() {
         if at >= SENSORS_MAX {
@@ -141,7 +141,7 @@ pub(super) fn read(bytes: &[u8]) -> anyhow::Result<Rows> {
             cells: &record,
         };
         let read = shape(&cells).and_then(|()| {
-            if rows.is_kepware {
+            if found.is_kepware {
                 kepware::row(&cells)
             } else {
                 row(&cells)
@@ -149,16 +149,16 @@ pub(super) fn read(bytes: &[u8]) -> anyhow::Result<Rows> {
         });
         match read {
             Ok((row, writable)) => {
-                rows.writable += usize::from(writable);
-                rows.rows.push(row);
+                found.writable += usize::from(writable);
+                found.rows.push(row);
             }
-            Err(wrong) => rows.wrong.push(wrong),
+            Err(wrong) => found.wrong.push(wrong),
         }
     }
-    if rows.is_kepware {
-        rows.keys = kepware::KEYS.map(str::to_owned).to_vec();
+    if found.is_kepware {
+        found.keys = kepware::KEYS.map(str::to_owned).to_vec();
     }
-    Ok(rows)
+    Ok(found)
 }
 
 fn text(bytes: &[u8]) -> anyhow::Result<&str> {

@@ -3,6 +3,7 @@
 use super::merge::{Imported, Options, import};
 use super::*;
 use proptest::prelude::*;
+use std::fmt::Write as _;
 
 const BASE: &str =
     "# a remark\n[[port]]\nname = \"line\"\nprotocol = \"modbus\"\naddress = \"10.0.0.5\"\n";
@@ -385,10 +386,10 @@ proptest! {
                 2 => (format!("\"0000{}\"", at + 1), ""),
                 _ => (format!("\"3x{}\"", at + 1), "type = \"bit:3\""),
             };
-            text += &format!("[[device.sensor]]\nname = {name}\naddress = {address}\n{kind}\n");
+            writeln!(text, "[[device.sensor]]\nname = {name}\naddress = {address}\n{kind}").unwrap();
             let keys: std::collections::BTreeMap<_, _> = keys.iter().cloned().collect();
             for (key, value) in keys {
-                text += &format!("{key} = {value}\n");
+                writeln!(text, "{key} = {value}").unwrap();
             }
         }
         let Ok(config) = Config::parse(Path::new("edge.toml"), &text) else {
