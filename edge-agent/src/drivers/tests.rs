@@ -43,6 +43,9 @@ fn the_full_file_has_every_key_of_the_drivers_and_tells_their_true_defaults() {
 fn the_modbus_sample_has_every_key_and_tells_the_true_defaults() {
     /// Keys of all protocols; they stand in `edge.full.toml`.
     const SHARED: &[&str] = &[
+        "template",
+        "template_only",
+        "description",
         "asset",
         "poll",
         "scale",
