@@ -19,6 +19,17 @@ pub const EVENT_BODY_BYTES_MAX: usize = 64 << 10;
 pub const TEXT_BYTES_MAX: usize = 8 << 10;
 /// Longest name (site, gateway, device, sensor, asset, person), in bytes.
 pub const NAME_BYTES_MAX: usize = 120;
+/// Longest text of a sensor (a text in registers, a barcode, the word of a state), in bytes of
+/// UTF-8. A driver delivers none that is longer.
+pub const SENSOR_TEXT_BYTES_MAX: usize = 64;
+/// Most different texts of one text sensor. A further one is a bad reading, and the device's report
+/// says so.
+pub const SENSOR_TEXTS_MAX: usize = 4_096;
+/// Most words of all sensors of a gateway that are kept in memory, texts and words of states
+/// together. At the limit a further text is refused as if its sensor had too many.
+pub const GATEWAY_WORDS_MAX: usize = 65_536;
+/// Most words in one event.
+pub const WORDS_PER_EVENT_MAX: usize = 256;
 /// Most columns of one poll group. A device with more sensors is split into groups.
 pub const GROUP_COLUMNS_MAX: usize = 256;
 /// Most polls of one block: a fuller block is refused by the decoder, never made by the encoder.
@@ -85,5 +96,6 @@ const _: () = assert!(BLOCK_POLLS_MAX * GROUP_COLUMNS_MAX <= BLOCK_CELLS_MAX);
 const _: () = assert!(BLOCK_SMALL_POLLS_MAX <= BLOCK_POLLS_MAX);
 const _: () = assert!(BLOCK_POLLS_SEAL <= BLOCK_POLLS_MAX);
 const _: () = assert!(EVENT_BODY_BYTES_MAX + 1_024 < FRAME_BYTES_MAX);
+const _: () = assert!(WORDS_PER_EVENT_MAX * (SENSOR_TEXT_BYTES_MAX + 16) < EVENT_BODY_BYTES_MAX);
 const _: () = assert!(TEXT_BYTES_MAX < EVENT_BODY_BYTES_MAX);
 const _: () = assert!(DOCUMENT_BYTES_MAX + 1_024 < FRAME_BYTES_MAX);

@@ -27,11 +27,13 @@ pub enum Cause {
     OutOfRange = 7,
     /// The clock of the box was not trusted.
     ClockUntrusted = 8,
+    /// A text that the box has no code for, and no room for a further one.
+    TextNotKept = 9,
 }
 
 impl Cause {
     /// All causes, in the order of their numbers.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::NoAnswer,
         Self::NoConnection,
         Self::DeviceError,
@@ -40,6 +42,7 @@ impl Cause {
         Self::NotAvailable,
         Self::OutOfRange,
         Self::ClockUntrusted,
+        Self::TextNotKept,
     ];
 
     /// The number on the wire.
@@ -53,6 +56,7 @@ impl Cause {
             Self::NotAvailable => 6,
             Self::OutOfRange => 7,
             Self::ClockUntrusted => 8,
+            Self::TextNotKept => 9,
         }
     }
 
@@ -72,6 +76,7 @@ impl Cause {
             Self::NotAvailable => "the device says: not available",
             Self::OutOfRange => "outside the sensor's range",
             Self::ClockUntrusted => "the box's clock was not set",
+            Self::TextNotKept => "the box could not keep the text: too many different ones",
         }
     }
 }
@@ -196,6 +201,18 @@ pub fn to_f64(raw: Raw, kind: RawKind) -> f64 {
     }
 }
 
+/// The number that a word may stand for: an engineering value that is a whole number.
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_possible_truncation,
+    clippy::float_cmp,
+    reason = "a whole number below 2^53 is exactly an i64"
+)]
+pub fn whole(value: f64) -> Option<i64> {
+    let is_whole = value.trunc() == value && value.abs() <= 9_007_199_254_740_992.0;
+    is_whole.then_some(value as i64)
+}
+
 /// What the columns of a poll group's blocks mean. Never changed once a stream uses it: a
 /// changed group is a new stream.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -261,6 +278,21 @@ mod tests {
             assert_eq!(Quality::from_code(quality.code()), Some(quality));
         }
         assert_eq!(Quality::from_code(0x80), None);
+    }
+
+    #[test]
+    fn only_whole_numbers_may_have_a_word() {
+        for (value, expected) in [
+            (0.0, Some(0)),
+            (-3.0, Some(-3)),
+            (0.5, None),
+            (f64::NAN, None),
+            (f64::INFINITY, None),
+            (281_474_976_710_655.0, Some(281_474_976_710_655)),
+            (1e300, None),
+        ] {
+            assert_eq!(whole(value), expected, "{value}");
+        }
     }
 
     #[test]

@@ -7,7 +7,7 @@ use crate::signal::Signals;
 use anyhow::{Context as _, Result, ensure};
 use edge_agent::clock;
 use edge_agent::config::{Deadband, Watch};
-use edge_agent::pipeline::{GroupSpec, Pipeline, RawCell, RawPoll, SensorSpec};
+use edge_agent::pipeline::{GroupSpec, Pipeline, RawCell, RawPoll, SensorSpec, Words};
 use edge_agent::storage::{Disk, Keep, PushError, Storage, StorageOptions};
 use harness::Scratch;
 use protocol::id::StreamId;
@@ -168,6 +168,8 @@ fn group(number: usize) -> Result<GroupSpec> {
             offset: 0.0,
             unit: Unit::default(),
             range: None,
+            clamp: None,
+            words: Words::default(),
             deadband: Deadband::Off,
             max_silence: Duration::from_secs(60),
             watch: Watch::default(),

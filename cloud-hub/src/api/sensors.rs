@@ -34,6 +34,7 @@ pub(super) struct SensorView {
     gateway: Named<GatewayId>,
     unit: UnitView,
     value: Option<f64>,
+    text: Option<String>,
     quality: &'static str,
     quality_words: Option<&'static str>,
     time: Option<String>,
@@ -61,6 +62,7 @@ impl From<SensorRow> for SensorView {
             gateway: row.gateway,
             unit: UnitView::from(&sensor.unit),
             value: row.latest.and_then(|reading| reading.value),
+            text: row.text,
             quality,
             quality_words,
             time: row.latest.map(|reading| rfc3339(reading.time)),
@@ -79,15 +81,18 @@ pub(super) struct ReadingView {
     sensor_id: SensorId,
     time: String,
     value: Option<f64>,
+    text: Option<String>,
     quality: &'static str,
 }
 
-impl From<&Reading> for ReadingView {
-    fn from(reading: &Reading) -> Self {
+impl ReadingView {
+    /// With its word, if it has one.
+    pub(super) fn new(reading: &Reading, text: Option<String>) -> Self {
         Self {
             sensor_id: reading.sensor,
             time: rfc3339(reading.time),
             value: reading.value,
+            text,
             quality: quality_words(reading.quality).0,
         }
     }

@@ -181,10 +181,20 @@ impl Feed {
     /// Turns what waits into events.
     async fn gather(&mut self) {
         let waiting = std::mem::take(&mut self.waiting);
-        for reading in waiting.readings.values() {
-            self.push("reading", &sensors::ReadingView::from(reading));
-        }
         let (context, scope) = (self.context.clone(), self.actor.scope);
+        let readings = waiting.readings.values().copied().collect();
+        let mut words = match context.store.words(scope, readings).await {
+            Ok(words) => words,
+            Err(error) => {
+                tracing::warn!(error = %chain(&error), "the words of readings could not be read for a stream");
+                self.reset();
+                return;
+            }
+        };
+        for (sensor, reading) in &waiting.readings {
+            let text = words.remove(sensor);
+            self.push("reading", &sensors::ReadingView::new(reading, text));
+        }
         for id in waiting.gateways {
             let view = gateways::find(&context, scope, id).await;
             self.push_found("gateway", view);

@@ -3,7 +3,7 @@
 
 use super::error::{Doing as _, StoreError};
 use super::page::{Keyed, Listed, Page};
-use super::{Store, latest, sql};
+use super::{Store, latest, sql, words};
 use crate::tenants::TenantScope;
 use protocol::catalog::{Catalog, Limit, Sensor};
 use protocol::id::{GatewayId, SensorId, StreamId};
@@ -37,6 +37,23 @@ pub struct SensorRow {
     pub in_catalog: bool,
     /// Its newest reading.
     pub latest: Option<Reading>,
+    /// The word of that reading, if it has one.
+    pub text: Option<String>,
+}
+
+impl SensorRow {
+    fn look_up(
+        &mut self,
+        latest: &latest::Latest,
+        sql: &Connection,
+        scope: TenantScope,
+    ) -> Result<(), StoreError> {
+        self.latest = latest::of(latest, sql, scope, self.sensor.id)?;
+        if let Some(reading) = &self.latest {
+            self.text = words::of(sql, scope, reading)?;
+        }
+        Ok(())
+    }
 }
 
 impl Keyed for SensorRow {
@@ -84,7 +101,7 @@ impl Store {
                     .and_then(|mut query| query.query_map(parameters, sensor_row)?.collect())
                     .doing("list the sensors")?;
                 for row in &mut rows {
-                    row.latest = latest::of(&latest, sql, scope, row.sensor.id)?;
+                    row.look_up(&latest, sql, scope)?;
                 }
                 Ok(page.list(rows))
             })
@@ -109,7 +126,7 @@ impl Store {
                     })
                     .doing("read a sensor")?
                     .ok_or(StoreError::NotFound { what: "sensor" })?;
-                row.latest = latest::of(&latest, sql, scope, sensor)?;
+                row.look_up(&latest, sql, scope)?;
                 Ok(row)
             })
             .await
@@ -141,6 +158,7 @@ fn sensor_row(row: &Row<'_>) -> rusqlite::Result<SensorRow> {
         },
         in_catalog: row.get(10)?,
         latest: None,
+        text: None,
     })
 }
 

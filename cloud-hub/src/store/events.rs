@@ -4,7 +4,7 @@
 use super::changes::{Change, Changed};
 use super::error::{Doing as _, StoreError};
 use super::writer::Work;
-use super::{contents, sql};
+use super::{contents, sql, words};
 use crate::tenants::TenantScope;
 use protocol::alert::{self, Alert, AlertState};
 use protocol::event::{Body, Event, GatewayEvent, RecordKind, RecordRef, Severity};
@@ -299,6 +299,9 @@ pub(super) fn note_gateway_event(
             })
             .map(|_| ())
             .doing("note a gateway's version"),
+        Body::Gateway(GatewayEvent::Worded { sensor, words }) => {
+            words::note(sql, scope, gateway, (event, *sensor, words))
+        }
         _ => Ok(()),
     }
 }

@@ -31,6 +31,7 @@ mod rollups;
 mod sql;
 mod upkeep;
 mod users;
+mod words;
 mod writer;
 
 pub use catalog::{SensorFilter, SensorRow};

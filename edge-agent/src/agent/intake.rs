@@ -1,17 +1,18 @@
 //! From the drivers' queue through the pipeline into the store's queue. Never waits for the
-//! disk: what does not fit is counted and becomes a gap event.
+//! disk, but for a text that is new: what does not fit is counted and becomes a gap event.
 
 use super::ports::Built;
+use super::texts::{self, Loaded, TextGroup, Texts};
 use crate::clock;
 use crate::drivers::FromDriver;
 use crate::health::Health;
 use crate::pipeline::{Pipeline, RawPoll, Watch};
 use crate::storage::{NewEvent, PushError, Storage, StorageError};
 use protocol::event::{Actor, Body, GapCause, GatewayEvent, RecordKind, RecordRef};
-use protocol::id::{GatewayId, StreamId};
+use protocol::id::{GatewayId, SensorId, StreamId};
 use protocol::reading::GroupSchema;
 use protocol::time::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +25,7 @@ const LOSS_CHECK: Duration = Duration::from_secs(1);
 pub(super) struct Intake {
     /// By the number that the drivers' polls carry; as many as are configured.
     groups: Groups,
+    texts: Texts,
     storage: Storage,
     health: Arc<Health>,
     gateway: GatewayId,
@@ -31,7 +33,14 @@ pub(super) struct Intake {
 }
 
 /// Groups by their number.
-pub(super) type Groups = BTreeMap<usize, (StreamId, Pipeline)>;
+pub(super) type Groups = BTreeMap<usize, Group>;
+
+/// One group on its way.
+pub(super) struct Group {
+    stream: StreamId,
+    pipeline: Pipeline,
+    texts: Option<TextGroup>,
+}
 
 /// Groups that come and go while polls come in. What was queued before is taken in before.
 pub(super) struct Change {
@@ -39,6 +48,10 @@ pub(super) struct Change {
     pub removed: Vec<Range<usize>>,
     /// Groups of ports that are about to start.
     pub added: Groups,
+    /// The words of their sensors.
+    pub words: Vec<Loaded>,
+    /// Every sensor that there is from now on.
+    pub sensors: HashSet<SensorId>,
     /// When nothing is thinned from now on, by group.
     pub watches: Vec<(usize, Vec<Watch>)>,
     /// Answered when it is done.
@@ -57,6 +70,7 @@ impl Intake {
     pub(super) fn new(gateway: GatewayId, storage: &Storage, health: &Arc<Health>) -> Self {
         Self {
             groups: Groups::new(),
+            texts: Texts::new(storage, health),
             storage: storage.clone(),
             health: Arc::clone(health),
             gateway,
@@ -70,6 +84,8 @@ impl Intake {
         port: &Built,
     ) -> Result<Vec<(StreamId, GroupSchema)>, StorageError> {
         let (groups, schemas) = register(port, self.gateway, &self.storage).await?;
+        self.texts
+            .add(texts::load(&port.groups, &self.storage).await?);
         self.groups.extend(groups);
         Ok(schemas)
     }
@@ -85,12 +101,12 @@ impl Intake {
         loop {
             tokio::select! {
                 told = queue.recv() => match told {
-                    Some(told) => self.take(told),
+                    Some(told) => self.take(told).await,
                     None => return,
                 },
                 Some(change) = changes.recv() => {
                     while let Ok(told) = queue.try_recv() {
-                        self.take(told);
+                        self.take(told).await;
                     }
                     self.change(change);
                 }
@@ -102,10 +118,11 @@ impl Intake {
         }
     }
 
-    fn take(&mut self, told: FromDriver) {
+    async fn take(&mut self, told: FromDriver) {
         match told {
-            FromDriver::Poll(poll) => self.poll(&poll),
+            FromDriver::Poll(poll) => self.poll(poll).await,
             FromDriver::Device(report) => {
+                let report = self.texts.beside(report);
                 tracing::info!(device = report.device, state = ?report.state, words = report.words);
                 self.health.device(report);
             }
@@ -114,12 +131,23 @@ impl Intake {
 
     fn change(&mut self, change: Change) {
         for numbers in change.removed {
-            self.groups.retain(|number, _| !numbers.contains(number));
+            let there: Vec<usize> = self.groups.range(numbers).map(|(at, _)| *at).collect();
+            for group in there.iter().filter_map(|at| self.groups.remove(at)) {
+                group
+                    .texts
+                    .iter()
+                    .for_each(|texts| self.texts.room_again(texts));
+            }
         }
+        self.texts.keep_only(&change.sensors);
+        change
+            .words
+            .into_iter()
+            .for_each(|words| self.texts.add(words));
         self.groups.extend(change.added);
         for (number, watches) in change.watches {
-            if let Some((_, pipeline)) = self.groups.get_mut(&number) {
-                pipeline.watch(&watches);
+            if let Some(group) = self.groups.get_mut(&number) {
+                group.pipeline.watch(&watches);
             }
         }
         if change.done.send(()).is_err() {
@@ -127,18 +155,24 @@ impl Intake {
         }
     }
 
-    fn poll(&mut self, raw: &RawPoll) {
-        let Some((stream, pipeline)) = self.groups.get_mut(&raw.group) else {
+    async fn poll(&mut self, mut raw: RawPoll) {
+        let Some(group) = self.groups.get_mut(&raw.group) else {
             tracing::error!(
                 group = raw.group,
                 "a driver delivered a group that it did not announce"
             );
             return;
         };
-        let Some(poll) = pipeline.step(raw, raw.clock) else {
+        if let Some(texts) = &group.texts
+            && let Some(report) = self.texts.keep(texts, &mut raw).await
+        {
+            tracing::error!(device = report.device, words = report.words);
+            self.health.device(report);
+        }
+        let Some(poll) = group.pipeline.step(&raw, raw.clock) else {
             return;
         };
-        match self.storage.push(*stream, poll) {
+        match self.storage.push(group.stream, poll) {
             Ok(()) => {}
             Err(PushError::Full | PushError::Stopped) => self.health.poll_dropped(),
             Err(error) => tracing::error!(%error, group = raw.group, "a poll could not be stored"),
@@ -203,7 +237,12 @@ pub(super) async fn register(
     for (number, group) in (port.base..).zip(&port.groups) {
         let schema = group.schema(gateway);
         let stream = storage.register_group(schema.clone()).await?;
-        groups.insert(number, (stream, Pipeline::new(group)));
+        let taken = Group {
+            stream,
+            pipeline: Pipeline::new(group),
+            texts: TextGroup::of(group, gateway),
+        };
+        groups.insert(number, taken);
         schemas.push((stream, schema));
     }
     Ok((groups, schemas))

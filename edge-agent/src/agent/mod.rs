@@ -11,6 +11,7 @@ mod reload;
 mod replay;
 mod snapshots;
 mod supervisor;
+mod texts;
 mod trial;
 
 pub use catalog::encoded_catalog;
@@ -145,7 +146,7 @@ impl Agent {
         let health = Arc::new(Health::new(clock::now()));
         let (queue, from_drivers) = mpsc::channel(config.queue.polls_max);
         let config = Arc::new(config);
-        let mut ports = Ports::new(queue, health.dropped_counter(), Arc::clone(&config));
+        let mut ports = Ports::new(queue, &health, Arc::clone(&config));
         let built: Vec<Built> = built
             .into_iter()
             .map(|(name, driver)| ports.number(&name, driver))

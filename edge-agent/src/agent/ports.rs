@@ -3,7 +3,8 @@
 
 use crate::clock;
 use crate::config::Config;
-use crate::drivers::{self, FromDriver, PortDriver, Sink};
+use crate::drivers::{self, FromDriver, PortDriver, PortHandles, Sink};
+use crate::health::Health;
 use crate::pipeline::GroupSpec;
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -21,6 +22,8 @@ const RESTART_WAIT: Duration = Duration::from_secs(5);
 pub(super) struct Ports {
     queue: mpsc::Sender<FromDriver>,
     dropped: Arc<AtomicU64>,
+    /// Where others find the ports that run.
+    handles: PortHandles,
     /// What counts now: a driver that failed is built from it.
     config: watch::Sender<Arc<Config>>,
     running: BTreeMap<String, Running>,
@@ -50,12 +53,13 @@ impl Ports {
     /// None runs yet.
     pub(super) fn new(
         queue: mpsc::Sender<FromDriver>,
-        dropped: Arc<AtomicU64>,
+        health: &Health,
         config: Arc<Config>,
     ) -> Self {
         Self {
             queue,
-            dropped,
+            dropped: health.dropped_counter(),
+            handles: health.ports(),
             config: watch::Sender::new(config),
             running: BTreeMap::new(),
             next_group: 0,
@@ -93,7 +97,7 @@ impl Ports {
             built.driver,
             built.name.clone(),
             self.config.subscribe(),
-            (sink, stopped),
+            (sink, self.handles.clone(), stopped),
         );
         let running = Running {
             base: built.base,
@@ -139,11 +143,17 @@ async fn watch_over(
     mut driver: Box<dyn PortDriver>,
     name: String,
     config: watch::Receiver<Arc<Config>>,
-    (sink, mut stop): (Sink, watch::Receiver<bool>),
+    (sink, handles, mut stop): (Sink, PortHandles, watch::Receiver<bool>),
 ) {
     loop {
+        // Before it runs, and anew after a panic: the old one's queue is gone.
+        if let Some(handle) = driver.handle() {
+            handles.set(&name, handle);
+        }
         let run = tokio::spawn(driver.run(sink.clone(), stop.clone()));
-        let Err(error) = run.await else { return };
+        let ended = run.await;
+        handles.remove(&name);
+        let Err(error) = ended else { return };
         tracing::error!(port = name, %error, "the driver of this port failed; it is started again");
         tokio::select! {
             () = tokio::time::sleep(RESTART_WAIT) => {}

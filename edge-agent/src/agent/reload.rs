@@ -5,6 +5,7 @@
 use super::intake::{self, Groups};
 use super::judge::Ask;
 use super::ports::Built;
+use super::texts::{self, Loaded};
 use super::{Agent, AgentError, settled};
 use crate::clock;
 use crate::config::{Config, Difference, PortFate, show_duration};
@@ -30,6 +31,7 @@ struct Plan {
     built: Vec<Built>,
     groups: Groups,
     schemas: Vec<(StreamId, GroupSchema)>,
+    words: Vec<Loaded>,
     /// Of ports that go on.
     watches: Vec<(usize, Vec<Watch>)>,
     catalog: Catalog,
@@ -57,6 +59,8 @@ impl Agent {
         let change = intake::Change {
             removed,
             added: plan.groups,
+            words: plan.words,
+            sensors: sensors(&plan.catalog),
             watches: plan.watches,
             done,
         };
@@ -98,16 +102,18 @@ impl Agent {
         }
         let catalog = super::catalog(next, &specs, self.gateway);
         let encoded = protocol::wire::encode_catalog(&catalog)?;
-        let (mut groups, mut schemas) = (Groups::new(), Vec::new());
+        let (mut groups, mut schemas, mut words) = (Groups::new(), Vec::new(), Vec::new());
         for port in &built {
             let registered = intake::register(port, self.gateway, &self.storage).await?;
             groups.extend(registered.0);
             schemas.extend(registered.1);
+            words.push(texts::load(&port.groups, &self.storage).await?);
         }
         Ok(Plan {
             built,
             groups,
             schemas,
+            words,
             watches,
             catalog,
             encoded,
@@ -151,8 +157,7 @@ impl Agent {
         let sensors = sensors.filter(|sensor| devices.contains(&sensor.device));
         let sensors: HashSet<SensorId> = sensors.map(|sensor| sensor.id).collect();
         self.health.forget_readings(&sensors);
-        let kept: HashSet<SensorId> = catalog.sensors.iter().map(|sensor| sensor.id).collect();
-        self.health.keep_sensors(&kept);
+        self.health.keep_sensors(&self::sensors(catalog));
     }
 
     /// Tells page and hub what is measured now, when it is anything else.
@@ -170,6 +175,10 @@ impl Agent {
         }
         self.encoded.send_replace(Arc::new(encoded));
     }
+}
+
+fn sensors(catalog: &Catalog) -> HashSet<SensorId> {
+    catalog.sensors.iter().map(|sensor| sensor.id).collect()
 }
 
 /// What the rules watch in the groups of a port that goes on, found by the names of its sensors.

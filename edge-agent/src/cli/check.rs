@@ -5,7 +5,7 @@ use super::config::{counts as counting, documents};
 use super::table::{many, table};
 use super::{Output, told};
 use crate::config::{Config, ConfigError, show_duration};
-use crate::drivers::{self, PlannedRequest};
+use crate::drivers::{self, PlannedRequest, PlannedSensor};
 use serde_json::{Value, json};
 use std::path::Path;
 
@@ -89,13 +89,15 @@ fn words(file: &Path, config: &Config, ports: &[PortPlan]) -> String {
 impl PortPlan {
     fn words(&self) -> String {
         let (requests, bytes) = self.per_second();
+        let sensor = |sensor: &PlannedSensor| format!("{} ({})", sensor.name, sensor.place);
         let row = |request: &PlannedRequest| {
+            let sensors: Vec<String> = request.sensors.iter().map(sensor).collect();
             vec![
                 request.device.clone(),
                 show_duration(request.period),
                 request.words.clone(),
                 request.bytes.to_string(),
-                request.sensors.join(", "),
+                sensors.join(", "),
             ]
         };
         let rows: Vec<_> = self.requests.iter().map(row).collect();
@@ -122,13 +124,14 @@ impl PortPlan {
     }
 
     fn json(&self) -> Value {
+        let sensor = |sensor: &PlannedSensor| json!({"name": sensor.name, "place": sensor.place});
         let requests = self.requests.iter().map(|request| {
             json!({
                 "device": request.device,
                 "period_ms": u64::try_from(request.period.as_millis()).unwrap_or(u64::MAX),
                 "words": request.words,
                 "bytes": request.bytes,
-                "sensors": request.sensors,
+                "sensors": request.sensors.iter().map(sensor).collect::<Vec<_>>(),
             })
         });
         let (requests_per_s, bytes_per_s) = self.per_second();
@@ -162,6 +165,7 @@ poll = "2s"
 name = "temperature"
 address = 40001
 type = "f32"
+order = "CDAB"
 [[device.sensor]]
 name = "pressure"
 address = 40003
@@ -192,14 +196,17 @@ address = 10001
             [
                 "Port line-a (modbus): 2 requests, 1.0 a second, 24 bytes a second",
                 "DEVICE  EVERY  REQUEST                                        BYTES  SENSORS",
-                "pump-7  2s     unit 1: 1 discrete input from 10001 (di:0)     22     running",
-                "pump-7  2s     unit 1: 3 holding registers from 40001 (hr:0)  27     temperature, pressure",
+                "pump-7  2s     unit 1: 1 discrete input from 10001 (di:0)     22     running (di:0 bool)",
+                "pump-7  2s     unit 1: 3 holding registers from 40001 (hr:0)  27     temperature (hr:0 f32 CDAB), pressure (hr:2 u16)",
             ],
             "{text}"
         );
         let json = ports[0].json();
         assert_eq!(json["requests"][1]["bytes"], 27);
         assert_eq!(json["requests"][1]["period_ms"], 2_000);
+        let sensor = &json["requests"][1]["sensors"][0];
+        assert_eq!(sensor["name"], "temperature");
+        assert_eq!(sensor["place"], "hr:0 f32 CDAB");
     }
 
     #[test]
@@ -218,7 +225,7 @@ address = 10001
         );
         assert!(lines[1].starts_with(&format!("{name}:10:1: device \"pump-7\", key \"poll\"")));
         assert!(lines[2].contains(":14:1:") && lines[2].contains("did you mean \"type\""));
-        assert!(lines[3].contains(":21:1:") && lines[3].contains("leave type out or write bool"));
+        assert!(lines[3].contains(":22:1:") && lines[3].contains("leave type out or write bool"));
         assert_eq!(lines.len(), 4, "{error}");
     }
 

@@ -79,7 +79,7 @@ fn row(point: &ReadPoint) -> Vec<String> {
     for order in Order::ALL {
         let found = point.orders.iter().find(|value| value.order == order);
         let mark = if order == point.order { "*" } else { "" };
-        let value = found.map(|found| format!("{}{mark}", shown(found.value, &point.kind)));
+        let value = found.map(|found| format!("{}{mark}", shown(found.value.clone(), &point.kind)));
         cells.push(value.unwrap_or_else(|| "-".to_owned()));
     }
     let words: Vec<&str> = point.words.iter().map(|word| word.hex.as_str()).collect();
@@ -91,7 +91,7 @@ fn row(point: &ReadPoint) -> Vec<String> {
 /// An f32 with the digits that it has, not with those of the f64 that carries it.
 fn shown(value: ReadValue, kind: &str) -> ReadValue {
     match value {
-        ReadValue::Float(float) if kind == "f32" => {
+        ReadValue::Float(float) if kind == "f32" || kind == "f16" => {
             ReadValue::Float(format!("{float:.6e}").parse().unwrap_or(float))
         }
         other => other,

@@ -6,9 +6,9 @@ use super::rule::Limits;
 use super::section::{Amount, Section};
 use super::template::Templates;
 use super::value;
-use protocol::limits::NAME_BYTES_MAX;
+use protocol::limits::{NAME_BYTES_MAX, SENSOR_TEXT_BYTES_MAX};
 use protocol::unit::Unit;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -18,6 +18,11 @@ pub const PORTS_MAX: usize = 256;
 pub const DEVICES_MAX: usize = 2_000;
 /// Most sensors of all devices together; further ones are a problem.
 pub const SENSORS_MAX: usize = 20_000;
+
+/// Most words of one sensor's `enum`; further ones are a problem.
+const WORDS_MAX: usize = 256;
+/// Most words of the `enum`s of all sensors together; further ones are a problem.
+const WORDS_OF_ALL_MAX: usize = 16_384;
 
 const POLL: RangeInclusive<Duration> = Duration::from_millis(10)..=Duration::from_secs(86_400);
 const SILENCE: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(86_400);
@@ -69,6 +74,10 @@ pub struct SensorConfig {
     pub unit: Unit,
     /// Engineering values outside are stored as uncertain.
     pub range: Option<(f64, f64)>,
+    /// Engineering values beyond are held at the limit and stored as uncertain.
+    pub clamp: Option<(f64, f64)>,
+    /// What some values mean, for people: `0 = "stopped"`.
+    pub words: BTreeMap<i64, String>,
     /// Thinning; a share only where there is a range.
     pub deadband: Deadband,
     /// A reading is stored at least this often even when nothing moves.
@@ -184,7 +193,21 @@ pub(super) fn devices(
             });
         }
     }
+    limit_words(&devices);
     devices
+}
+
+/// Notes the first sensor whose words are beyond those that all may have together.
+fn limit_words(devices: &[DeviceConfig]) {
+    let mut room = WORDS_OF_ALL_MAX;
+    for sensor in devices.iter().flat_map(|device| &device.sensors) {
+        let Some(left) = room.checked_sub(sensor.words.len()) else {
+            let words = format!("all sensors together have at most {WORDS_OF_ALL_MAX} words");
+            sensor.section.problem("enum", &words);
+            return;
+        };
+        room = left;
+    }
 }
 
 /// Whether a text may be the name of something; notes the problem if not.
@@ -300,6 +323,8 @@ fn sensor(mut section: Section, name: String, poll: Duration) -> SensorConfig {
     let offset = section.float("offset").unwrap_or(0.0);
     let unit = Unit::parse(&section.text("unit_name").unwrap_or_default());
     let range = section.float_pair("range");
+    let clamp = section.float_pair("clamp");
+    let words = section.words("enum", WORDS_MAX, SENSOR_TEXT_BYTES_MAX);
     let deadband = match section.amount("deadband") {
         Some(Amount::Absolute(size)) if size > 0.0 => Deadband::Absolute(size),
         Some(Amount::Share(share)) if share > 0.0 => Deadband::OfRange(share),
@@ -321,6 +346,8 @@ fn sensor(mut section: Section, name: String, poll: Duration) -> SensorConfig {
         offset,
         unit,
         range,
+        clamp,
+        words: words.unwrap_or_default(),
         deadband,
         max_silence,
         watch: Watch::default(),

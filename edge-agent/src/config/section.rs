@@ -2,8 +2,9 @@
 //! reading goes on. Never knows what a key is for.
 
 use super::problem::{PROBLEMS_MAX, Problems};
-use super::tree::{Item, Table, Value};
+use super::tree::{Item, Table, Value, number, text, whole};
 use super::value;
+use std::collections::BTreeMap;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
 use std::time::Duration;
@@ -206,6 +207,48 @@ impl Section {
         }
         self.problem(key, "is below zero; write 0 or more");
         None
+    }
+
+    /// The words of whole numbers: `{ 0 = "stopped", 1 = "running" }`, at most `count_max` of at
+    /// most `bytes_max` bytes each.
+    pub fn words(
+        &mut self,
+        key: &'static str,
+        count_max: usize,
+        bytes_max: usize,
+    ) -> Option<BTreeMap<i64, String>> {
+        let item = self.item(key)?;
+        let Value::Table(table) = &item.value else {
+            let wanted = "a table of words; write for example { 0 = \"stopped\", 1 = \"running\" }";
+            return self.or_wrong(key, &item, None, wanted);
+        };
+        if table.entries.len() > count_max {
+            let words = format!(
+                "there are {} words; at most {count_max} are possible",
+                table.entries.len()
+            );
+            self.problem(key, &words);
+            return None;
+        }
+        let mut found = BTreeMap::new();
+        for entry in &table.entries {
+            let number: Option<i64> = entry.key.parse().ok();
+            let word = text(&entry.item).map(str::trim);
+            let word = word.filter(|word| {
+                (1..=bytes_max).contains(&word.len()) && !word.contains(char::is_control)
+            });
+            if let (Some(number), Some(word)) = (number, word) {
+                found.insert(number, word.to_owned());
+            } else {
+                let shown = value::quoted(&value::shortened(&entry.key));
+                let words = format!(
+                    "the entry {shown} is not a whole number and its word (1 to {bytes_max} \
+                     bytes); write for example 1 = \"running\""
+                );
+                self.problem(key, &words);
+            }
+        }
+        Some(found)
     }
 
     /// A table within this one: `[rule.work_order]` or `work_order = { … }`.
@@ -447,30 +490,4 @@ pub enum Amount {
     Absolute(f64),
     /// Share of the sensor's range, 0.01 = 1 %.
     Share(f64),
-}
-
-fn text(item: &Item) -> Option<&str> {
-    match &item.value {
-        Value::Text(text) => Some(text),
-        _ => None,
-    }
-}
-
-fn whole(item: &Item) -> Option<i64> {
-    match item.value {
-        Value::Integer(number, _) => number,
-        _ => None,
-    }
-}
-
-#[expect(
-    clippy::as_conversions,
-    clippy::cast_precision_loss,
-    reason = "a whole number beyond 2^53 in a key that is a float: the nearest float is meant"
-)]
-fn number(item: &Item) -> Option<f64> {
-    match item.value {
-        Value::Float(number) => number,
-        _ => whole(item).map(|number| number as f64),
-    }
 }

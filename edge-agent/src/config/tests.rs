@@ -422,3 +422,49 @@ fn a_problem_shows_only_the_start_of_a_long_text() {
     assert_eq!(told.lines().count(), 3);
     assert!(told.len() < 1_000, "{told}");
 }
+
+#[test]
+fn clamp_and_words_are_those_of_the_file_and_mistakes_in_them_are_told() {
+    let text = format!(
+        "{MINIMAL}clamp = [-5, 60.5]\nenum = {{ 0 = \"stopped\", -1 = \" fault \", 2 = \"läuft\" }}\n"
+    );
+    let config = Config::parse(Path::new("edge.toml"), &text).unwrap();
+    let sensor = &config.devices[0].sensors[0];
+    assert_eq!(sensor.clamp, Some((-5.0, 60.5)));
+    let words: Vec<(i64, &str)> = sensor
+        .words
+        .iter()
+        .map(|(value, word)| (*value, word.as_str()))
+        .collect();
+    assert_eq!(words, [(-1, "fault"), (0, "stopped"), (2, "läuft")]);
+    for (text, told) in [
+        ("clamp = [5, 1]\n", "a pair of numbers, the lower first"),
+        ("enum = 5\n", "is not a table of words"),
+        (
+            "enum = { on = \"x\" }\n",
+            "the entry \"on\" is not a whole number",
+        ),
+        (
+            "enum = { 1 = 2 }\n",
+            "the entry \"1\" is not a whole number and its word",
+        ),
+        ("enum = { 1 = \"\" }\n", "(1 to 64 bytes)"),
+    ] {
+        let problems = with(text);
+        assert!(problems.contains(told), "{text}: {problems}");
+    }
+    let long = format!("enum = {{ 1 = \"{}\" }}\n", "x".repeat(65));
+    assert!(with(&long).contains("(1 to 64 bytes)"));
+    let many: Vec<String> = (0..257).map(|at| format!("{at} = \"w\"")).collect();
+    let many = with(&format!("enum = {{ {} }}\n", many.join(", ")));
+    assert!(many.contains("there are 257 words; at most 256"), "{many}");
+    let all: Vec<String> = (0..256).map(|at| format!("{at} = \"w\"")).collect();
+    let all = all.join(", ");
+    let sensor = |at| format!("[[device.sensor]]\nname = \"s{at}\"\nenum = {{ {all} }}\n");
+    let sensors: String = (0..65).map(sensor).collect();
+    let problems = with(&sensors);
+    assert!(
+        problems.contains("sensor \"s64\", key \"enum\": all sensors together have at most 16384"),
+        "{problems}"
+    );
+}

@@ -128,6 +128,35 @@ impl fmt::Display for Value {
     }
 }
 
+/// The text that a value is.
+pub(super) fn text(item: &Item) -> Option<&str> {
+    match &item.value {
+        Value::Text(text) => Some(text),
+        _ => None,
+    }
+}
+
+/// The whole number that a value is.
+pub(super) fn whole(item: &Item) -> Option<i64> {
+    match item.value {
+        Value::Integer(number, _) => number,
+        _ => None,
+    }
+}
+
+/// The number that a value is.
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "a whole number beyond 2^53 in a key that is a float: the nearest float is meant"
+)]
+pub(super) fn number(item: &Item) -> Option<f64> {
+    match item.value {
+        Value::Float(number) => number,
+        _ => whole(item).map(|number| number as f64),
+    }
+}
+
 /// A key as TOML writes it.
 pub(super) fn toml_key(key: &str) -> String {
     let bare = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';

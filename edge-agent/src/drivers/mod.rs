@@ -2,8 +2,14 @@
 //! host) is an object with one owner task; its devices are polled or listened to by that task.
 //! Never stores, never judges: a driver hands `RawPoll`s and device states into a bounded sink.
 
+pub mod bus;
 #[cfg(feature = "driver-modbus")]
 pub mod modbus;
+mod port_handle;
+
+pub use port_handle::{
+    PortHandle, PortHandles, WriteError, WriteJob, WritePlace, WriteRequest, Written,
+};
 
 use crate::config::{DeviceConfig, PortConfig, suggestion};
 use crate::pipeline::{GroupSpec, RawPoll};
@@ -27,6 +33,11 @@ pub trait PortDriver: Send + 'static {
         Vec::new()
     }
 
+    /// How others reach the port while it runs; `None` when it has nothing to offer.
+    fn handle(&self) -> Option<PortHandle> {
+        None
+    }
+
     /// Runs until `stop` turns true. A device that fails never ends this: it is reported.
     fn run(
         self: Box<Self>,
@@ -44,10 +55,19 @@ pub struct PlannedRequest {
     pub period: Duration,
     /// What is asked for, in the words of the protocol.
     pub words: String,
-    /// Names of the sensors that it brings.
-    pub sensors: Vec<String>,
+    /// The sensors that it brings.
+    pub sensors: Vec<PlannedSensor>,
     /// Bytes of request and answer together.
     pub bytes: usize,
+}
+
+/// A sensor of a planned request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PlannedSensor {
+    /// Name within its device.
+    pub name: String,
+    /// Where and how it is read, in the words of the protocol: `hr:0 f32 CDAB`.
+    pub place: String,
 }
 
 /// The protocols of this build, as `protocol = "…"` names them.

@@ -1,9 +1,9 @@
 //! How the box is doing right now: latest readings, devices, link, losses. Kept in memory for
 //! the page and the command line. Never the source of a record: what must last is in the store.
 
-use crate::drivers::{DeviceReport, DeviceState};
+use crate::drivers::{DeviceReport, DeviceState, PortHandles};
 use protocol::id::SensorId;
-use protocol::reading::Reading;
+use protocol::reading::{Reading, whole};
 use protocol::time::Timestamp;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -69,10 +69,12 @@ pub enum News {
 #[derive(Debug)]
 pub struct Health {
     readings: RwLock<HashMap<SensorId, Reading>>,
+    words: RwLock<HashMap<SensorId, BTreeMap<i64, Arc<str>>>>,
     devices: RwLock<BTreeMap<String, DeviceReport>>,
     link: watch::Sender<LinkStatus>,
     feed: broadcast::Sender<News>,
     dropped_polls: Arc<AtomicU64>,
+    ports: PortHandles,
     /// When the agent started.
     pub started_at: Timestamp,
 }
@@ -88,12 +90,19 @@ impl Health {
         };
         Self {
             readings: RwLock::default(),
+            words: RwLock::default(),
             devices: RwLock::default(),
             link: watch::Sender::new(link),
             feed: broadcast::Sender::new(FEED_MAX),
             dropped_polls: Arc::default(),
+            ports: PortHandles::default(),
             started_at: now,
         }
+    }
+
+    /// The ports that run: to write values, to see what their buses are like.
+    pub fn ports(&self) -> PortHandles {
+        self.ports.clone()
     }
 
     /// News from now on.
@@ -121,6 +130,29 @@ impl Health {
             .copied()
     }
 
+    /// In which words values of a sensor are told from now on; `None`: no longer in any.
+    pub fn worded(
+        &self,
+        sensor: SensorId,
+        words: impl IntoIterator<Item = (i64, Option<Arc<str>>)>,
+    ) {
+        let mut all = self.words.write().unwrap_or_else(PoisonError::into_inner);
+        let known = all.entry(sensor).or_default();
+        for (number, text) in words {
+            match text {
+                Some(text) => drop(known.insert(number, text)),
+                None => drop(known.remove(&number)),
+            }
+        }
+    }
+
+    /// The word of a reading: a text sensor's text, or what a state is called.
+    pub fn text(&self, reading: &Reading) -> Option<Arc<str>> {
+        let number = whole(reading.value?)?;
+        let words = self.words.read().unwrap_or_else(PoisonError::into_inner);
+        words.get(&reading.sensor)?.get(&number).cloned()
+    }
+
     /// A driver told how a device is.
     pub fn device(&self, report: DeviceReport) {
         let name = report.device.clone();
@@ -146,6 +178,9 @@ impl Health {
             .unwrap_or_else(PoisonError::into_inner);
         readings.retain(|sensor, _| sensors.contains(sensor));
         drop(readings);
+        let mut words = self.words.write().unwrap_or_else(PoisonError::into_inner);
+        words.retain(|sensor, _| sensors.contains(sensor));
+        drop(words);
         self.tell(News::Plant);
     }
 

@@ -11,13 +11,16 @@ use protocol::id::{GatewayId, SensorId};
 use protocol::reading::{Cause, Column, GroupSchema, Raw, RawKind};
 use protocol::time::{ClockState, Timestamp};
 use protocol::unit::Unit;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// What a driver got for one sensor in one poll.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum RawCell {
     /// The register's content.
     Value(Raw),
+    /// A text; the agent keeps it by its code before the pipeline sees it.
+    Text(Box<str>),
     /// Why there is none.
     Missing(Cause),
 }
@@ -34,6 +37,21 @@ pub struct RawPoll {
     pub clock: ClockState,
     /// One cell per sensor of the group, in order.
     pub cells: Vec<RawCell>,
+}
+
+/// In which words a sensor's values are told beside the number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Words {
+    /// The word of some values, as configured; mostly none.
+    Fixed(BTreeMap<i64, String>),
+    /// Its values are texts, and the numbers are their codes.
+    Texts,
+}
+
+impl Default for Words {
+    fn default() -> Self {
+        Self::Fixed(BTreeMap::new())
+    }
 }
 
 /// One sensor as configured: what the driver and the pipeline need to know of it.
@@ -53,6 +71,10 @@ pub struct SensorSpec {
     pub unit: Unit,
     /// Engineering values outside are stored as uncertain.
     pub range: Option<(f64, f64)>,
+    /// Engineering values beyond are held at the limit and stored as uncertain.
+    pub clamp: Option<(f64, f64)>,
+    /// What its values mean.
+    pub words: Words,
     /// Thinning.
     pub deadband: Deadband,
     /// A reading is stored at least this often even when nothing moves.
@@ -72,6 +94,8 @@ impl SensorSpec {
             offset: config.offset,
             unit: config.unit.clone(),
             range: config.range,
+            clamp: config.clamp,
+            words: Words::Fixed(config.words.clone()),
             deadband: config.deadband,
             max_silence: config.max_silence,
             watch: config.watch,

@@ -63,7 +63,7 @@ impl Pipeline {
     /// that is not there counts as an answer that could not be understood.
     pub fn step(&mut self, raw: &RawPoll, clock: ClockState) -> Option<Poll> {
         let absent = RawCell::Missing(Cause::BadAnswer);
-        let delivered = raw.cells.iter().copied().chain(std::iter::repeat(absent));
+        let delivered = raw.cells.iter().chain(std::iter::repeat(&absent));
         let period_us = self.period_us;
         let lanes = self.lanes.iter_mut().zip(delivered);
         let cells: Vec<Cell> = lanes
@@ -95,7 +95,7 @@ impl Lane {
         }
     }
 
-    fn step(&mut self, raw: RawCell, time: Timestamp, period_us: i64) -> Cell {
+    fn step(&mut self, raw: &RawCell, time: Timestamp, period_us: i64) -> Cell {
         let (cell, quality, value) = self.judge(raw);
         let now = Last {
             time,
@@ -135,11 +135,13 @@ impl Lane {
     }
 
     /// Quality, and the engineering value where there is one.
-    fn judge(&self, raw: RawCell) -> (Cell, Quality, Option<f64>) {
+    fn judge(&self, raw: &RawCell) -> (Cell, Quality, Option<f64>) {
         let missing = |cause| (Cell::Missing(cause), Quality::Bad(cause), None);
         let raw = match raw {
-            RawCell::Missing(cause) => return missing(cause),
-            RawCell::Value(raw) => raw,
+            RawCell::Missing(cause) => return missing(*cause),
+            // A text comes here by its code.
+            RawCell::Text(_) => return missing(Cause::BadAnswer),
+            RawCell::Value(raw) => *raw,
         };
         let is_float = matches!(raw, Raw::Float(_));
         if is_float != (self.spec.raw == RawKind::Float) {
@@ -150,16 +152,23 @@ impl Lane {
         if !value.is_finite() {
             return missing(Cause::NotAvailable);
         }
-        let in_range = self
-            .spec
-            .range
-            .is_none_or(|(low, high)| (low..=high).contains(&value));
-        let quality = if in_range {
+        let in_range = |range: Option<(f64, f64)>| {
+            range.is_none_or(|(low, high)| (low..=high).contains(&value))
+        };
+        let quality = if in_range(self.spec.range) && in_range(self.spec.clamp) {
             Quality::Good
         } else {
             Quality::Uncertain(Cause::OutOfRange)
         };
-        (Cell::Value(raw, quality), quality, Some(value))
+        let held = self.spec.clamp.filter(|_| !in_range(self.spec.clamp));
+        let raw = held.map_or(raw, |(low, high)| {
+            self.spec.raw_at(if value < low { low } else { high })
+        });
+        (
+            Cell::Value(raw, quality),
+            quality,
+            Some(self.spec.value(raw)),
+        )
     }
 
     fn worth_storing(&self, last: &Last, now: &Last, period_us: i64) -> bool {
@@ -180,6 +189,24 @@ impl Lane {
     }
 }
 
+impl SensorSpec {
+    /// The raw value that stands for an engineering one: of whole numbers the nearest.
+    #[expect(
+        clippy::as_conversions,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a limit beyond the integers is held at the last one of them"
+    )]
+    fn raw_at(&self, value: f64) -> Raw {
+        let raw = (value - self.offset) / self.scale;
+        match self.raw {
+            RawKind::Float => Raw::Float(raw),
+            RawKind::Int => Raw::Int(raw.round() as i64),
+            RawKind::Uint64 => Raw::Int((raw.round() as u64).cast_signed()),
+        }
+    }
+}
+
 fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
@@ -187,6 +214,7 @@ fn micros(duration: Duration) -> i64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::pipeline::Words;
     use proptest::prelude::*;
     use protocol::unit::Unit;
 
@@ -201,6 +229,8 @@ mod tests {
             offset: -5.0,
             unit: Unit::default(),
             range: Some((0.0, 100.0)),
+            clamp: None,
+            words: Words::default(),
             deadband,
             max_silence: Duration::from_secs(10),
             watch: Watch::default(),
@@ -324,6 +354,39 @@ mod tests {
     }
 
     #[test]
+    fn what_is_beyond_the_clamp_is_held_at_the_limit_and_is_uncertain() {
+        let held = |mut sensor: SensorSpec, raw: Raw| {
+            sensor.clamp = Some((-5.0, 60.0));
+            let mut pipeline = pipeline(vec![sensor.clone()]);
+            let stored = step(&mut pipeline, 0, RawCell::Value(raw));
+            match stored {
+                Some(Cell::Value(raw, quality)) => (sensor.value(raw), quality),
+                other => panic!("{other:?}"),
+            }
+        };
+        let doubt = Quality::Uncertain(Cause::OutOfRange);
+        // 0.1 and -5: raw 650 is 60.0, raw 0 is -5.0.
+        let plain = || SensorSpec {
+            range: None,
+            ..spec(Deadband::Off)
+        };
+        assert_eq!(held(plain(), Raw::Int(650)), (60.0, Quality::Good));
+        assert_eq!(held(plain(), Raw::Int(651)), (60.0, doubt));
+        assert_eq!(held(plain(), Raw::Int(-700)), (-5.0, doubt));
+        let mut unsigned = plain();
+        unsigned.raw = RawKind::Uint64;
+        assert_eq!(held(unsigned, Raw::Int(-1)), (60.0, doubt));
+        let mut float = plain();
+        (float.raw, float.scale) = (RawKind::Float, -2.0);
+        assert_eq!(held(float.clone(), Raw::Float(-40.0)), (60.0, doubt));
+        assert_eq!(held(float, Raw::Float(1.0)), (-5.0, doubt));
+        // Held at a limit beyond the integers: at the last one.
+        let mut far = plain();
+        (far.scale, far.offset) = (1e-20, -100.0);
+        assert_eq!(held(far, Raw::Int(1)).1, doubt);
+    }
+
+    #[test]
     fn a_clock_that_steps_back_silences_nothing() {
         let mut plain = pipeline(vec![spec(Deadband::Absolute(5.0))]);
         assert!(step(&mut plain, 1_000, int(500)).is_some());
@@ -361,12 +424,12 @@ mod tests {
             let mut pipeline = pipeline(vec![sensor.clone()]);
             let mut held: Option<(i64, Cell)> = None;
             for (second, raw) in (0_i64..).zip(&cells) {
-                if let Some(stored) = step(&mut pipeline, second, *raw) {
+                if let Some(stored) = step(&mut pipeline, second, raw.clone()) {
                     held = Some((second, stored));
                 }
                 let (at, stored) = held.unwrap();
                 prop_assert!(second - at < 10);
-                match (*raw, stored) {
+                match (raw.clone(), stored) {
                     (RawCell::Missing(cause), stored) => prop_assert_eq!(stored, Cell::Missing(cause)),
                     (RawCell::Value(raw), Cell::Value(stored, quality)) => {
                         let (now, then) = (sensor.value(raw), sensor.value(stored));
@@ -384,7 +447,7 @@ mod tests {
         fn without_a_deadband_nothing_is_skipped(cells in proptest::collection::vec(cell(), 1..50)) {
             let mut pipeline = pipeline(vec![spec(Deadband::Off)]);
             for (second, raw) in (0_i64..).zip(&cells) {
-                prop_assert!(step(&mut pipeline, second, *raw).is_some());
+                prop_assert!(step(&mut pipeline, second, raw.clone()).is_some());
             }
         }
     }

@@ -5,7 +5,10 @@ use super::error::StorageError;
 use protocol::event::{
     AlertEvent, Body, FieldValue, GatewayEvent, RecordKind, WorkOrderCreated, WorkOrderEvent,
 };
-use protocol::limits::{EVENT_BODY_BYTES_MAX, NAME_BYTES_MAX, TEXT_BYTES_MAX};
+use protocol::limits::{
+    EVENT_BODY_BYTES_MAX, NAME_BYTES_MAX, SENSOR_TEXT_BYTES_MAX, TEXT_BYTES_MAX,
+    WORDS_PER_EVENT_MAX,
+};
 
 /// Refuses what is too long or belongs to another kind of record.
 pub(super) fn new_event(new: &NewEvent) -> Result<(), StorageError> {
@@ -24,6 +27,12 @@ pub(super) fn new_event(new: &NewEvent) -> Result<(), StorageError> {
         Body::WorkOrder(body) => work_order(body),
         Body::Gateway(GatewayEvent::Started { version }) => {
             limit("the version", version, NAME_BYTES_MAX)
+        }
+        Body::Gateway(GatewayEvent::Worded { words, .. }) => {
+            count("the number of words", words.len(), WORDS_PER_EVENT_MAX)?;
+            let texts = words.iter().filter_map(|(_, text)| text.as_ref());
+            let mut limits = texts.map(|text| limit("a word", text, SENSOR_TEXT_BYTES_MAX));
+            limits.find(Result::is_err).unwrap_or(Ok(()))
         }
         Body::Gateway(_) => Ok(()),
         Body::Unknown { bytes, .. } => count("an event", bytes.len(), EVENT_BODY_BYTES_MAX),

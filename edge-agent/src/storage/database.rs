@@ -36,6 +36,7 @@ pub(super) const CORE: Kind = Kind {
         include_str!("schema/002_core.sql"),
         include_str!("schema/003_core.sql"),
         include_str!("schema/004_core.sql"),
+        include_str!("schema/005_core.sql"),
     ],
     cache_kib: 512,
 };

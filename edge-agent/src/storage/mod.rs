@@ -35,6 +35,7 @@ mod salvage;
 mod series;
 mod site;
 mod source;
+mod words;
 mod writer;
 
 #[cfg(test)]
@@ -51,6 +52,7 @@ pub use records::{ContentPlace, ContentSum, NewEvent, OwnEvents, RecordChange, R
 pub use retention::Keep;
 pub use room::{DISK_WARNING_PERCENT, Disk};
 pub use source::{Stats, StreamSync, SyncState};
+pub use words::SensorWords;
 pub use writer::{Batch, Committed};
 
 use attachments::Attachments;

@@ -94,11 +94,12 @@ pub(super) async fn readings(
 }
 
 /// A reading as a page is told of it while it is open.
-pub(super) fn reading(reading: &Reading) -> Value {
+pub(super) fn reading(page: &Page, reading: &Reading) -> Value {
     json!({
         "sensor_id": reading.sensor,
         "time": rfc3339(reading.time),
         "value": reading.value,
+        "text": page.health.text(reading).as_deref(),
         "quality": quality_word(reading.quality),
         "quality_words": quality_words(reading.quality),
     })
@@ -150,6 +151,7 @@ fn view(page: &Page, (catalog, sensor): (&Catalog, &Sensor), home: &protocol::vi
         "gateway": home.gateway,
         "unit": UnitView::from(&sensor.unit),
         "value": latest.and_then(|reading| reading.value),
+        "text": latest.and_then(|reading| page.health.text(&reading)).as_deref(),
         "quality": latest.map(|reading| quality_word(reading.quality)),
         "quality_words": latest.and_then(|reading| quality_words(reading.quality)),
         "time": latest.map(|reading| rfc3339(reading.time)),

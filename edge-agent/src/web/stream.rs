@@ -139,7 +139,7 @@ impl Feed {
     async fn gather(&mut self) {
         let waiting = std::mem::take(&mut self.waiting);
         for reading in waiting.readings.values() {
-            self.push("reading", &sensors::reading(reading));
+            self.push("reading", &sensors::reading(&self.page, reading));
         }
         for record in waiting.records {
             match record.kind {

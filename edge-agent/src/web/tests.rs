@@ -18,6 +18,7 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 
 struct Bench {
+    health: Arc<Health>,
     app: Router,
     storage: Storage,
     sensor: SensorId,
@@ -89,8 +90,9 @@ fn bench(more: &str) -> Bench {
     });
     let (desk, _) = crate::documents::Documents::look(folder.path(), true).desk();
     let catalog = watch::Sender::new(Arc::new(catalog)).subscribe();
-    let page = Page::new(&config, storage.clone(), health, catalog, desk).unwrap();
+    let page = Page::new(&config, storage.clone(), Arc::clone(&health), catalog, desk).unwrap();
     Bench {
+        health,
         app: router(page),
         storage,
         sensor,
@@ -174,6 +176,14 @@ async fn status_and_sensors_tell_how_the_box_is() {
     let (_, body) = get_json(&bench, "/api/v1/sensors").await;
     assert_eq!(body["data"][0]["value"], 21.5);
     assert_eq!(body["data"][0]["unit"]["symbol"], "°C");
+    assert_eq!(body["data"][0]["text"], Value::Null);
+    bench.health.worded(bench.sensor, [(7, Some("jam".into()))]);
+    let mut reading = bench.health.latest(bench.sensor).unwrap();
+    reading.value = Some(7.0);
+    bench.health.reading(reading);
+    let (_, body) = get_json(&bench, "/api/v1/sensors").await;
+    assert_eq!(body["data"][0]["value"], 7.0);
+    assert_eq!(body["data"][0]["text"], "jam");
     let path = format!("/api/v1/sensors/{}/readings?points=10", bench.sensor);
     let (status, body) = get_json(&bench, &path).await;
     assert_eq!(

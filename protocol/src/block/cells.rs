@@ -100,6 +100,6 @@ mod tests {
             assert_eq!(code(cell), byte);
             known += 1;
         }
-        assert_eq!(known, 1 + 8 + 2 * 17);
+        assert_eq!(known, 1 + 9 + 2 * 19);
     }
 }

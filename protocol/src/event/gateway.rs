@@ -1,5 +1,7 @@
 //! What happens to a gateway itself, and why its readings have holes. Never what it measures.
 
+use crate::id::SensorId;
+use crate::limits::{WORDS_PER_EVENT_MAX, at_most};
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -34,6 +36,15 @@ pub enum GatewayEvent {
         command: Uuid,
         /// What it asks for, in the word of its kind.
         task: String,
+    },
+    /// In which words values of a sensor are told: its texts by their codes, or its states. The
+    /// newest of a number counts.
+    Worded {
+        /// The sensor.
+        sensor: SensorId,
+        /// Engineering value (a whole number) and its word; `None`: it has none any more.
+        #[serde(deserialize_with = "at_most::<WORDS_PER_EVENT_MAX, _, _>")]
+        words: Vec<(i64, Option<String>)>,
     },
 }
 

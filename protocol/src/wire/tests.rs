@@ -558,6 +558,13 @@ fn gateway_bodies() -> Vec<(&'static str, GatewayEvent)> {
                 task: "restart".into(),
             },
         ),
+        (
+            "gateway_worded",
+            GatewayEvent::Worded {
+                sensor: SensorId(B),
+                words: vec![(0, Some("stopped".into())), (1 << 47, None)],
+            },
+        ),
     ]
 }
 
@@ -692,6 +699,7 @@ fn gateway_number(body: &GatewayEvent) -> u8 {
         GatewayEvent::Gap { .. } => 1,
         GatewayEvent::Configured { .. } => 2,
         GatewayEvent::Commanded { .. } => 3,
+        GatewayEvent::Worded { .. } => 4,
     }
 }
 

@@ -26,13 +26,13 @@ on<Reading>("reading", (reading) => {
 });
 
 /** What is known newest about a sensor: what was read with it, or what came since. */
-export function latest(sensor: Sensor): { value: number | null; quality: Quality; words: string | null; time: string | null } {
+export function latest(sensor: Sensor): { value: number | null; text: string | null; quality: Quality; words: string | null; time: string | null } {
   const newer = newest.get(sensor.id);
   if (newer && (!sensor.time || Date.parse(newer.time) > Date.parse(sensor.time))) {
     const words = newer.quality_words ?? (newer.quality === sensor.quality ? sensor.quality_words : null);
-    return { value: newer.value, quality: newer.quality, words, time: newer.time };
+    return { value: newer.value, text: newer.text ?? null, quality: newer.quality, words, time: newer.time };
   }
-  return { value: sensor.value, quality: sensor.quality ?? "bad", words: sensor.quality_words, time: sensor.time };
+  return { value: sensor.value, text: sensor.text ?? null, quality: sensor.quality ?? "bad", words: sensor.quality_words, time: sensor.time };
 }
 
 /** The newest reading of one sensor, also when the sensor itself is not on the page. */

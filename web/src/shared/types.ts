@@ -153,6 +153,8 @@ export interface Sensor {
   gateway: Named | null;
   unit: Unit | null;
   value: number | null;
+  /** What the value is called: a text sensor's text, or the word of a state. */
+  text?: string | null;
   /** null: never read yet */
   quality: Quality | null;
   quality_words: string | null;
@@ -177,6 +179,7 @@ export interface Reading {
   sensor_id: string;
   time: string;
   value: number | null;
+  text?: string | null;
   quality: Quality;
   quality_words?: string | null;
 }

@@ -194,6 +194,24 @@ fn order_id() -> WorkOrderId {
 }
 
 /// What the gateway measures.
+/// The gateway says what 10 and 13 of its first sensor are called.
+fn worded(hub: &Hub, seq: u64) -> protocol::event::Event {
+    let gateway = hub.fixture.gateway;
+    let record = protocol::event::RecordRef {
+        kind: protocol::event::RecordKind::Gateway,
+        id: gateway.0,
+    };
+    let words = vec![
+        (10, Some("running".to_owned())),
+        (13, Some("full".to_owned())),
+    ];
+    let body = protocol::event::GatewayEvent::Worded {
+        sensor: testing::sensors()[0],
+        words,
+    };
+    testing::event(gateway, seq, record, protocol::event::Body::Gateway(body))
+}
+
 fn catalog() -> Catalog {
     let device = DeviceId(uuid::Uuid::from_u128(0xD1));
     let sensor = |(id, path): (_, &str)| Sensor {

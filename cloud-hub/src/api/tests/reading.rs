@@ -84,6 +84,12 @@ async fn sensors_are_found_and_carry_their_newest_reading() {
     assert_eq!(one.body["name"], "temperature");
     assert_eq!(one.body["device"], "press");
     assert_eq!(one.body["value"], 10.0);
+    assert_eq!(one.body["text"], Value::Null);
+    hub.fixture.tell(vec![worded(&hub, 3)]).await;
+    let path = format!("/sensors/{}", testing::sensors()[0]);
+    assert_eq!(hub.get(&caller, &path).await.body["text"], "running");
+    let all = hub.get(&caller, "/sensors").await;
+    assert_eq!(all.body["data"][0]["text"], "running");
     assert_eq!(one.body["quality"], "good");
     assert_eq!(one.body["unit"]["symbol"], "°C");
     assert_eq!(one.body["limits"][0]["direction"], "high");

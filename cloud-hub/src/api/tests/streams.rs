@@ -62,6 +62,17 @@ async fn changes_come_through_in_their_short_shape() {
     assert_eq!(reading["sensor_id"], testing::sensors()[0].to_string());
     assert_eq!(reading["value"], 12.0);
     assert_eq!(reading["quality"], "good");
+    assert_eq!(reading["text"], Value::Null);
+    hub.fixture.tell(vec![worded(&hub, 3)]).await;
+    hub.fixture.bring(vec![testing::block(13, 13)]).await;
+    // The first one may still be on its way from the block before.
+    let reading = loop {
+        let reading = events.next("reading").await.unwrap();
+        if reading["value"] == 13.0 {
+            break reading;
+        }
+    };
+    assert_eq!(reading["text"], "full");
     hub.post(
         &caller,
         &format!("/alerts/{}/actions/acknowledge", alert_id()),

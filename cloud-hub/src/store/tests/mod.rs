@@ -9,3 +9,4 @@ mod orders;
 mod readings;
 mod rows;
 mod upkeep;
+mod words;

@@ -8,12 +8,13 @@ use std::time::Duration;
 use toml_edit::Value;
 
 /// Keys that such a file says.
-pub(super) const KEYS: [&str; 7] = [
+pub(super) const KEYS: [&str; 8] = [
     "address",
     "type",
     "poll",
     "scale",
     "offset",
+    "clamp",
     "unit_name",
     "description",
 ];
@@ -21,6 +22,7 @@ pub(super) const KEYS: [&str; 7] = [
 /// Their types, in small letters, and ours.
 const TYPES: &[(&str, &str)] = &[
     ("boolean", "bool"),
+    ("char", "i8l"),
     ("byte", "u8l"),
     ("short", "i16"),
     ("word", "u16"),
@@ -55,6 +57,7 @@ pub(super) fn row(record: &Record<'_>) -> Result<(Row, bool), Wrong> {
         ("scan rate", "poll"),
         ("scaled high", "scale"),
         ("scaled low", "offset"),
+        ("clamp low", "clamp"),
         ("eng units", "unit_name"),
         ("description", "description"),
     ] {
@@ -72,6 +75,9 @@ pub(super) fn row(record: &Record<'_>) -> Result<(Row, bool), Wrong> {
     if let Some((scale, offset)) = scaling(record)? {
         row.cells.push(("scale".to_owned(), Value::from(scale)));
         row.cells.push(("offset".to_owned(), Value::from(offset)));
+    }
+    if let Some(clamp) = clamp(record) {
+        row.cells.push(("clamp".to_owned(), clamp));
     }
     for (column, key) in [("eng units", "unit_name"), ("description", "description")] {
         if let Some(text) = record.get(column) {
@@ -175,11 +181,23 @@ fn scaling(record: &Record<'_>) -> Result<Option<(f64, f64)>, Wrong> {
         let words = "raw low and raw high, and scaled low and scaled high, must differ".to_owned();
         return Err(record.wrong("raw high", words));
     }
-    if matches!(
-        record.get("negate value"),
-        Some("1" | "Yes" | "yes" | "true")
-    ) {
+    if is_yes(record, "negate value") {
         (scale, offset) = (-scale, -offset);
     }
     Ok(Some((scale, offset)))
+}
+
+/// The scaled ends, where values beyond both are held there; one of them alone cannot be.
+fn clamp(record: &Record<'_>) -> Option<Value> {
+    if !is_yes(record, "clamp low") || !is_yes(record, "clamp high") {
+        return None;
+    }
+    let number = |column: &str| record.get(column)?.parse::<f64>().ok();
+    let ends = [number("scaled low")?, number("scaled high")?];
+    Some(Value::from_iter(ends))
+}
+
+fn is_yes(record: &Record<'_>, column: &str) -> bool {
+    let cell = record.get(column).unwrap_or_default().to_lowercase();
+    matches!(cell.as_str(), "1" | "yes" | "true")
 }

@@ -82,7 +82,8 @@ pub(super) fn import(
     }
     if writable > 0 {
         imported.notes.push(format!(
-            "{writable} of the tags may be written where the file is from; the box reads them only"
+            "{writable} of the tags may be written where the file is from; here a device's key write releases \
+             ranges of registers for that"
         ));
     }
     let long = |row: &&Row| {

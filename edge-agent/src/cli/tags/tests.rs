@@ -179,7 +179,9 @@ fn every_wrong_row_is_told_with_its_line_column_and_remedy() {
     assert_eq!(left.sensors, 1);
     assert_eq!(
         left.notes,
-        ["1 of the tags may be written where the file is from; the box reads them only"]
+        [
+            "1 of the tags may be written where the file is from; here a device's key write releases ranges of registers for that"
+        ]
     );
     assert_eq!(config(&left.text).devices[0].sensors[0].name, "good");
 }
@@ -255,9 +257,10 @@ fn a_configuration_that_is_wrong_itself_comes_first() {
 }
 
 const KEPWARE: &str = "Tag Name,Address,Data Type,Respect Data Type,Client Access,Scan Rate,Scaling,Raw Low,Raw High,Scaled Low,Scaled High,Scaled Data Type,Clamp Low,Clamp High,Eng Units,Description,Negate Value\n\
-    Flow,400001,Short,1,R/W,100,Linear,0,1000,0,50,Float,0,0,m3/h,\"Main, east\",0\n\
+    Flow,400001,Short,1,R/W,100,Linear,0,1000,0,50,Float,1,1,m3/h,\"Main, east\",0\n\
     Level,400003,Float,1,RO,1000,None,,,,,,,,,,\n\
     Alarm,400005.03,Boolean,1,RO,500,None,,,,,,,,,,\n\
+    Name,400010.20H,String,1,RO,1000,None,,,,,,,,,,\n\
     Run,000001,Boolean,1,RO,0,,,,,,,,,,,\n";
 
 #[test]
@@ -275,10 +278,11 @@ fn kepware_s_columns_are_understood() {
     assert_eq!(
         rows,
         [
-            "plc,Flow,400001,i16,CDAB,0.05,0.0,m3/h,100ms,,read,\"Main, east\",,,,,,line,3",
-            "plc,Level,400003,f32,CDAB,,,,1s,,read,,,,,,,line,3",
-            "plc,Alarm,400005,bit:3,CDAB,,,,500ms,,read,,,,,,,line,3",
-            "plc,Run,000001,,CDAB,,,,1s,,read,,,,,,,line,3",
+            "plc,Flow,400001,i16,CDAB,0.05,0.0,m3/h,100ms,,read,\"Main, east\",,,,,,line,3,\"[0.0, 50.0]\"",
+            "plc,Level,400003,f32,CDAB,,,,1s,,read,,,,,,,line,3,",
+            "plc,Alarm,400005,bit:3,CDAB,,,,500ms,,read,,,,,,,line,3,",
+            "plc,Name,400010,str:20,CDAB,,,,1s,,read,,,,,,,line,3,",
+            "plc,Run,000001,,CDAB,,,,1s,,read,,,,,,,line,3,",
         ]
     );
     assert_eq!(made.notes.len(), 2, "{:?}", made.notes);
@@ -360,6 +364,11 @@ fn key() -> impl Strategy<Value = (&'static str, String)> {
         Just(("order", "\"DCBA\"".to_owned())),
         Just(("nan", "[0x8000, -1]".to_owned())),
         Just(("range", "[-10.5, 20]".to_owned())),
+        Just(("clamp", "[-20.0, 200.0]".to_owned())),
+        Just((
+            "enum",
+            "{ 0 = \"off, \\\"cold\\\"\", 150 = \"full\" }".to_owned()
+        )),
         text("(?s).{0,12}").prop_map(|text| ("description", text)),
         text("[ -~°µ]{0,6}").prop_map(|text| ("unit_name", text)),
         text("[A-Za-z0-9-][A-Za-z0-9 .-]{0,8}[A-Za-z0-9-]").prop_map(|text| ("asset", text)),

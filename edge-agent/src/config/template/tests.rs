@@ -72,6 +72,7 @@ fn every_shipped_template_says_its_source_and_is_planned() {
             .requests()
             .into_iter()
             .flat_map(|request| request.sensors)
+            .map(|sensor| sensor.name)
             .collect();
         planned.sort();
         let mut wanted = names(device);

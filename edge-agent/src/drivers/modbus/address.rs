@@ -35,8 +35,8 @@ impl PointSpec {
         };
         let kind = match (parts.next(), parts.peek()) {
             (None, _) => DataType::default_for(address.table),
-            (Some("bit"), Some(bit)) => {
-                let kind = format!("bit:{bit}").parse()?;
+            (Some(word), Some(number)) if takes_number(word) => {
+                let kind = format!("{word}:{number}").parse()?;
                 parts.next();
                 kind
             }
@@ -57,6 +57,23 @@ impl PointSpec {
     }
 }
 
+/// Whether a number follows the word of a type: `bit:3`, `str:16`.
+fn takes_number(word: &str) -> bool {
+    ["bit", "str", "string", "strl", "strh"]
+        .into_iter()
+        .any(|known| known.eq_ignore_ascii_case(word))
+}
+
+/// Where the first register of a table stands in numbers that do not say it themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
+pub enum Base {
+    /// They count from 0, as requests do.
+    #[default]
+    Zero,
+    /// They count from 1.
+    One,
+}
+
 /// One of the four tables of a Modbus device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -75,6 +92,11 @@ impl Table {
     /// Whether its cells are single bits.
     pub const fn is_bits(self) -> bool {
         matches!(self, Self::Coil | Self::DiscreteInput)
+    }
+
+    /// Whether its cells can be written.
+    pub const fn is_writable(self) -> bool {
+        matches!(self, Self::Coil | Self::Holding)
     }
 
     /// The two letters of the zero-based form.
@@ -151,6 +173,12 @@ impl Address {
     /// configuration names beside it: it gives bare numbers a meaning (offset from 0), and must
     /// agree with a form that names a table itself.
     pub fn parse(text: &str, table: Option<Table>) -> Result<Self, AddressError> {
+        Self::parse_from(text, table, Base::Zero)
+    }
+
+    /// Like `parse`, with bare numbers that count from `base`. All other forms say themselves from
+    /// where they count.
+    pub fn parse_from(text: &str, table: Option<Table>, base: Base) -> Result<Self, AddressError> {
         let text = text.trim();
         let found = if let Some((head, tail)) = text.split_once(':') {
             let named = Table::from_prefix(head).ok_or_else(|| AddressError::Form {
@@ -180,7 +208,7 @@ impl Address {
                 offset: one_based(text, tail)?,
             }
         } else {
-            Self::from_digits(text, table)?
+            Self::from_digits(text, table, base)?
         };
         match table {
             Some(table) if table != found.table => Err(AddressError::TableDiffers {
@@ -192,7 +220,7 @@ impl Address {
         }
     }
 
-    fn from_digits(text: &str, table: Option<Table>) -> Result<Self, AddressError> {
+    fn from_digits(text: &str, table: Option<Table>, base: Base) -> Result<Self, AddressError> {
         let form = || AddressError::Form {
             text: text.to_owned(),
         };
@@ -203,10 +231,11 @@ impl Address {
             let table = table.ok_or_else(|| AddressError::Bare {
                 text: text.to_owned(),
             })?;
-            return Ok(Self {
-                table,
-                offset: zero_based(text, text)?,
-            });
+            let offset = match base {
+                Base::Zero => zero_based(text, text)?,
+                Base::One => one_based(text, text)?,
+            };
+            return Ok(Self { table, offset });
         }
         if text.len() > 6 {
             return Err(form());
@@ -293,7 +322,7 @@ pub enum AddressError {
     #[error(
         "\"{text}\" alone does not say which table it is in, nor whether it counts from 0 or 1; \
          write hr:{text} for the holding register at offset {text}, or add table = \"holding\", \
-         \"input\", \"coil\" or \"discrete\" (it then counts from 0)"
+         \"input\", \"coil\" or \"discrete\" (it then counts from 0, or from the device's address_base)"
     )]
     Bare {
         /// As written.
@@ -330,8 +359,8 @@ pub enum AddressError {
     },
     /// Not a type.
     #[error(
-        "\"{text}\" is not a type; write u16, i16, u32, i32, u64, i64, f32, f64, bool, bit:0 to \
-         bit:15, u8l or u8h"
+        "\"{text}\" is not a type; write u16, i16, u32, i32, u64, i64, f16, f32, f64, bool, bit:0 to \
+         bit:15, u8l, u8h, i8l, i8h (low or high byte), bcd16, bcd32 or str:1 to str:64 (bytes)"
     )]
     Type {
         /// As written.
@@ -424,6 +453,19 @@ mod tests {
     }
 
     #[test]
+    fn the_base_counts_for_bare_numbers_alone() {
+        let table = Some(Table::Holding);
+        let parse = |text, table, base| Address::parse_from(text, table, base);
+        assert_eq!(parse("1", table, Base::One), Ok(at(Table::Holding, 0)));
+        assert_eq!(parse("1", table, Base::Zero), Ok(at(Table::Holding, 1)));
+        assert!(parse("0", table, Base::One).is_err());
+        assert!(parse("1", None, Base::One).is_err());
+        for text in ["40001", "400001", "4x1", "hr:0", "0x0"] {
+            assert_eq!(parse(text, None, Base::One), parse(text, None, Base::Zero));
+        }
+    }
+
+    #[test]
     fn a_bare_number_is_refused_with_the_remedy() {
         let words = Address::parse("100", None).unwrap_err().to_string();
         assert!(
@@ -481,7 +523,20 @@ mod tests {
             PointSpec::parse("ir:5:bit:3:BADC").unwrap().order,
             Order::Badc
         );
+        assert_eq!(
+            PointSpec::parse("hr:5:str:16:BADC").unwrap().kind,
+            DataType::Text(16)
+        );
+        assert_eq!(
+            PointSpec::parse("40001:BCD32").unwrap().kind,
+            DataType::Bcd32
+        );
         for text in [
+            "40001:str",
+            "40001:str:0",
+            "40001:str:65",
+            "hr:65535:str:3",
+            "40001:u8",
             "40001:f31",
             "40001:f32:XYZW",
             "40001:u16:ABCD:1",

@@ -1,12 +1,16 @@
 //! A Modbus port as configured: devices, their groups of sensors, how each is read.
 //! Never connects to anything.
 
-use super::address::{Address, Table};
+use super::address::{Address, Base, Table};
 use super::data_type::{DataType, Order};
-use super::link::{LinkSettings, endpoint};
+use super::frame::Framing;
+use super::link::LinkSettings;
 use super::plan::{Item, Limits};
+use super::release::Release;
+use super::target::{PORT, PORT_TLS};
 use crate::config::{self as file, Section};
-use crate::pipeline::{GroupSpec, SensorSpec};
+use crate::pipeline::{GroupSpec, SensorSpec, Words};
+use crate::transport::{Address as Port, config as transport};
 use protocol::limits::GROUP_COLUMNS_MAX;
 use protocol::reading::Raw;
 use std::time::Duration;
@@ -27,34 +31,82 @@ pub fn read(port: &file::PortConfig, devices: &[file::DeviceConfig]) -> Option<P
         .map(read_device);
     let devices: Vec<DeviceConfig> = devices.collect();
     let mut section = port.section.clone();
-    section.choice("kind", &[("tcp", ())]);
-    let address = section.required_text("address");
-    let found = address.as_deref().and_then(endpoint);
-    if let (Some(text), None) = (&address, &found) {
-        let words = "is not a host and a port; write for example \"10.0.0.5:502\"";
-        section.problem("address", &format!("\"{text}\" {words}"));
-    }
-    let timeout = section
-        .duration("timeout", MS * 10..=MS * 60_000)
-        .unwrap_or(TIMEOUT_DEFAULT);
-    let connect_timeout = section
-        .duration("connect_timeout", MS * 10..=MS * 60_000)
-        .unwrap_or(CONNECT_TIMEOUT_DEFAULT);
-    let request_gap = section
-        .duration("request_gap", Duration::ZERO..=MS * 10_000)
-        .unwrap_or_default();
+    let link = read_link(&mut section);
     let retries = section.integer("retries", 0..=10).unwrap_or(0);
     section.finish();
     Some(PortConfig {
         name: port.name.clone(),
-        link: LinkSettings {
-            endpoint: found?,
-            timeout,
-            connect_timeout,
-            request_gap,
-        },
+        link: link?,
         retries,
         devices,
+    })
+}
+
+/// What `kind` says: where the bytes go, and what stands round a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Tcp,
+    Tls,
+    RtuOverTcp,
+    AsciiOverTcp,
+    Serial,
+    Ascii,
+}
+
+fn read_link(section: &mut Section) -> Option<LinkSettings> {
+    let kinds = [
+        ("tcp", Kind::Tcp),
+        ("tls", Kind::Tls),
+        ("rtu_over_tcp", Kind::RtuOverTcp),
+        ("ascii_over_tcp", Kind::AsciiOverTcp),
+        ("serial", Kind::Serial),
+        ("ascii", Kind::Ascii),
+    ];
+    let kind = section.choice("kind", &kinds).unwrap_or(Kind::Tcp);
+    let address = match kind {
+        Kind::Tcp | Kind::RtuOverTcp | Kind::AsciiOverTcp => transport::tcp(section, PORT),
+        Kind::Tls => transport::tls(section, PORT_TLS),
+        Kind::Serial | Kind::Ascii => transport::serial(section).map(Port::Serial),
+    };
+    let framing = match kind {
+        Kind::Tcp | Kind::Tls => Framing::Mbap,
+        Kind::RtuOverTcp | Kind::Serial => Framing::Rtu,
+        Kind::AsciiOverTcp | Kind::Ascii => Framing::Ascii,
+    };
+    let timeout = section
+        .duration("timeout", MS * 10..=MS * 60_000)
+        .unwrap_or(TIMEOUT_DEFAULT);
+    let pause = Duration::ZERO..=MS * 10_000;
+    let request_gap = section
+        .duration("request_gap", pause.clone())
+        .unwrap_or_default();
+    let mut turnaround = Duration::ZERO;
+    let mut frame_gap = None;
+    let mut late_window = timeout;
+    if framing != Framing::Mbap {
+        turnaround = section
+            .duration("turnaround", pause.clone())
+            .unwrap_or_default();
+        if section.text("frame_gap").is_some_and(|text| text != "auto") {
+            frame_gap = section.duration("frame_gap", pause);
+        }
+        late_window = section
+            .duration("late_window", Duration::ZERO..=MS * 60_000)
+            .unwrap_or(timeout);
+    }
+    let connect_timeout = if matches!(kind, Kind::Serial | Kind::Ascii) {
+        None
+    } else {
+        section.duration("connect_timeout", MS * 10..=MS * 60_000)
+    };
+    Some(LinkSettings {
+        timeout,
+        connect_timeout: connect_timeout.unwrap_or(CONNECT_TIMEOUT_DEFAULT),
+        request_gap,
+        turnaround,
+        frame_gap,
+        late_window,
+        ..LinkSettings::new(address?, framing)
     })
 }
 
@@ -72,18 +124,33 @@ fn read_device(device: &file::DeviceConfig) -> DeviceConfig {
         max_bits: section
             .integer("max_bits", 1..=2_000)
             .unwrap_or(defaults.max_bits),
+        one_per_request: section
+            .boolean("one_per_request")
+            .unwrap_or(defaults.one_per_request),
     };
     let order = parsed(&mut section, "order").unwrap_or_default();
+    let base = match section.integer("address_base", 0..=1) {
+        Some(1_u8) => Base::One,
+        _ => Base::Zero,
+    };
+    let write = section.text_list("write").unwrap_or_default();
+    let write = write
+        .iter()
+        .filter_map(|text| noted(&section, "write", Release::parse(text, base)))
+        .collect();
     section.finish();
     let mut groups: Vec<GroupConfig> = Vec::new();
     for sensor in &device.sensors {
-        let Some(point) = read_point(sensor, order, limits) else {
+        let Some(point) = read_point(sensor, (order, base), limits) else {
             continue;
         };
         let open = groups.iter_mut().find(|group| {
             group.spec.period == sensor.poll && group.points.len() < GROUP_COLUMNS_MAX
         });
-        let spec = SensorSpec::new(sensor, point.kind.raw_kind());
+        let mut spec = SensorSpec::new(sensor, point.kind.raw_kind());
+        if point.kind.is_text() {
+            spec.words = Words::Texts;
+        }
         if let Some(group) = open {
             group.spec.sensors.push(spec);
             group.points.push(point);
@@ -103,19 +170,27 @@ fn read_device(device: &file::DeviceConfig) -> DeviceConfig {
         name: device.name.clone(),
         unit,
         limits,
+        write,
         groups,
     }
 }
 
 /// `None` when the sensor cannot be read; the problem is noted.
-fn read_point(sensor: &file::SensorConfig, order: Order, limits: Limits) -> Option<Point> {
+fn read_point(
+    sensor: &file::SensorConfig,
+    (order, base): (Order, Base),
+    limits: Limits,
+) -> Option<Point> {
     let mut section = sensor.section.clone();
     let table: Option<Table> = parsed(&mut section, "table");
     let text = section.text_or_integer("address");
     if !section.has("address") {
         section.missing("address", "address = 40001");
     }
-    let address = text.and_then(|text| noted(&section, "address", Address::parse(&text, table)));
+    let address = text.and_then(|text| {
+        let read = Address::parse_from(&text, table, base);
+        noted(&section, "address", read)
+    });
     let written: Option<DataType> = parsed(&mut section, "type");
     let order = parsed(&mut section, "order").unwrap_or(order);
     let nan = section.integer_list("nan").unwrap_or_default();
@@ -148,8 +223,19 @@ fn read_point(sensor: &file::SensorConfig, order: Order, limits: Limits) -> Opti
             ),
         );
     }
+    if point.as_ref().is_some_and(|point| point.kind.is_text()) {
+        refuse_numbers(&section);
+    }
     section.finish();
     point
+}
+
+/// Notes the keys of a number that a text sensor has.
+fn refuse_numbers(section: &Section) {
+    let keys = ["scale", "offset", "range", "clamp", "enum", "nan"];
+    for key in keys.into_iter().filter(|key| section.has(key)) {
+        section.problem(key, "has no meaning for a text; leave it out");
+    }
 }
 
 /// A text of the section in its own type, or a noted problem.
@@ -167,7 +253,7 @@ fn noted<T, E: std::fmt::Display>(section: &Section, key: &str, read: Result<T, 
         .ok()
 }
 
-/// One TCP endpoint and what is read through it.
+/// One line or endpoint and what is read through it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PortConfig {
     /// Name as configured.
@@ -189,6 +275,8 @@ pub struct DeviceConfig {
     pub unit: u8,
     /// How far its registers are read together.
     pub limits: Limits,
+    /// What may be written; mostly nothing.
+    pub write: Vec<Release>,
     /// Its sensors by period.
     pub groups: Vec<GroupConfig>,
 }
@@ -230,10 +318,24 @@ impl Point {
     }
 }
 
+/// `hr:0 f32 CDAB`: table and offset as they stand in the request, and what is read there.
+impl std::fmt::Display for Point {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (table, offset) = (self.address.table.prefix(), self.address.offset);
+        write!(f, "{table}:{offset} {}", self.kind)?;
+        if self.order == Order::default() {
+            return Ok(());
+        }
+        write!(f, " {}", self.order)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::config::Config;
+    use crate::transport::rs485::{Echo, Mode};
+    use protocol::reading::RawKind;
     use std::path::Path;
 
     fn read_all(text: &str) -> (Option<PortConfig>, Vec<String>) {
@@ -278,7 +380,7 @@ poll = "2s"
         let (port, problems) = read_all(PLANT);
         assert_eq!(problems, Vec::<String>::new());
         let port = port.unwrap();
-        assert_eq!(port.link.endpoint, "10.0.0.5:502");
+        assert_eq!(port.link.place().to_string(), "10.0.0.5:502");
         assert_eq!(port.link.timeout, Duration::from_secs(1));
         let device = &port.devices[0];
         assert_eq!((device.unit, device.limits), (7, Limits::default()));
@@ -355,6 +457,150 @@ poll = "2s"
             assert!(told, "{at} … {words} is not in\n{}", problems.join("\n"));
         }
         assert_eq!(problems.len(), 7, "{}", problems.join("\n"));
+    }
+
+    fn port_of(keys: &str) -> (Option<PortConfig>, Vec<String>) {
+        read_all(&PLANT.replace("address = \"10.0.0.5\"\n", keys))
+    }
+
+    #[test]
+    fn each_kind_of_port_has_its_address_and_its_frames() {
+        for (keys, place, framing) in [
+            ("address = \"plc\"", "plc:502", Framing::Mbap),
+            (
+                "kind = \"rtu_over_tcp\"\naddress = \"plc:4001\"",
+                "plc:4001",
+                Framing::Rtu,
+            ),
+            (
+                "kind = \"ascii_over_tcp\"\naddress = \"plc\"",
+                "plc:502",
+                Framing::Ascii,
+            ),
+            (
+                "kind = \"tls\"\naddress = \"plc\"\nca_file = \"/etc/ca.pem\"",
+                "plc:802",
+                Framing::Mbap,
+            ),
+            (
+                "kind = \"serial\"\npath = \"/dev/ttyS1\"\nbaud = 9600\nparity = \"N\"",
+                "/dev/ttyS1 (9600 8N1)",
+                Framing::Rtu,
+            ),
+            (
+                "kind = \"ascii\"\nmatch = { usb_serial = \"FT*\" }\ndata = 7",
+                "the serial port with USB serial number FT* (19200 7E1)",
+                Framing::Ascii,
+            ),
+        ] {
+            let (port, problems) = port_of(&format!("{keys}\n"));
+            assert_eq!(problems, Vec::<String>::new(), "{keys}");
+            let link = port.unwrap().link;
+            assert_eq!(
+                (link.place().to_string().as_str(), link.framing),
+                (place, framing)
+            );
+        }
+    }
+
+    #[test]
+    fn times_of_a_serial_line_follow_its_rate_or_what_is_written() {
+        let link = |keys: &str| {
+            let keys = format!("kind = \"serial\"\npath = \"/dev/ttyS1\"\n{keys}\n");
+            let (port, problems) = port_of(&keys);
+            assert_eq!(problems, Vec::<String>::new());
+            port.unwrap().link
+        };
+        // 3.5 characters of 11 bits at 9600, and the fixed silence above 19200.
+        assert_eq!(
+            link("baud = 9600").silence(),
+            Duration::from_nanos(4_010_415)
+        );
+        assert_eq!(
+            link("baud = 115200").silence(),
+            Duration::from_micros(1_750)
+        );
+        assert_eq!(link("frame_gap = \"20ms\"").silence(), MS * 20);
+        assert_eq!(link("frame_gap = \"auto\"").frame_gap, None);
+        assert_eq!(link("timeout = \"300ms\"").late_window, MS * 300);
+        assert_eq!(link("late_window = \"50ms\"").late_window, MS * 50);
+        let rs485 =
+            "rs485 = { mode = \"rts\", rts_on_send = false, delay_after = \"2ms\", echo = \"on\" }";
+        let Port::Serial(serial) = link(rs485).address else {
+            panic!("a serial line")
+        };
+        let found = serial.rs485;
+        assert_eq!((found.mode, found.echo), (Mode::Rts, Echo::On));
+        assert_eq!((found.rts_on_send, found.delay_after), (false, MS * 2));
+    }
+
+    #[test]
+    fn what_does_not_fit_the_kind_of_port_is_told() {
+        for (keys, told) in [
+            ("kind = \"rtu\"\naddress = \"x\"", "did you mean"),
+            ("kind = \"serial\"", "match = { usb_serial"),
+            (
+                "kind = \"serial\"\npath = \"/dev/ttyS1\"\nbaud = 1",
+                "300 to 4000000",
+            ),
+            (
+                "kind = \"serial\"\npath = \"/dev/ttyS1\"\nparity = \"even\"",
+                "there is: N, E, O",
+            ),
+            (
+                "kind = \"serial\"\npath = \"/dev/ttyS1\"\naddress = \"x\"",
+                "not known here",
+            ),
+            (
+                "kind = \"serial\"\npath = \"/dev/ttyS1\"\nmatch = { by_path = \"1-1\" }",
+                "one of the two",
+            ),
+            ("kind = \"serial\"\nmatch = { }", "usb_serial"),
+            ("kind = \"tls\"\naddress = \"plc\"", "ca_file = "),
+            (
+                "kind = \"tls\"\naddress = \"plc\"\nca_file = \"ca.pem\"",
+                "begin it with /",
+            ),
+            (
+                "kind = \"tls\"\naddress = \"plc\"\nca_file = \"/c\"\nkey_file = \"/k\"",
+                "needs certificate_file",
+            ),
+            ("address = \"plc\"\nbaud = 9600", "not known here"),
+        ] {
+            let (_, problems) = port_of(&format!("{keys}\n"));
+            let all = problems.join("\n");
+            assert!(all.contains(told), "{keys}: {told} is not in\n{all}");
+        }
+    }
+
+    #[test]
+    fn texts_and_the_base_of_bare_numbers() {
+        let text = PLANT
+            .replace(
+                "unit = 7",
+                "unit = 7\naddress_base = 1\none_per_request = true",
+            )
+            .replace("address = \"hr:5\"", "address = 6\n  table = \"holding\"")
+            .replace("type = \"i16\"", "type = \"STR:16\"\n  deadband = 0.5");
+        let (port, problems) = read_all(&text);
+        assert_eq!(problems, Vec::<String>::new());
+        let device = &port.unwrap().devices[0];
+        assert!(device.limits.one_per_request);
+        let point = &device.groups[0].points[1];
+        assert_eq!(point.address, Address::parse("hr:5", None).unwrap());
+        assert_eq!((point.kind, point.item().count), (DataType::Text(16), 8));
+        assert_eq!(device.groups[0].spec.sensors[1].words, Words::Texts);
+        assert_eq!(device.groups[0].spec.sensors[1].raw, RawKind::Int);
+        let other = text.replace(
+            "deadband = 0.5",
+            "scale = 2\n  offset = 1\n  range = [0, 1]\n  clamp = [0, 1]\n  nan = [0]\n  \
+             enum = { 0 = \"off\" }",
+        );
+        let (_, problems) = read_all(&other);
+        assert_eq!(problems.len(), 6, "{}", problems.join("\n"));
+        for problem in problems {
+            assert!(problem.contains("has no meaning for a text"), "{problem}");
+        }
     }
 
     #[test]

@@ -34,33 +34,65 @@ pub enum DataType {
     U8Low,
     /// The high byte of a register, unsigned.
     U8High,
+    /// The low byte of a register, signed.
+    I8Low,
+    /// The high byte of a register, signed.
+    I8High,
+    /// One register, IEEE 754 with half precision.
+    F16,
+    /// One register, four decimal digits of four bits each.
+    Bcd16,
+    /// Two registers, eight decimal digits of four bits each.
+    Bcd32,
+    /// A text of so many bytes (1 to [`TEXT_BYTES_MAX`]), two in each register.
+    Text(u8),
+    /// A text with one byte in each register, the low one.
+    TextLow(u8),
+    /// A text with one byte in each register, the high one.
+    TextHigh(u8),
 }
+
+/// Longest text in registers, in bytes: what a text of a sensor may have.
+pub const TEXT_BYTES_MAX: u8 = 64;
 
 impl DataType {
     /// Registers that a value takes.
     pub const fn words(self) -> u16 {
         match self {
             Self::U64 | Self::I64 | Self::F64 => 4,
-            Self::U32 | Self::I32 | Self::F32 => 2,
+            Self::U32 | Self::I32 | Self::F32 | Self::Bcd32 => 2,
+            Self::Text(bytes) => widened(bytes.div_ceil(2)),
+            Self::TextLow(bytes) | Self::TextHigh(bytes) => widened(bytes),
             _ => 1,
         }
     }
 
-    /// Bits that a value takes.
+    /// Whether its values are texts and not numbers.
+    pub const fn is_text(self) -> bool {
+        matches!(self, Self::Text(_) | Self::TextLow(_) | Self::TextHigh(_))
+    }
+
+    /// Bits that a number takes; of a text, those of one register.
     pub const fn bits(self) -> u32 {
         match self {
             Self::U64 | Self::I64 | Self::F64 => 64,
-            Self::U32 | Self::I32 | Self::F32 => 32,
-            Self::U16 | Self::I16 => 16,
-            Self::U8Low | Self::U8High => 8,
+            Self::U32 | Self::I32 | Self::F32 | Self::Bcd32 => 32,
+            Self::U16
+            | Self::I16
+            | Self::F16
+            | Self::Bcd16
+            | Self::Text(_)
+            | Self::TextLow(_)
+            | Self::TextHigh(_) => 16,
+            Self::U8Low | Self::U8High | Self::I8Low | Self::I8High => 8,
             Self::Bool | Self::Bit(_) => 1,
         }
     }
 
-    /// How its raw values are kept.
+    /// How its raw values are kept. A text is kept by its code.
     pub const fn raw_kind(self) -> RawKind {
         match self {
-            Self::F32 | Self::F64 => RawKind::Float,
+            Self::F16 | Self::F32 | Self::F64 => RawKind::Float,
             Self::U64 => RawKind::Uint64,
             _ => RawKind::Int,
         }
@@ -108,6 +140,14 @@ impl fmt::Display for DataType {
             Self::Bit(bit) => write!(f, "bit:{bit}"),
             Self::U8Low => f.write_str("u8l"),
             Self::U8High => f.write_str("u8h"),
+            Self::I8Low => f.write_str("i8l"),
+            Self::I8High => f.write_str("i8h"),
+            Self::F16 => f.write_str("f16"),
+            Self::Bcd16 => f.write_str("bcd16"),
+            Self::Bcd32 => f.write_str("bcd32"),
+            Self::Text(bytes) => write!(f, "str:{bytes}"),
+            Self::TextLow(bytes) => write!(f, "strl:{bytes}"),
+            Self::TextHigh(bytes) => write!(f, "strh:{bytes}"),
         }
     }
 }
@@ -115,29 +155,55 @@ impl fmt::Display for DataType {
 impl FromStr for DataType {
     type Err = AddressError;
 
+    /// In any case of letters: our own words, and those of IEC 61131-3 and of other programs that
+    /// mean one thing only.
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         let error = || AddressError::Type {
             text: text.to_owned(),
         };
         Ok(match text.to_ascii_lowercase().as_str() {
-            "u16" | "uint16" => Self::U16,
-            "i16" | "int16" => Self::I16,
-            "u32" | "uint32" => Self::U32,
-            "i32" | "int32" => Self::I32,
-            "u64" | "uint64" => Self::U64,
-            "i64" | "int64" => Self::I64,
-            "f32" | "float32" => Self::F32,
-            "f64" | "float64" => Self::F64,
-            "bool" => Self::Bool,
-            "u8l" => Self::U8Low,
-            "u8h" => Self::U8High,
+            "u16" | "uint16" | "word" => Self::U16,
+            "i16" | "int16" | "short" => Self::I16,
+            "u32" | "uint32" | "udint" | "dword" => Self::U32,
+            "i32" | "int32" | "dint" => Self::I32,
+            "u64" | "uint64" | "ulint" | "qword" | "lword" => Self::U64,
+            "i64" | "int64" | "lint" => Self::I64,
+            "f16" | "float16" | "half" => Self::F16,
+            "f32" | "float32" | "float" | "real" => Self::F32,
+            "f64" | "float64" | "double" | "lreal" => Self::F64,
+            "bool" | "boolean" => Self::Bool,
+            "u8l" | "uint8l" => Self::U8Low,
+            "u8h" | "uint8h" => Self::U8High,
+            "i8l" | "int8l" => Self::I8Low,
+            "i8h" | "int8h" => Self::I8High,
+            "bcd16" | "bcd" => Self::Bcd16,
+            "bcd32" | "lbcd" => Self::Bcd32,
             other => {
-                let bit = other.strip_prefix("bit:").ok_or_else(error)?;
-                let bit = bit.parse().ok().filter(|bit| *bit < 16).ok_or_else(error)?;
-                Self::Bit(bit)
+                let (word, number) = other.split_once(':').ok_or_else(error)?;
+                let number: u8 = number.parse().map_err(|_| error())?;
+                let bytes = || {
+                    Some(number)
+                        .filter(|bytes| (1..=TEXT_BYTES_MAX).contains(bytes))
+                        .ok_or_else(error)
+                };
+                match word {
+                    "bit" if number < 16 => Self::Bit(number),
+                    "str" | "string" => Self::Text(bytes()?),
+                    "strl" => Self::TextLow(bytes()?),
+                    "strh" => Self::TextHigh(bytes()?),
+                    _ => return Err(error()),
+                }
             }
         })
     }
+}
+
+#[expect(
+    clippy::as_conversions,
+    reason = "widened without loss; `u16::from` is not const"
+)]
+const fn widened(bytes: u8) -> u16 {
+    bytes as u16
 }
 
 /// In which order the bytes of a value come over the wire; A is the highest byte of the value.
@@ -187,12 +253,14 @@ impl FromStr for Order {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wanted = text.to_ascii_uppercase();
-        Self::ALL
-            .into_iter()
-            .find(|order| order.to_string() == wanted)
-            .ok_or_else(|| AddressError::Order {
+        match text.to_ascii_uppercase().as_str() {
+            "ABCD" | "AB" | "ABCDEFGH" => Ok(Self::Abcd),
+            "CDAB" | "GHEFCDAB" => Ok(Self::Cdab),
+            "BADC" | "BA" | "BADCFEHG" => Ok(Self::Badc),
+            "DCBA" | "HGFEDCBA" => Ok(Self::Dcba),
+            _ => Err(AddressError::Order {
                 text: text.to_owned(),
-            })
+            }),
+        }
     }
 }

@@ -1,14 +1,20 @@
-//! The task of one Modbus TCP port: one connection, the groups of all its devices in turn.
+//! The task of one Modbus port: one line, the groups of all its devices in turn.
 //! Never ends because a device fails, never lets a dead unit take its neighbours' time.
 
 use super::address::Address;
 use super::breaker::{Breaker, ProbeBudget};
 use super::config::{DeviceConfig, GroupConfig, Point, PortConfig};
+use super::frame::Framing;
 use super::group::{Asking, Group, Outcome};
 use super::link::{Link, RequestError};
 use super::plan::{Block, Item, plan};
 use super::schedule::{Place, Schedule};
-use crate::drivers::{DeviceReport, DeviceState, PlannedRequest, PortDriver, Sink};
+use super::write::Writes;
+use crate::drivers::bus::Monitor;
+use crate::drivers::{
+    DeviceReport, DeviceState, PlannedRequest, PlannedSensor, PortDriver, PortHandle, Sink,
+    WriteJob,
+};
 use crate::pipeline::{GroupSpec, RawCell, RawPoll};
 use protocol::reading::Cause;
 use std::borrow::Cow;
@@ -17,19 +23,30 @@ use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 use std::time::{Duration, Instant};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::time::sleep_until;
 
-/// A Modbus TCP port that is ready to run.
+/// A Modbus port that is ready to run.
 #[derive(Debug)]
 pub struct ModbusPort {
     config: PortConfig,
+    handle: PortHandle,
+    writes: mpsc::Receiver<WriteJob>,
+    monitor: Monitor,
 }
 
 impl ModbusPort {
     /// From what `config` read.
-    pub const fn new(config: PortConfig) -> Self {
-        Self { config }
+    pub fn new(config: PortConfig) -> Self {
+        let devices = config.devices.iter().map(|device| device.name.clone());
+        let monitor = Monitor::default();
+        let (handle, writes) = PortHandle::new(devices.collect(), monitor.clone());
+        Self {
+            config,
+            handle,
+            writes,
+            monitor,
+        }
     }
 }
 
@@ -44,8 +61,12 @@ impl PortDriver for ModbusPort {
         let groups =
             devices.flat_map(|device| device.groups.iter().map(move |group| (device, group)));
         groups
-            .flat_map(|(device, group)| requests(device, group))
+            .flat_map(|(device, group)| requests(device, group, self.config.link.framing))
             .collect()
+    }
+
+    fn handle(&self) -> Option<PortHandle> {
+        Some(self.handle.clone())
     }
 
     fn run(
@@ -54,7 +75,8 @@ impl PortDriver for ModbusPort {
         mut stop: watch::Receiver<bool>,
     ) -> Pin<Box<dyn Future<Output = ()> + Send>> {
         Box::pin(async move {
-            let mut worker = Worker::new(&self.config, sink);
+            let writes = Writes::new(self.writes, &self.config.devices);
+            let mut worker = Worker::new(&self.config, sink, writes, self.monitor);
             tokio::select! {
                 () = worker.serve() => {}
                 // The sender being gone means the same: nobody wants readings any more.
@@ -65,10 +87,15 @@ impl PortDriver for ModbusPort {
 }
 
 /// What one round of a group asks for.
-fn requests(device: &DeviceConfig, group: &GroupConfig) -> Vec<PlannedRequest> {
+fn requests(device: &DeviceConfig, group: &GroupConfig, framing: Framing) -> Vec<PlannedRequest> {
     let items: Vec<Item> = group.points.iter().map(Point::item).collect();
     let request = |block: Block| {
-        let name = |at: &usize| Some(group.spec.sensors.get(*at)?.name.clone());
+        let sensor = |at: &usize| {
+            Some(PlannedSensor {
+                name: group.spec.sensors.get(*at)?.name.clone(),
+                place: group.points.get(*at)?.to_string(),
+            })
+        };
         let first = Address {
             table: block.table,
             offset: block.start,
@@ -81,8 +108,8 @@ fn requests(device: &DeviceConfig, group: &GroupConfig) -> Vec<PlannedRequest> {
                 "unit {}: {} {}{many} from {first}",
                 device.unit, block.count, block.table
             ),
-            sensors: block.items.iter().filter_map(name).collect(),
-            bytes: block.wire_bytes(),
+            sensors: block.items.iter().filter_map(sensor).collect(),
+            bytes: block.wire_bytes(framing),
         }
     };
     plan(&items, device.limits)
@@ -95,6 +122,7 @@ fn requests(device: &DeviceConfig, group: &GroupConfig) -> Vec<PlannedRequest> {
 struct Worker {
     name: String,
     link: Link,
+    writes: Writes,
     sink: Sink,
     timeout: Duration,
     retries: u32,
@@ -124,7 +152,7 @@ struct Device {
 }
 
 impl Worker {
-    fn new(config: &PortConfig, sink: Sink) -> Self {
+    fn new(config: &PortConfig, sink: Sink, writes: Writes, monitor: Monitor) -> Self {
         let mut groups = Vec::new();
         let mut units = BTreeMap::new();
         for device in &config.devices {
@@ -144,7 +172,8 @@ impl Worker {
         let periods = configured.map(|group| group.spec.period);
         Self {
             name: config.name.clone(),
-            link: Link::new(config.link.clone()),
+            link: Link::new(config.link.clone()).with_monitor(monitor),
+            writes,
             sink,
             timeout: config.link.timeout,
             retries: config.retries,
@@ -157,7 +186,14 @@ impl Worker {
 
     async fn serve(&mut self) {
         while let Some(wake_at) = self.schedule.wake_at() {
-            sleep_until(wake_at.into()).await;
+            tokio::select! {
+                () = sleep_until(wake_at.into()) => {}
+                job = self.writes.wait() => {
+                    self.writes.handle(job, &mut self.link).await;
+                    continue;
+                }
+            }
+            self.writes.serve(&mut self.link).await;
             let Some(at) = self.schedule.pick(Instant::now(), |at| self.place(at)) else {
                 continue;
             };
@@ -165,7 +201,10 @@ impl Worker {
             self.schedule.done(at, Instant::now(), wasted);
         }
         tracing::warn!(port = %self.name, "no sensors are configured on this port: it is not polled");
-        std::future::pending::<()>().await;
+        loop {
+            let job = self.writes.wait().await;
+            self.writes.handle(job, &mut self.link).await;
+        }
     }
 
     fn place(&self, group: usize) -> Place {
@@ -197,7 +236,9 @@ impl Worker {
         };
         let now = Instant::now();
         let was_open = unit.breaker.is_open();
+        let resting = self.link.resting(number).is_some_and(|until| now < until);
         if unit.breaker.blocked(now)
+            || resting
             || (was_open && neighbours_live && !self.budget.allows(now, self.timeout))
         {
             let cause = unit
@@ -217,6 +258,7 @@ impl Worker {
         let outcome = group
             .poll(Asking {
                 link: &mut self.link,
+                writes: &mut self.writes,
                 retries,
                 unit_alive,
             })
@@ -228,6 +270,7 @@ impl Worker {
         } = outcome;
         let after = Instant::now();
         unit.note(heard, failure, after);
+        self.writes.note(number, unit.breaker.is_open());
         if was_open && unit.breaker.is_open() {
             let cost = after.saturating_duration_since(now);
             self.budget.spend(after, cost);

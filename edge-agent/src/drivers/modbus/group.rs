@@ -5,12 +5,13 @@ use super::breaker::{FAILURES_MAX, backoff};
 use super::config::{DeviceConfig, GroupConfig};
 use super::decode;
 use super::link::{Link, RequestError};
+use super::pdu::ExceptionCode;
 use super::plan::{Block, Item, plan};
+use super::write::Writes;
 use crate::pipeline::RawCell;
 use protocol::reading::Cause;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
-use tokio_modbus::ExceptionCode;
 
 /// After this time a register that was refused is tried once more: a controller that was being
 /// loaded refuses everything for a while.
@@ -50,6 +51,8 @@ pub(super) struct Outcome {
 #[derive(Debug)]
 pub(super) struct Asking<'a> {
     pub(super) link: &'a mut Link,
+    /// What is to be written, between two blocks.
+    pub(super) writes: &'a mut Writes,
     pub(super) retries: u32,
     /// Whether the unit has answered since its last failure.
     pub(super) unit_alive: bool,
@@ -101,6 +104,7 @@ impl Group {
                 done.push_back(state);
                 continue;
             }
+            asking.writes.serve(asking.link).await;
             match asking
                 .link
                 .read(self.unit, &state.block, asking.retries)
@@ -109,7 +113,7 @@ impl Group {
                 Ok(words) => {
                     out.heard = true;
                     state.healed();
-                    self.decode(&state.block, &words, &mut out.cells);
+                    state.trouble = self.decode(&state.block, &words, &mut out.cells);
                 }
                 Err(error) if error.is_refusal() => {
                     out.heard = true;
@@ -153,7 +157,9 @@ impl Group {
         (!words.is_empty()).then(|| words.join(" "))
     }
 
-    fn decode(&self, block: &Block, words: &[u16], cells: &mut [RawCell]) {
+    /// Fills the cells of a block; answers the first value that its registers do not hold.
+    fn decode(&self, block: &Block, words: &[u16], cells: &mut [RawCell]) -> Option<String> {
+        let mut trouble = None;
         for at in &block.items {
             let (Some(point), Some(item)) = (self.config.points.get(*at), self.items.get(*at))
             else {
@@ -161,10 +167,19 @@ impl Group {
             };
             let from = usize::from(item.address.offset.saturating_sub(block.start));
             let part = words.get(from..).unwrap_or_default();
-            if let Some(cell) = cells.get_mut(*at) {
-                *cell = decode::cell(part, point.kind, point.order, &point.nan);
+            let Some(cell) = cells.get_mut(*at) else {
+                continue;
+            };
+            *cell = decode::cell(part, point.kind, point.order, &point.nan);
+            if *cell == RawCell::Missing(Cause::BadAnswer)
+                && let Err(error) = decode::decode(part, point.kind, point.order)
+                && let Some(sensor) = self.config.spec.sensors.get(*at)
+            {
+                let words = format!("Sensor \"{}\" at {}: {error}.", sensor.name, point.address);
+                trouble.get_or_insert(words);
             }
         }
+        trouble
     }
 
     /// The halves of a block that was refused for its address or its length.

@@ -1,86 +1,182 @@
-//! The one connection of a Modbus TCP port. Never keeps a connection on which an answer may still
-//! be on its way: after a time-out, a broken or a wrong answer it is closed and the next request
-//! goes out on a fresh one, so that a late answer is never taken for the next one's.
+//! The one line of a port: the transport's bytes and the client's frames put together. Never keeps a
+//! Modbus TCP connection on which an answer may still be on its way: after a time-out, a broken or a
+//! wrong answer it is closed and the next request goes out on a fresh one, so that a gateway that
+//! pairs answers by order cannot give a late one to the next request. A serial line cannot be made
+//! anew; there the client tells late answers apart (`client.rs`).
 
 use super::address::Table;
 use super::breaker::{Breaker, backoff};
+use super::client::{Client, Outcome, Timing};
+use super::frame::Framing;
+use super::pdu::{Request, Response, Span};
 use super::plan::Block;
-use super::tap::{Received, Tap};
-use protocol::reading::Cause;
-use std::net::Ipv6Addr;
+use crate::drivers::bus::{Direction, Ended, Exchange, Monitor, Noticed};
+use crate::transport::{Address, Wire};
+use futures_util::FutureExt as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
-use tokio::time::{sleep_until, timeout};
-use tokio_modbus::client::{Client as _, Context, tcp};
-use tokio_modbus::slave::SlaveContext as _;
-use tokio_modbus::{ExceptionCode, ProtocolError, Request, Response, Slave};
+use tokio::time::{sleep_until, timeout, timeout_at};
+
+pub use super::request_error::{Place, RequestError};
+pub use super::target::{Target, TargetError};
 
 /// Longest wait before a new attempt to connect. Shorter than for a silent unit: nobody else can
 /// use the port meanwhile.
 const RECONNECT_MAX: Duration = Duration::from_secs(10);
+/// Above this rate the silence between two frames is fixed (specification of the serial line, 2.5.1.1).
+const FIXED_GAP: Duration = Duration::from_micros(1_750);
+/// The slowest character for which that holds: 11 bits at 19200.
+const FIXED_GAP_CHARACTER: Duration = Duration::from_micros(573);
+/// Longest wait for a line on which somebody else is talking.
+const BUSY_MAX: Duration = Duration::from_millis(500);
+/// Time-outs in a row, without a byte between them, after which a stream behind a serial server is
+/// made anew: the server may have forgotten it.
+const SILENT_MAX: u32 = 2;
 
 /// How a port is talked to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LinkSettings {
-    /// `HOST:PORT`.
-    pub endpoint: String,
+    /// Where the bytes go.
+    pub address: Address,
+    /// What stands round a message.
+    pub framing: Framing,
     /// Longest wait for an answer.
     pub timeout: Duration,
     /// Longest wait for a connection.
     pub connect_timeout: Duration,
     /// Least pause between an answer and the next request.
     pub request_gap: Duration,
+    /// The same where the next request goes to another unit.
+    pub turnaround: Duration,
+    /// Least silence before a request; `None`: 3.5 characters, as RTU wants it.
+    pub frame_gap: Option<Duration>,
+    /// How long a late answer is feared on a line whose frames have no number.
+    pub late_window: Duration,
 }
 
-/// Owner of the connection.
-#[derive(Debug)]
-pub(super) struct Link {
-    settings: LinkSettings,
-    connection: Option<Connection>,
-    refused: Option<(Instant, Arc<std::io::Error>)>,
-    breaker: Breaker,
-    last_answer: Option<Instant>,
-}
+impl LinkSettings {
+    /// What holds when nothing else is said.
+    pub const fn new(address: Address, framing: Framing) -> Self {
+        Self {
+            address,
+            framing,
+            timeout: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(3),
+            request_gap: Duration::ZERO,
+            turnaround: Duration::ZERO,
+            frame_gap: None,
+            late_window: Duration::from_secs(1),
+        }
+    }
 
-struct Connection {
-    context: Context,
-    received: Received,
-}
+    /// The same with another time-out, which also bounds how late an answer is feared.
+    #[must_use]
+    pub fn with_timeout(mut self, timeout: Duration) -> Self {
+        self.timeout = timeout;
+        self.connect_timeout = timeout.max(Duration::from_secs(3));
+        self.late_window = timeout;
+        self
+    }
 
-impl std::fmt::Debug for Connection {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Connection")
+    /// The silence between two frames.
+    pub fn silence(&self) -> Duration {
+        self.frame_gap.unwrap_or_else(|| {
+            let character = self.address.character_time();
+            match self.framing {
+                Framing::Rtu if character.is_zero() => Duration::ZERO,
+                Framing::Rtu if character < FIXED_GAP_CHARACTER => FIXED_GAP,
+                Framing::Rtu => character * 7 / 2,
+                Framing::Mbap | Framing::Ascii => Duration::ZERO,
+            }
+        })
+    }
+
+    /// As messages name it.
+    pub fn place(&self) -> Place {
+        let line = match &self.address {
+            Address::Serial(serial) => Some(serial.words().into()),
+            Address::Tcp(_) | Address::Tls(_) => None,
+        };
+        Place {
+            name: self.address.to_string().into(),
+            line,
+        }
     }
 }
 
+/// Owner of the line.
+#[derive(Debug)]
+pub struct Link {
+    settings: LinkSettings,
+    place: Place,
+    connection: Option<Wire>,
+    client: Client,
+    refused: Option<(Instant, Arc<std::io::Error>)>,
+    breaker: Breaker,
+    /// When the line fell silent, and who was asked last.
+    last: Option<(Instant, u8)>,
+    /// Time-outs in a row without a byte.
+    silent: u32,
+    monitor: Monitor,
+}
+
 impl Link {
-    pub(super) const fn new(settings: LinkSettings) -> Self {
-        let breaker = Breaker::new(0);
+    /// Not yet opened: the first request does that.
+    pub fn new(settings: LinkSettings) -> Self {
+        let timing = Timing {
+            timeout: settings.timeout,
+            late_window: settings.late_window,
+            character_time: settings.address.character_time(),
+        };
         Self {
-            settings,
+            place: settings.place(),
             connection: None,
+            client: Client::new(settings.framing, timing),
             refused: None,
-            breaker,
-            last_answer: None,
+            breaker: Breaker::new(0),
+            last: None,
+            silent: 0,
+            monitor: Monitor::default(),
+            settings,
         }
+    }
+
+    /// The same, counting where others can see it.
+    #[must_use]
+    pub fn with_monitor(mut self, monitor: Monitor) -> Self {
+        self.monitor = monitor;
+        self
+    }
+
+    /// What it counts, and its tap.
+    pub fn monitor(&self) -> Monitor {
+        self.monitor.clone()
+    }
+
+    /// Until when asking a unit would keep the line waiting for an answer that may come late.
+    pub(super) fn resting(&self, unit: u8) -> Option<Instant> {
+        self.client.doubts().resting(unit)
     }
 
     /// Reads one block from one unit; bits come as 0 and 1, one word each. Exactly as many words
     /// come back as the block has. Tries again up to `retries` times, and once more for free
     /// where a connection that had been idle turned out to be closed.
-    pub(super) async fn read(
+    ///
+    /// # Errors
+    /// Why it brought nothing, the last time.
+    pub async fn read(
         &mut self,
         unit: u8,
         block: &Block,
         retries: u32,
     ) -> Result<Vec<u16>, RequestError> {
+        let request = request(block);
         let mut idle_close_forgiven = self.connection.is_none();
         let mut tries_left = retries;
         loop {
-            let error = match self.ask(unit, block).await {
+            let error = match self.ask(unit, &request).await {
                 Err(error) => error,
-                answer => return answer,
+                Ok(response) => return Ok(words(response)),
             };
             if matches!(error, RequestError::Closed { .. }) && !idle_close_forgiven {
                 idle_close_forgiven = true;
@@ -92,91 +188,208 @@ impl Link {
         }
     }
 
-    async fn ask(&mut self, unit: u8, block: &Block) -> Result<Vec<u16>, RequestError> {
-        // Taken out for the time of the request and put back only after a whole, matching answer:
-        // on every other way out, this future being dropped included, the connection is closed.
-        let mut connection = match self.connection.take() {
-            Some(connection) => connection,
+    /// Asks one unit once. The answer fits the request; a refusal is an error.
+    ///
+    /// # Errors
+    /// Why it brought nothing.
+    pub async fn ask(&mut self, unit: u8, request: &Request) -> Result<Response, RequestError> {
+        let doubts = self.client.doubts_at(Instant::now());
+        if let Some(question) = doubts.sync_request(unit, request) {
+            match self.transact(unit, &question).await {
+                // Whatever it says: what was on its way before has come or will never come.
+                Ok(_) | Err(RequestError::Exception { .. }) => {}
+                Err(error) => {
+                    self.client.doubts_at(Instant::now()).not_synced(unit);
+                    return Err(error);
+                }
+            }
+        }
+        if let Some(until) = self.client.doubts().rest_until(unit, request) {
+            wait_until(until).await;
+        }
+        self.transact(unit, request).await
+    }
+
+    async fn transact(&mut self, unit: u8, request: &Request) -> Result<Response, RequestError> {
+        // Taken out for the time of the request and put back only when it may be used again: on every
+        // other way out, this future being dropped included, it is closed.
+        let mut wire = match self.quiet_wire().await {
+            Some(wire) => wire,
             None => self.connect().await?,
         };
-        let free_at = self
-            .last_answer
-            .map(|last| last + self.settings.request_gap);
-        // The timer's tick is a millisecond: a wait that is over already would still cost one.
-        if let Some(free_at) = free_at.filter(|free_at| *free_at > Instant::now()) {
-            sleep_until(free_at.into()).await;
+        wait_until(self.free_at(unit)).await;
+        let started = Instant::now();
+        let bytes = self.client.begin(request, unit, started);
+        self.monitor.bytes(Direction::Sent, &bytes);
+        let mut exchange = Exchange {
+            unit,
+            started,
+            ended: started,
+            turnaround: None,
+            how: Ended::Lost,
+            received: 0,
+            sent: bytes.len(),
+            noticed: Noticed::default(),
+        };
+        let outcome = match wire.send(&bytes, request.is_mirrored()).await {
+            Ok(()) => self.outcome(&mut wire, &mut exchange.received).await,
+            Err(error) => Err(error),
+        };
+        exchange.ended = Instant::now();
+        let sending =
+            self.settings.address.character_time() * u32::try_from(bytes.len()).unwrap_or(0);
+        let heard = self.client.begun();
+        exchange.turnaround = heard.map(|at| at.saturating_duration_since(started + sending));
+        exchange.noticed = self.client.take_noticed();
+        exchange.how = how(&outcome);
+        self.monitor.ended(&exchange);
+        self.last = Some((exchange.ended, unit));
+        self.silent = match heard {
+            Some(_) => 0,
+            None => self.silent.saturating_add(1),
+        };
+        if outcome.as_ref().is_ok_and(|outcome| self.may_stay(outcome)) {
+            self.connection = Some(wire);
         }
-        connection.context.set_slave(Slave(unit));
-        connection.received.reset();
-        let answer = timeout(
-            self.settings.timeout,
-            connection.context.call(request(block)),
-        )
-        .await;
-        self.last_answer = Some(Instant::now());
-        let endpoint = self.settings.endpoint.clone();
-        match answer {
-            Err(_) => Err(match connection.received.bytes() {
-                0 => RequestError::Timeout {
-                    unit,
-                    endpoint,
-                    timeout: self.settings.timeout,
-                },
-                bytes => {
-                    let reason = format!("{bytes} bytes that are no whole Modbus TCP answer");
-                    RequestError::Garbled {
-                        unit,
-                        endpoint,
-                        reason,
-                    }
+        self.result(unit, outcome)
+    }
+
+    /// What comes of the request that was sent.
+    async fn outcome(&mut self, wire: &mut Wire, received: &mut usize) -> std::io::Result<Outcome> {
+        let mut buffer = Vec::new();
+        loop {
+            let wake_at = self.client.wake_at().unwrap_or_else(Instant::now);
+            let outcome = match timeout_at(wake_at.into(), wire.receive(&mut buffer)).await {
+                Ok(Ok(())) => {
+                    *received += buffer.len();
+                    self.monitor.bytes(Direction::Received, &buffer);
+                    let outcome = self.client.receive(&buffer, Instant::now());
+                    buffer.clear();
+                    outcome
                 }
-            }),
-            Ok(Err(error)) => Err(RequestError::from_transport(unit, endpoint, error)),
-            Ok(Ok(Err(code))) => {
-                self.connection = Some(connection);
-                Err(RequestError::Exception {
-                    unit,
-                    endpoint,
-                    code,
-                })
-            }
-            Ok(Ok(Ok(response))) => {
-                let words = words(response, block).map_err(|got| RequestError::WrongLength {
-                    unit,
-                    endpoint,
-                    wanted: block.count,
-                    got,
-                })?;
-                self.connection = Some(connection);
-                Ok(words)
+                Ok(Err(error)) => return Err(error),
+                Err(_) => self.client.expire(Instant::now()),
+            };
+            if let Some(outcome) = outcome {
+                return Ok(outcome);
             }
         }
     }
 
-    async fn connect(&mut self) -> Result<Connection, RequestError> {
+    /// Whether the connection can be used for the next request.
+    const fn may_stay(&self, outcome: &Outcome) -> bool {
+        match (self.settings.framing, &self.settings.address) {
+            (Framing::Mbap, _) => matches!(outcome, Outcome::Answer(_)),
+            (_, Address::Serial(_)) => true,
+            (_, Address::Tcp(_) | Address::Tls(_)) => self.silent < SILENT_MAX,
+        }
+    }
+
+    fn result(
+        &self,
+        unit: u8,
+        outcome: std::io::Result<Outcome>,
+    ) -> Result<Response, RequestError> {
+        let endpoint = self.place.clone();
+        Err(match outcome {
+            Ok(Outcome::Answer(Response::Refused { code, .. })) => RequestError::Exception {
+                unit,
+                endpoint,
+                code,
+            },
+            Ok(Outcome::Answer(response)) => return Ok(response),
+            Ok(Outcome::Timeout) => RequestError::Timeout {
+                unit,
+                endpoint,
+                timeout: self.settings.timeout,
+            },
+            Ok(Outcome::Garbled(reason)) => RequestError::Garbled {
+                unit,
+                endpoint,
+                reason,
+            },
+            Ok(Outcome::WrongLength { wanted, got }) => RequestError::WrongLength {
+                unit,
+                endpoint,
+                wanted,
+                got,
+            },
+            Err(_) => RequestError::Closed { unit, endpoint },
+        })
+    }
+
+    /// The open connection when it is still good, with nothing left in it; waits while somebody else
+    /// is heard talking on the line.
+    async fn quiet_wire(&mut self) -> Option<Wire> {
+        let mut wire = self.connection.take()?;
+        let mut buffer = Vec::new();
+        let give_up_at = Instant::now() + BUSY_MAX;
+        let mut silence = Duration::ZERO;
+        loop {
+            let received = if silence.is_zero() {
+                wire.receive(&mut buffer).now_or_never()
+            } else {
+                timeout(silence, wire.receive(&mut buffer)).await.ok()
+            };
+            match received {
+                None => return Some(wire),
+                Some(Ok(())) => {
+                    self.monitor.bytes(Direction::Received, &buffer);
+                    let usable = self.client.stray(&buffer);
+                    buffer.clear();
+                    if !usable {
+                        return None;
+                    }
+                }
+                // Closed while it was idle: told by nobody, and nobody's fault.
+                Some(Err(_)) => return None,
+            }
+            if Instant::now() >= give_up_at {
+                return Some(wire);
+            }
+            silence = self.settings.silence();
+        }
+    }
+
+    /// When the line has been silent for as long as it needs before the next request.
+    fn free_at(&self, unit: u8) -> Instant {
+        let Some((at, last_unit)) = self.last else {
+            return Instant::now();
+        };
+        let other = if last_unit == unit {
+            Duration::ZERO
+        } else {
+            self.settings.turnaround
+        };
+        let gap = self.settings.silence().max(self.settings.request_gap);
+        at + gap.max(other)
+    }
+
+    async fn connect(&mut self) -> Result<Wire, RequestError> {
         if let Some((until, source)) = &self.refused
             && Instant::now() < *until
         {
             return Err(self.no_connection(Arc::clone(source)));
         }
         let limit = self.settings.connect_timeout;
-        let connected = match timeout(limit, TcpStream::connect(&self.settings.endpoint)).await {
+        let connected = match timeout(limit, self.settings.address.open()).await {
             Ok(connected) => connected,
             Err(_) => Err(std::io::Error::new(
                 std::io::ErrorKind::TimedOut,
                 format!("no answer within {limit:?}"),
             )),
         };
-        // Without this, a request may wait for the acknowledgement of the one before.
-        match connected.and_then(|stream| stream.set_nodelay(true).map(|()| stream)) {
-            Ok(stream) => {
+        match connected {
+            Ok(wire) => {
                 self.refused = None;
                 self.breaker.answered();
-                let (stream, received) = Tap::new(stream);
-                Ok(Connection {
-                    context: tcp::attach(stream),
-                    received,
-                })
+                self.silent = 0;
+                self.client.connected();
+                self.monitor.opened();
+                if !wire.name().is_empty() {
+                    self.place.name = wire.name().into();
+                }
+                Ok(wire)
             }
             Err(error) => {
                 let now = Instant::now();
@@ -184,6 +397,7 @@ impl Link {
                 self.breaker.failed(now);
                 let source = Arc::new(error);
                 self.refused = Some((now + wait, Arc::clone(&source)));
+                self.place = self.settings.place();
                 Err(self.no_connection(source))
             }
         }
@@ -191,258 +405,48 @@ impl Link {
 
     fn no_connection(&self, source: Arc<std::io::Error>) -> RequestError {
         RequestError::NoConnection {
-            endpoint: self.settings.endpoint.clone(),
+            endpoint: self.place.clone(),
             source,
         }
     }
 }
 
-/// `HOST:PORT` from what people write: `tcp://HOST:PORT`, `HOST:PORT`, or `HOST` (port 502); an
-/// IPv6 address stands in brackets where a port follows. `None` when it is none of these.
-pub fn endpoint(text: &str) -> Option<String> {
-    let text = text
-        .strip_prefix("tcp://")
-        .unwrap_or(text)
-        .trim_end_matches('/');
-    if text.is_empty() || text.contains(['/', ' ']) {
-        return None;
+/// The timer's tick is a millisecond: a wait that is over already would still cost one.
+async fn wait_until(at: Instant) {
+    if at > Instant::now() {
+        sleep_until(at.into()).await;
     }
-    if text.parse::<Ipv6Addr>().is_ok() {
-        return Some(format!("[{text}]:502"));
-    }
-    let (host, port) = match text.rsplit_once(':') {
-        Some((host, port)) if !text.ends_with(']') => (host, port),
-        _ => (text, "502"),
-    };
-    let port: u16 = port.parse().ok().filter(|port| *port > 0)?;
-    let bare = host
-        .strip_prefix('[')
-        .and_then(|host| host.strip_suffix(']'));
-    let good = match bare {
-        Some(bare) => bare.parse::<Ipv6Addr>().is_ok(),
-        None => !host.is_empty() && !host.contains(':'),
-    };
-    good.then(|| format!("{host}:{port}"))
 }
 
-fn request(block: &Block) -> Request<'static> {
+const fn how(outcome: &std::io::Result<Outcome>) -> Ended {
+    match outcome {
+        Ok(Outcome::Answer(Response::Refused { .. })) => Ended::Refused,
+        Ok(Outcome::Answer(_)) => Ended::Answered,
+        Ok(Outcome::Timeout) => Ended::TimedOut,
+        Ok(Outcome::Garbled(_) | Outcome::WrongLength { .. }) => Ended::Garbled,
+        Err(_) => Ended::Lost,
+    }
+}
+
+/// What reads a block.
+pub(super) const fn request(block: &Block) -> Request {
+    let span = Span {
+        start: block.start,
+        count: block.count,
+    };
     match block.table {
-        Table::Coil => Request::ReadCoils(block.start, block.count),
-        Table::DiscreteInput => Request::ReadDiscreteInputs(block.start, block.count),
-        Table::Input => Request::ReadInputRegisters(block.start, block.count),
-        Table::Holding => Request::ReadHoldingRegisters(block.start, block.count),
+        Table::Coil => Request::ReadCoils(span),
+        Table::DiscreteInput => Request::ReadDiscreteInputs(span),
+        Table::Input => Request::ReadInputRegisters(span),
+        Table::Holding => Request::ReadHoldingRegisters(span),
     }
 }
 
-/// The words of an answer, or how many there were instead of the number asked for.
-fn words(response: Response, block: &Block) -> Result<Vec<u16>, usize> {
-    let wanted = usize::from(block.count);
+/// The words of an answer to a reading request.
+fn words(response: Response) -> Vec<u16> {
     match response {
-        Response::ReadInputRegisters(words) | Response::ReadHoldingRegisters(words) => {
-            if words.len() == wanted {
-                Ok(words)
-            } else {
-                Err(words.len())
-            }
-        }
-        // Bits come in whole bytes: the rest of the last byte is padding.
-        Response::ReadCoils(bits) | Response::ReadDiscreteInputs(bits) => {
-            if bits.len().div_ceil(8) != wanted.div_ceil(8) {
-                return Err(bits.len());
-            }
-            Ok(bits.into_iter().take(wanted).map(u16::from).collect())
-        }
-        _ => Err(0),
-    }
-}
-
-/// Why a request brought nothing.
-#[derive(Clone, Debug, thiserror::Error)]
-pub enum RequestError {
-    /// The connection could not be made.
-    #[error("no connection to {endpoint}")]
-    NoConnection {
-        /// `HOST:PORT`.
-        endpoint: String,
-        /// What the operating system says.
-        #[source]
-        source: Arc<std::io::Error>,
-    },
-    /// No answer in time.
-    #[error("unit {unit} at {endpoint} does not answer within {}", seconds(*timeout))]
-    Timeout {
-        /// The unit asked.
-        unit: u8,
-        /// `HOST:PORT`.
-        endpoint: String,
-        /// How long was waited.
-        timeout: Duration,
-    },
-    /// The other side closed the connection instead of answering.
-    #[error("{endpoint} closed the connection when unit {unit} was asked")]
-    Closed {
-        /// The unit asked.
-        unit: u8,
-        /// `HOST:PORT`.
-        endpoint: String,
-    },
-    /// Something came that is not the answer.
-    #[error("unit {unit} at {endpoint} sent something that is not the answer: {reason}")]
-    Garbled {
-        /// The unit asked.
-        unit: u8,
-        /// `HOST:PORT`.
-        endpoint: String,
-        /// What was wrong with it.
-        reason: String,
-    },
-    /// The answer has more or fewer registers than were asked for.
-    #[error("unit {unit} at {endpoint} sent {got} registers or bits instead of {wanted}")]
-    WrongLength {
-        /// The unit asked.
-        unit: u8,
-        /// `HOST:PORT`.
-        endpoint: String,
-        /// Asked for.
-        wanted: u16,
-        /// Came.
-        got: usize,
-    },
-    /// The unit refused.
-    #[error("unit {unit} at {endpoint} refuses: {code} (Modbus exception {})", u8::from(*code))]
-    Exception {
-        /// The unit asked.
-        unit: u8,
-        /// `HOST:PORT`.
-        endpoint: String,
-        /// Why.
-        code: ExceptionCode,
-    },
-}
-
-impl RequestError {
-    fn from_transport(unit: u8, endpoint: String, error: tokio_modbus::Error) -> Self {
-        use std::io::ErrorKind::{InvalidData, UnexpectedEof};
-        let reason = match error {
-            tokio_modbus::Error::Protocol(ProtocolError::HeaderMismatch { message, .. }) => {
-                format!("another unit or request number ({message})")
-            }
-            tokio_modbus::Error::Protocol(ProtocolError::FunctionCodeMismatch {
-                request, ..
-            }) => format!("function {request} was asked, another came"),
-            // The codec's words for a frame that does not hold what its header promises. The kind
-            // of a closed connection is whatever the operating system last said, never these two.
-            tokio_modbus::Error::Transport(error)
-                if matches!(error.kind(), InvalidData | UnexpectedEof) =>
-            {
-                error.to_string()
-            }
-            tokio_modbus::Error::Transport(_) => return Self::Closed { unit, endpoint },
-        };
-        Self::Garbled {
-            unit,
-            endpoint,
-            reason,
-        }
-    }
-
-    /// What the cells of the poll say.
-    pub const fn cause(&self) -> Cause {
-        match self {
-            Self::NoConnection { .. } | Self::Closed { .. } => Cause::NoConnection,
-            Self::Timeout { .. }
-            | Self::Exception {
-                code: ExceptionCode::GatewayTargetDevice,
-                ..
-            } => Cause::NoAnswer,
-            Self::Garbled { .. } | Self::WrongLength { .. } => Cause::BadAnswer,
-            Self::Exception {
-                code: ExceptionCode::IllegalDataAddress,
-                ..
-            } => Cause::NoSuchAddress,
-            Self::Exception { .. } => Cause::DeviceError,
-        }
-    }
-
-    /// Whether the unit itself was heard: it lives, but refuses.
-    pub const fn is_refusal(&self) -> bool {
-        matches!(self, Self::Exception { code, .. } if !matches!(code, ExceptionCode::GatewayTargetDevice))
-    }
-
-    /// Whether asking again may help.
-    const fn is_transport(&self) -> bool {
-        !matches!(self, Self::Exception { .. } | Self::NoConnection { .. })
-    }
-
-    /// What a person can do.
-    pub const fn remedy(&self) -> &'static str {
-        match self {
-            Self::NoConnection { .. } => {
-                "check that the device is on, the network cable, the address and the port number"
-            }
-            Self::Timeout { .. } => {
-                "check its address switch and wiring. Neighbours on the same port are still polled"
-            }
-            Self::Closed { .. } => {
-                "check that it serves this unit, and how many connections it allows"
-            }
-            Self::Garbled { .. } | Self::WrongLength { .. } => {
-                "a fresh connection is made; if this stays, check that the port speaks Modbus TCP \
-                 and that no two devices share an address"
-            }
-            Self::Exception {
-                code: ExceptionCode::GatewayTargetDevice,
-                ..
-            } => {
-                "the gateway works, the unit behind it does not answer: check its address switch \
-                 and wiring. Neighbours on the same port are still polled"
-            }
-            Self::Exception { .. } => "check the address and the table in the device's manual",
-        }
-    }
-
-    /// What happened, why, and what to do.
-    pub fn words(&self) -> String {
-        let remedy = self.remedy();
-        match std::error::Error::source(self) {
-            Some(source) => format!("{self} ({source}); {remedy}."),
-            None => format!("{self}; {remedy}."),
-        }
-    }
-}
-
-fn seconds(time: Duration) -> String {
-    if time.subsec_millis() == 0 {
-        format!("{} s", time.as_secs())
-    } else {
-        format!("{} ms", time.as_millis())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn endpoints_as_people_write_them() {
-        for (text, expected) in [
-            ("tcp://10.0.0.5:1502", Some("10.0.0.5:1502")),
-            ("10.0.0.5:502", Some("10.0.0.5:502")),
-            ("plc-7.example", Some("plc-7.example:502")),
-            ("tcp://plc-7/", Some("plc-7:502")),
-            ("[fe80::1]:503", Some("[fe80::1]:503")),
-            ("[fe80::1]", Some("[fe80::1]:502")),
-            ("fe80::1", Some("[fe80::1]:502")),
-            ("", None),
-            (":502", None),
-            ("10.0.0.5:70000", None),
-            ("10.0.0.5:0", None),
-            ("10.0.0.5:", None),
-            ("udp://10.0.0.5", None),
-            ("a b", None),
-            ("[10.0.0.5]:502", None),
-        ] {
-            assert_eq!(endpoint(text).as_deref(), expected, "{text}");
-        }
+        Response::Registers { words, .. } => words,
+        Response::Bits { bits, .. } => bits.into_iter().map(u16::from).collect(),
+        _ => Vec::new(),
     }
 }

@@ -2,6 +2,7 @@
 //! a value, never asks for more than the limits allow, never reads a value twice.
 
 use super::address::{Address, Table};
+use super::frame::{Framing, bytes_on_the_line};
 
 /// What has to be read for one value: `count` registers (or bits) from `address`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,9 @@ pub struct Limits {
     pub max_regs: u16,
     /// Bits in one request; the specification allows 2000.
     pub max_bits: u16,
+    /// One value in each request, for devices that allow no more. Sensors that read the same
+    /// registers (two bits of one) still share a request.
+    pub one_per_request: bool,
 }
 
 /// The most registers that one request may ask for (specification, function 3).
@@ -38,10 +42,10 @@ pub const REGISTERS_MAX: u16 = 125;
 /// The most bits that one request may ask for (specification, function 1).
 pub const BITS_MAX: u16 = 2_000;
 
-/// Bytes of a request to read: the header of Modbus TCP (7), function, start, count.
-const REQUEST_BYTES: usize = 12;
-/// Bytes of an answer before its data: header, function, length.
-const ANSWER_BYTES: usize = 9;
+/// Bytes of a request to read, without its frame: function, start, count.
+const REQUEST_BYTES: usize = 5;
+/// Bytes of an answer before its data, without its frame: function, length.
+const ANSWER_BYTES: usize = 2;
 
 impl Default for Limits {
     fn default() -> Self {
@@ -49,6 +53,7 @@ impl Default for Limits {
             max_gap: 10,
             max_regs: 120,
             max_bits: 2_000,
+            one_per_request: false,
         }
     }
 }
@@ -76,15 +81,15 @@ impl Block {
         Some((Self::around(low, items)?, Self::around(high, items)?))
     }
 
-    /// Bytes of request and answer over TCP, headers of the network not counted.
-    pub fn wire_bytes(&self) -> usize {
+    /// Bytes of request and answer, headers of the network not counted.
+    pub fn wire_bytes(&self, framing: Framing) -> usize {
         let count = usize::from(self.count);
         let data = if self.table.is_bits() {
             count.div_ceil(8)
         } else {
             count * 2
         };
-        REQUEST_BYTES + ANSWER_BYTES + data
+        bytes_on_the_line(framing, REQUEST_BYTES) + bytes_on_the_line(framing, ANSWER_BYTES + data)
     }
 
     /// The smallest block that holds the values `members`, which are in one table.
@@ -122,6 +127,9 @@ pub fn plan(items: &[Item], limits: Limits) -> Vec<Block> {
 
 /// The run with the next item joined, where the limits allow it.
 fn joined(run: Item, next: Item, limits: Limits) -> Option<Item> {
+    if limits.one_per_request {
+        return (run == next).then_some(run);
+    }
     let table = run.address.table;
     let (gap_max, count_max) = if table.is_bits() {
         (
@@ -204,6 +212,41 @@ mod tests {
     }
 
     #[test]
+    fn one_value_in_a_request_where_the_device_allows_no_more() {
+        let items = [
+            item(Table::Holding, 0, 1),
+            item(Table::Holding, 1, 2),
+            item(Table::Holding, 0, 1),
+            item(Table::Holding, 0, 2),
+        ];
+        let limits = Limits {
+            one_per_request: true,
+            ..Limits::default()
+        };
+        let found: Vec<_> = plan(&items, limits)
+            .into_iter()
+            .map(|block| (block.start, block.count, block.items))
+            .collect();
+        assert_eq!(
+            found,
+            [(0, 1, vec![0, 2]), (0, 2, vec![3]), (1, 2, vec![1])]
+        );
+    }
+
+    #[test]
+    fn bytes_on_the_wire_of_every_framing() {
+        // Ten registers: 5 bytes of request, 22 of answer, as the specification counts them.
+        let block = plan(&[item(Table::Holding, 0, 10)], Limits::default()).remove(0);
+        assert_eq!(block.wire_bytes(Framing::Mbap), 12 + 29);
+        assert_eq!(block.wire_bytes(Framing::Rtu), 8 + 25);
+        assert_eq!(block.wire_bytes(Framing::Ascii), 17 + 51);
+        // Nine bits: two bytes.
+        let bits: Vec<Item> = (0..9).map(|at| item(Table::Coil, at, 1)).collect();
+        let block = plan(&bits, Limits::default()).remove(0);
+        assert_eq!(block.wire_bytes(Framing::Rtu), 8 + 7);
+    }
+
+    #[test]
     fn nothing_gives_no_request() {
         assert!(plan(&[], Limits::default()).is_empty());
     }
@@ -217,8 +260,9 @@ mod tests {
         ]);
         (
             table,
-            prop_oneof![0_u16..400, 65_300_u16..=65_532],
-            1_u16..=4,
+            prop_oneof![0_u16..400, 65_300_u16..=65_472],
+            // From one register to the longest text with a register for each byte.
+            prop_oneof![4 => 1_u16..=4, 1 => 5_u16..=64],
         )
             .prop_map(|(table, offset, count)| {
                 item(table, offset, if table.is_bits() { 1 } else { count })
@@ -232,8 +276,12 @@ mod tests {
             max_gap in 0_u16..40,
             max_regs in 4_u16..=125,
             max_bits in 1_u16..=2_000,
+            one_per_request: bool,
         ) {
-            let limits = Limits { max_gap, max_regs, max_bits };
+            // A value that is longer than a request may be is refused by the configuration.
+            let fit = |item: Item| Item { count: item.count.min(max_regs), ..item };
+            let items: Vec<Item> = items.into_iter().map(fit).collect();
+            let limits = Limits { max_gap, max_regs, max_bits, one_per_request };
             let blocks = plan(&items, limits);
             let mut seen = vec![0; items.len()];
             for block in &blocks {
@@ -249,6 +297,10 @@ mod tests {
                     prop_assert!(item.start() >= u32::from(block.start) && item.end() <= end);
                     let from = usize::from(item.address.offset - block.start);
                     used[from..from + usize::from(item.count)].fill(true);
+                }
+                if one_per_request {
+                    let first = items[block.items[0]];
+                    prop_assert!(block.items.iter().all(|at| items[*at] == first));
                 }
                 // A block starts and ends with something wanted, and no hole is too long.
                 prop_assert!(used[0] && used[used.len() - 1]);

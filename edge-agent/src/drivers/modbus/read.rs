@@ -3,8 +3,8 @@
 
 use super::address::{AddressError, PointSpec};
 use super::data_type::{DataType, Order};
-use super::decode::decode;
-use super::link::{Link, LinkSettings, RequestError, endpoint};
+use super::decode::{Value, decode};
+use super::link::{Link, RequestError, Target, TargetError};
 use super::plan::{Item, plan};
 use protocol::reading::{Raw, RawKind};
 use serde::Serialize;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 /// Reads every point of one unit once, each in its own request. A point that the unit refuses
 /// has its `error` set and the others are read all the same.
 ///
-/// `target` is `tcp://HOST:PORT`, `HOST:PORT` or `HOST` (then port 502).
+/// `target` is any form that `Target::parse` reads.
 ///
 /// # Errors
 /// When the target is not understood, when a point is not, or when the unit does not answer.
@@ -23,9 +23,8 @@ pub async fn read_once(
     points: &[String],
     timeout: Duration,
 ) -> Result<ReadAnswer, ReadError> {
-    let endpoint = endpoint(target).ok_or_else(|| ReadError::Target {
-        target: target.to_owned(),
-    })?;
+    let settings = Target::parse(target)?.link.with_timeout(timeout);
+    let endpoint = settings.place().to_string();
     let specs: Vec<PointSpec> = points
         .iter()
         .map(|text| {
@@ -35,12 +34,7 @@ pub async fn read_once(
             })
         })
         .collect::<Result<_, _>>()?;
-    let mut link = Link::new(LinkSettings {
-        endpoint: endpoint.clone(),
-        timeout,
-        connect_timeout: timeout.max(Duration::from_secs(3)),
-        request_gap: Duration::ZERO,
-    });
+    let mut link = Link::new(settings);
     let mut answers = Vec::new();
     for (spec, text) in specs.iter().zip(points) {
         answers.push(read_point(&mut link, unit, spec, text).await?);
@@ -83,7 +77,9 @@ async fn read_point(
         }
     }
     let milliseconds = start.elapsed().as_secs_f64() * 1_000.0;
-    let value = |order| decode(&words, spec.kind, order).map(|raw| shown(raw, spec.kind));
+    let value = |order| Some(shown(decode(&words, spec.kind, order).ok()?, spec.kind));
+    let unread = decode(&words, spec.kind, spec.order).err();
+    let error = error.or_else(|| unread.map(|unread| format!("{unread}.")));
     Ok(ReadPoint {
         point: text.to_owned(),
         address: spec.address.to_string(),
@@ -105,18 +101,21 @@ async fn read_point(
     })
 }
 
-fn shown(raw: Raw, kind: DataType) -> ReadValue {
-    match (raw, kind.raw_kind()) {
-        (Raw::Int(value), RawKind::Uint64) => ReadValue::Unsigned(value.cast_unsigned()),
-        (Raw::Int(value), _) => ReadValue::Integer(value),
-        (Raw::Float(value), _) => ReadValue::Float(value),
+fn shown(value: Value, kind: DataType) -> ReadValue {
+    match (value, kind.raw_kind()) {
+        (Value::Text(text), _) => ReadValue::Text(text),
+        (Value::Number(Raw::Int(value)), RawKind::Uint64) => {
+            ReadValue::Unsigned(value.cast_unsigned())
+        }
+        (Value::Number(Raw::Int(value)), _) => ReadValue::Integer(value),
+        (Value::Number(Raw::Float(value)), _) => ReadValue::Float(value),
     }
 }
 
 /// What `read_once` found.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct ReadAnswer {
-    /// `HOST:PORT` that was asked.
+    /// The port that was asked: `HOST:PORT`, or path and settings of a serial line.
     pub endpoint: String,
     /// The unit.
     pub unit: u8,
@@ -149,7 +148,7 @@ pub struct ReadPoint {
 }
 
 /// A value in one byte order.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct OrderValue {
     /// The order.
     pub order: Order,
@@ -157,8 +156,8 @@ pub struct OrderValue {
     pub value: ReadValue,
 }
 
-/// A number; a float that is none (NaN, infinite) is `null` in JSON.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+/// A number or a text; a float that is no number (NaN, infinite) is `null` in JSON.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum ReadValue {
     /// Signed, or unsigned up to 32 bits.
@@ -167,6 +166,8 @@ pub enum ReadValue {
     Unsigned(u64),
     /// A float.
     Float(f64),
+    /// A text.
+    Text(String),
 }
 
 impl std::fmt::Display for ReadValue {
@@ -179,6 +180,7 @@ impl std::fmt::Display for ReadValue {
                 write!(f, "{value:e}")
             }
             Self::Float(value) => value.fmt(f),
+            Self::Text(text) => write!(f, "\"{text}\""),
         }
     }
 }
@@ -208,13 +210,8 @@ impl From<u16> for ReadWord {
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// Not an address of a device.
-    #[error(
-        "\"{target}\" is not an address; write tcp://HOST:PORT, for example tcp://10.0.0.5:502"
-    )]
-    Target {
-        /// As given.
-        target: String,
-    },
+    #[error(transparent)]
+    Target(#[from] TargetError),
     /// Not a point.
     #[error("point \"{text}\"")]
     Point {

@@ -3,7 +3,7 @@
 
 use super::super::database::{meta, set_meta};
 use super::super::error::{Doing as _, StorageError};
-use super::super::folds;
+use super::super::{folds, words};
 use super::{Core, insert};
 use protocol::event::{Body, Event, WorkOrderEvent};
 use protocol::id::Origin;
@@ -210,5 +210,6 @@ pub(super) fn insert_own(
     let chain = wire::chain(before, &body);
     let own = (Some(event.incarnation), Some(event.seq), Some(chain));
     insert(db, event, own, &body)?;
+    words::note(db, event)?;
     Ok(chain)
 }

@@ -178,11 +178,16 @@ impl Run {
                 .unwrap();
             }
         }
-        let config = Config::parse(Path::new("edge.toml"), &text).unwrap();
+        Self::configured(&text, devices.len())
+    }
+
+    /// From a whole file with one port and so many groups.
+    fn configured(text: &str, groups: usize) -> Self {
+        let config = Config::parse(Path::new("edge.toml"), text).unwrap();
         let driver = drivers::build(&config.ports[0], &config.devices);
         config.problems.check().unwrap();
         let driver = driver.unwrap();
-        assert_eq!(driver.groups().len(), devices.len());
+        assert_eq!(driver.groups().len(), groups);
         let (sender, queue) = mpsc::channel(10_000);
         let (stop, stopped) = watch::channel(false);
         let sink = Sink::new(sender, Arc::new(AtomicU64::new(0)), 0, clock::stamp);
@@ -222,6 +227,10 @@ impl Run {
             .filter(move |poll| poll.group == group)
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "a cell that is made where it is compared"
+    )]
     fn count(&self, group: usize, cell: RawCell) -> usize {
         self.of(group).filter(|poll| poll.cells[0] == cell).count()
     }

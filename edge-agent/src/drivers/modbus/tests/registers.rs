@@ -23,6 +23,79 @@ async fn a_device_that_answers_is_read_in_one_request_per_period() {
     run.end().await;
 }
 
+/// A port with one device whose sensors are `sensors`, their keys with semicolons between.
+fn plant(endpoint: &str, device: &str, sensors: &[&str]) -> String {
+    let head = format!(
+        "[[port]]\nname = \"line\"\nprotocol = \"modbus\"\naddress = \"{endpoint}\"\n\
+         timeout = \"150ms\"\n\
+         [[device]]\nname = \"pump\"\nport = \"line\"\npoll = \"20ms\"\n{device}\n"
+    );
+    let sensor = |(at, keys): (usize, &&str)| {
+        let keys = keys.replace("; ", "\n");
+        format!("[[device.sensor]]\nname = \"s{at}\"\n{keys}\n")
+    };
+    head + &sensors.iter().enumerate().map(sensor).collect::<String>()
+}
+
+#[tokio::test]
+async fn texts_and_digits_are_read_and_what_is_no_digit_is_told() {
+    // Registers 0 to 2: "AB", "C" and 0; 3: four digits; 4: no digits.
+    let registers = [0x4142_u16, 0x4300, 0, 0x1234, 0x12F4];
+    let server = Server::start(move |asked| {
+        let mut pdu = vec![asked.function, u8::try_from(asked.count * 2).unwrap()];
+        for at in asked.start..asked.start + asked.count {
+            pdu.extend(registers[usize::from(at)].to_be_bytes());
+        }
+        Play::Send(frame(asked.id, asked.unit, &pdu))
+    })
+    .await;
+    let sensors = [
+        "address = \"hr:0\"; type = \"str:6\"",
+        "address = 4; table = \"holding\"; type = \"BCD\"",
+        "address = \"hr:4\"; type = \"bcd16\"",
+    ];
+    let config = plant(&server.endpoint, "address_base = 1", &sensors);
+    let mut run = Run::configured(&config, 1);
+    run.until("three polls", |run| run.of(0).count() >= 3).await;
+    for poll in run.of(0) {
+        let text = RawCell::Text("ABC".into());
+        assert_eq!(poll.cells, [text, value(1_234), missing(Cause::BadAnswer)]);
+    }
+    let words = &run.told("pump", DeviceState::Error).unwrap().words;
+    assert_eq!(
+        words.as_str(),
+        "Sensor \"s2\" at 40005 (hr:4): 0x12F4 is not bcd16: a digit above 9; try u16 or u32, or \
+         another order."
+    );
+    assert_eq!(run.reports.len(), 1, "told once: {:?}", run.reports);
+    run.end().await;
+}
+
+#[tokio::test]
+async fn a_device_that_allows_one_value_is_asked_for_one() {
+    let server = Server::start(|asked| {
+        let one = asked.count == 1 || asked.start == 2 && asked.count == 2;
+        Play::Send(if one { asked.right() } else { asked.refused(3) })
+    })
+    .await;
+    let sensors = [
+        "address = \"hr:0\"",
+        "address = \"hr:1\"",
+        "address = \"hr:2\"; type = \"u32\"",
+    ];
+    let config = plant(&server.endpoint, "one_per_request = true", &sensors);
+    let mut run = Run::configured(&config, 1);
+    run.until("three polls", |run| run.of(0).count() >= 3).await;
+    for poll in run.of(0) {
+        let double = value(1_002 * 65_536 + 1_003);
+        assert_eq!(poll.cells, [value(1_000), value(1_001), double]);
+    }
+    let log = server.log();
+    let asked: Vec<_> = log.iter().map(|asked| (asked.start, asked.count)).collect();
+    assert_eq!(asked[..3], [(0, 1), (1, 1), (2, 2)], "never joined first");
+    run.end().await;
+}
+
 #[tokio::test]
 async fn a_register_that_the_unit_does_not_have_is_found_and_named_and_the_others_are_read() {
     let server = Server::start(|asked| {
@@ -76,7 +149,7 @@ async fn any_other_refusal_is_told_with_its_number() {
         .await;
     assert!(
         run.of(0)
-            .all(|poll| poll.cells == [missing(Cause::DeviceError); 2])
+            .all(|poll| poll.cells == vec![missing(Cause::DeviceError); 2])
     );
     let words = &run.told("pump", DeviceState::Error).unwrap().words;
     assert!(
