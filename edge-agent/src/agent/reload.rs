@@ -138,14 +138,20 @@ impl Agent {
                 show_duration(STORED_WAIT)
             );
         }
-        let (answer, through) = oneshot::channel();
-        let asks = [Ask::Know(schemas), Ask::Rules(Arc::clone(next), answer)];
-        for ask in asks {
-            if self.ask.send(ask).await.is_err() {
-                return;
+        let (ask, next) = (self.ask.clone(), Arc::clone(next));
+        // A judge that waits for room on the disk is asked all the same, once it has it.
+        let asked = tokio::spawn(async move {
+            let (answer, through) = oneshot::channel();
+            for wanted in [Ask::Know(schemas), Ask::Rules(next, answer)] {
+                if ask.send(wanted).await.is_err() {
+                    return;
+                }
             }
+            drop(through.await);
+        });
+        if timeout(STORED_WAIT, asked).await.is_err() {
+            tracing::warn!("alerts wait for the disk; the rules change when it has taken them");
         }
-        drop(through.await);
     }
 
     /// Of devices that start again nothing was read yet, and what is gone has no reading.
