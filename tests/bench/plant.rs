@@ -1,9 +1,8 @@
 //! A whole system for the benches: a libmodbus server, the real agent, the relay and the real hub.
 //! Never simulates a part: what is measured is what ships.
 
-use crate::modbus::Server;
 use anyhow::{Context as _, Result};
-use harness::{Agent, Api, Hub, Relay, Scratch, ports, wait_for};
+use harness::{Agent, Api, Hub, Libmodbus, Relay, Scratch, ports, wait_for};
 use serde_json::Value;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -22,7 +21,7 @@ pub(crate) struct Plant {
     /// The hub, signed in.
     pub(crate) hub_api: Api,
     _hub: Hub,
-    _server: Server,
+    _server: Libmodbus,
 }
 
 /// How much is polled.
@@ -39,13 +38,13 @@ pub(crate) struct Load {
 impl Plant {
     /// Starts everything and waits until readings reach the hub.
     pub(crate) fn start(scratch: &Scratch, load: Load) -> Result<Self> {
-        let server = Server::start(scratch, u16::try_from(load.devices * load.sensors)?)?;
+        let server = Libmodbus::moving(scratch, u16::try_from(load.devices * load.sensors)?)?;
         let hub = Hub::start(scratch)?;
         let hub_api = hub.sign_in()?;
         let relay = Relay::start(hub.quic())?;
         let web = ports::free()?;
         let mut agent = Agent::prepare(scratch, "box", web, |folder| {
-            config(folder, load, [server.address, relay.address(), web])
+            config(folder, load, [server.address(), relay.address(), web])
         })?;
         agent.enrol(&hub.claim("Bench", "Box", "B1")?)?;
         agent.start()?;

@@ -1,8 +1,9 @@
-//! A third-party Modbus TCP server (pymodbus) that replays a recorded series, as a process, and its
-//! own record of what it served. Never our own code on both ends of the wire.
+//! A third-party Modbus server (pymodbus) that replays a recorded series, as a process, in every form
+//! of Modbus, and its own record of what it served. Never our own code on both ends of the wire.
 
 use crate::{Program, Scratch, places, ports};
 use anyhow::{Context as _, Result};
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::Command;
@@ -27,6 +28,84 @@ pub struct PeerOptions {
     pub units: Vec<u8>,
     /// Units that never answer.
     pub silent_units: Vec<u8>,
+    /// How it is spoken with.
+    pub form: Form,
+}
+
+/// A form of Modbus.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Form {
+    /// Modbus TCP.
+    #[default]
+    Tcp,
+    /// Modbus/TCP Security.
+    Tls {
+        /// PEM file with the server's certificate.
+        certificate: PathBuf,
+        /// PEM file with its key.
+        key: PathBuf,
+        /// PEM file with the authority whose certificates clients must show.
+        clients: Option<PathBuf>,
+    },
+    /// RTU frames over a TCP connection.
+    RtuOverTcp,
+    /// ASCII frames over a TCP connection.
+    AsciiOverTcp,
+    /// RTU on a serial line.
+    Rtu(Serial),
+    /// ASCII on a serial line.
+    Ascii(Serial),
+}
+
+/// A serial line that a peer opens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Serial {
+    /// Its device.
+    pub path: PathBuf,
+    /// Bits per second.
+    pub baud: u32,
+    /// `N`, `E` or `O`.
+    pub parity: char,
+}
+
+impl Form {
+    /// What the peer must be told.
+    fn arguments(&self, address: SocketAddr) -> Vec<OsString> {
+        let mut arguments: Vec<OsString> = vec!["--form".into()];
+        let (word, serial) = match self {
+            Self::Tcp => ("tcp", None),
+            Self::Tls { .. } => ("tls", None),
+            Self::RtuOverTcp => ("rtu-over-tcp", None),
+            Self::AsciiOverTcp => ("ascii-over-tcp", None),
+            Self::Rtu(serial) => ("rtu", Some(serial)),
+            Self::Ascii(serial) => ("ascii", Some(serial)),
+        };
+        arguments.push(word.into());
+        match serial {
+            Some(serial) => arguments.extend([
+                "--path".into(),
+                serial.path.clone().into(),
+                "--baud".into(),
+                serial.baud.to_string().into(),
+                "--parity".into(),
+                serial.parity.to_string().into(),
+            ]),
+            None => arguments.extend(["--port".into(), address.port().to_string().into()]),
+        }
+        if let Self::Tls {
+            certificate,
+            key,
+            clients,
+        } = self
+        {
+            let files = [("--certificate", Some(certificate)), ("--key", Some(key))];
+            for (word, file) in files.into_iter().chain([("--ca", clients.as_ref())]) {
+                let file = file.map(|file| [word.into(), file.clone().into()]);
+                arguments.extend(file.into_iter().flatten());
+            }
+        }
+        arguments
+    }
 }
 
 impl Default for PeerOptions {
@@ -41,6 +120,7 @@ impl Default for PeerOptions {
             start_again: false,
             units: vec![1],
             silent_units: Vec::new(),
+            form: Form::Tcp,
         }
     }
 }
@@ -73,7 +153,7 @@ pub struct ModbusPeer {
 }
 
 impl ModbusPeer {
-    /// Starts it on a free port and waits until it listens.
+    /// Starts it, on a free port unless it serves a serial line, and waits until it listens.
     pub fn start(scratch: &Scratch, options: PeerOptions) -> Result<Self> {
         let address = ports::free()?;
         let folder = scratch.file(&format!("modbus-{}", address.port()));
@@ -89,7 +169,7 @@ impl ModbusPeer {
         })
     }
 
-    /// Where it listens.
+    /// Where it listens; free and unused when it serves a serial line.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -134,12 +214,8 @@ fn run(options: &PeerOptions, address: SocketAddr, folder: &std::path::Path) -> 
     let mut command = Command::new(places::python()?);
     command
         .arg(places::repository().join("tests/harness/peers/modbus_server.py"))
-        .args([
-            "--port",
-            &address.port().to_string(),
-            "--column",
-            &options.column,
-        ])
+        .args(options.form.arguments(address))
+        .args(["--column", &options.column])
         .arg("--csv")
         .arg(&options.csv)
         .args(["--samples-per-second", &options.samples_per_s.to_string()])

@@ -40,6 +40,16 @@ pub fn python() -> Result<PathBuf> {
     }
 }
 
+/// A third-party peer that `make peers` compiles from `tests/harness/peers`.
+pub fn peer(name: &str) -> Result<PathBuf> {
+    let path = repository().join("build/peers").join(name);
+    if path.is_file() {
+        Ok(path)
+    } else {
+        bail!("{} is missing: run `make peers`", path.display())
+    }
+}
+
 /// A recorded series of `tests/data`.
 pub fn data(file: &str) -> PathBuf {
     repository().join("tests/data").join(file)

@@ -273,8 +273,12 @@ fn add(groups: &mut Groups, incarnation: u32, body: &[u8]) -> Result<()> {
 }
 
 /// The polls of a machine in the order in which they were made.
-pub(crate) fn measured(gateway: GatewayId, unit: u8, groups: &Groups) -> Result<Vec<Measured>> {
-    let sensor = |name: &str| SensorId::derive(gateway, &format!("machine-{unit}/{name}"));
+pub(crate) fn measured(
+    gateway: GatewayId,
+    machine: impl std::fmt::Display,
+    groups: &Groups,
+) -> Result<Vec<Measured>> {
+    let sensor = |name: &str| SensorId::derive(gateway, &format!("machine-{machine}/{name}"));
     let names = ["temperature", "tenths", "row", "swapped"].map(sensor);
     let mut found = Vec::new();
     for group in groups.values() {
@@ -312,7 +316,12 @@ fn integer(poll: &Poll, column: usize) -> Result<i64> {
 }
 
 /// Each poll is an answer of its own that pymodbus gave just before, with the recorded value.
-fn served(unit: u8, measured: &[Measured], served: &[Served], values: &[f64]) -> Result<()> {
+pub(crate) fn served(
+    unit: u8,
+    measured: &[Measured],
+    served: &[Served],
+    values: &[f64],
+) -> Result<()> {
     let mut answers = served.iter().filter(|answer| answer.unit == unit);
     for poll in measured {
         let answer = answers.find(|answer| {

@@ -16,6 +16,9 @@ use serde_json::json;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use tracing_subscriber::filter::{LevelFilter, Targets};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Takes in what every gateway saw and did, and holds the maintenance record of all sites.
 #[derive(Debug, Parser)]
@@ -169,12 +172,14 @@ fn announce(output: Output, notice: &Notice) {
 
 /// Logs go to standard error; `RUST_LOG` chooses how much, `info` when it is not set.
 fn log_to_stderr() {
-    let filter = tracing_subscriber::EnvFilter::try_from_default_env()
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let asked = std::env::var("RUST_LOG").ok();
+    let targets = asked.and_then(|text| text.parse::<Targets>().ok());
+    let words = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(false)
+        .with_ansi(false);
+    tracing_subscriber::registry()
+        .with(words)
+        .with(targets.unwrap_or_else(|| Targets::new().with_default(LevelFilter::INFO)))
         .init();
 }
 

@@ -33,7 +33,7 @@ pub(super) async fn quic(
     stop: watch::Receiver<bool>,
 ) {
     let remote = incoming.remote_address();
-    let handshake = async { incoming.accept()?.await };
+    let handshake = Box::pin(async { incoming.accept()?.await });
     let connection = match tokio::time::timeout(HANDSHAKE_WAIT, handshake).await {
         Ok(Ok(connection)) => connection,
         Ok(Err(error)) => {
@@ -48,13 +48,13 @@ pub(super) async fn quic(
     };
     let name = protocol_name(&connection);
     let ended = if name == ALPN_ENROL || name == ALPN_RENEW {
-        ask_by_quic(&shared, &peer, &connection, name == ALPN_RENEW).await
+        // Boxed, as below what happens seldom: ten thousand sessions sleep in this task.
+        Box::pin(ask_by_quic(&shared, &peer, &connection, name == ALPN_RENEW)).await
     } else {
-        let (streams, inbound) = Streams::accept(connection.clone());
-        let lanes = (Lanes::Quic(streams), inbound);
-        connection::synchronise(&shared, &peer, lanes, inside.full, stop).await
+        let lanes = Lanes::Quic(Streams::new(connection.clone()));
+        connection::synchronise(&shared, peer, lanes, inside.full, stop).await
     };
-    tell(&peer, ended);
+    tell(remote, ended);
     connection.close(0_u32.into(), b"");
 }
 
@@ -101,24 +101,23 @@ pub(super) async fn tcp(
     let ended = match name.as_slice() {
         ALPN_ENROL => {
             let (receive, send) = tokio::io::split(stream);
-            enrol::serve(&shared, receive, send).await
+            Box::pin(enrol::serve(&shared, receive, send)).await
         }
         ALPN_RENEW => {
             let (receive, send) = tokio::io::split(stream);
-            renew::serve(&shared, &peer, receive, send).await
+            Box::pin(renew::serve(&shared, &peer, receive, send)).await
         }
         _ => {
-            let (stream, inbound) = Stream::start(stream);
-            let lanes = (Lanes::Tcp(stream), inbound);
-            connection::synchronise(&shared, &peer, lanes, inside.full, stop).await
+            let lanes = Lanes::Tcp(Stream::start(stream));
+            connection::synchronise(&shared, peer, lanes, inside.full, stop).await
         }
     };
-    tell(&peer, ended);
+    tell(remote, ended);
 }
 
-fn tell(peer: &Peer, ended: Result<(), IngestError>) {
+fn tell(from: SocketAddr, ended: Result<(), IngestError>) {
     let Err(error) = ended else { return };
-    let (from, chain) = (peer.remote, chain(&error));
+    let chain = chain(&error);
     match error {
         IngestError::Connection(_) | IngestError::Stream { .. } | IngestError::Lane { .. } => {
             tracing::info!(%from, error = chain, "a gateway left");

@@ -5,7 +5,7 @@ mod down;
 
 use super::accept::Peer;
 use super::enrol::sha256;
-use super::lanes::{Inbound, Lanes};
+use super::lanes::Lanes;
 use super::presence::{Place, Presence};
 use super::windows::Share;
 use super::{BUSY_RETRY_S, EXPIRED_RETRY_S, IngestError, Shared};
@@ -14,13 +14,15 @@ use crate::clock;
 use crate::store::{Connected, Ingest, LostPolls, Page, Revocations, Store};
 use crate::tenants::TenantScope;
 use contents::{Contents, stored};
+use futures_util::FutureExt as _;
+use futures_util::future::BoxFuture;
 use protocol::id::{GatewayId, StreamId};
 use protocol::limits::{LANE_IN_FLIGHT_BYTES_MAX, PEOPLE_MAX};
 use protocol::sync::{Commit, HelloAnswer, HelloInfo, HubAction, HubSession, Lane, Refusal};
 use protocol::wire::v1::ReferenceV1;
 use std::net::SocketAddr;
 use std::time::Duration;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 /// What a box is told whose certificate no longer counts.
 pub(super) const WITHDRAWN: &str = "this box was withdrawn at the hub, or enrolled anew with another key; \
@@ -38,8 +40,8 @@ const EXPIRED: &str = "the certificate of this box is past its last day; the box
 /// Runs the session of one gateway to its end.
 pub(super) async fn synchronise(
     shared: &Shared,
-    peer: &Peer,
-    (lanes, inbound): (Lanes, mpsc::Receiver<Inbound>),
+    peer: Peer,
+    lanes: Lanes,
     full: bool,
     stop: watch::Receiver<bool>,
 ) -> Result<(), IngestError> {
@@ -47,8 +49,10 @@ pub(super) async fn synchronise(
         return Err(IngestError::Authority(crate::ca::CaError::NoGateway));
     };
     let owner: CertificateOwner = owner_of(certificate)?;
-    let fingerprint = sha256(certificate);
-    let known = shared.store.certificate(fingerprint).await?;
+    let (remote, fingerprint) = (peer.remote, sha256(certificate));
+    // Not needed as long as the session lives.
+    drop(peer);
+    let known = Box::pin(shared.store.certificate(fingerprint)).await?;
     let refusal = match &known {
         None => Some((
             Refusal::Revoked,
@@ -76,32 +80,41 @@ pub(super) async fn synchronise(
         session: HubSession::new(owner.gateway),
         share: Share::enter(&shared.sessions),
         presence: shared.presence.clone(),
-        remote: peer.remote,
+        remote,
         place: None,
         contents: None,
         lanes,
     };
     if let Some((refusal, words, retry_after_s)) = refusal {
         gateway.session.refuse(refusal, words, retry_after_s)?;
-        gateway.act(None).await?;
-        return gateway.good_bye().await.map(drop);
+        gateway.act(Frames::Later).await?;
+        return Box::pin(gateway.good_bye()).await.map(drop);
     }
-    shared.store.certificate_used(fingerprint).await?;
+    Box::pin(shared.store.certificate_used(fingerprint)).await?;
     let revoked = shared.revocations.clone();
-    let ended = gateway.run(inbound, revoked, stop).await;
+    let ended = gateway.run(revoked, stop).await;
     if gateway.place.as_ref().is_some_and(Place::is_held) {
         gateway.store.disconnected(scope, owner.gateway).await?;
     }
     match ended {
-        Ok(()) => gateway.good_bye().await.map(drop),
-        Err(IngestError::Replaced { by }) => gateway.replaced(peer.remote, by).await,
+        Ok(()) => Box::pin(gateway.good_bye()).await.map(drop),
+        Err(IngestError::Replaced { by }) => Box::pin(gateway.replaced(remote, by)).await,
         Err(IngestError::Revoked) => {
             gateway.session.refuse(Refusal::Revoked, WITHDRAWN, None)?;
-            gateway.act(None).await?;
-            gateway.good_bye().await.map(drop)
+            gateway.act(Frames::Later).await?;
+            Box::pin(gateway.good_bye()).await.map(drop)
         }
         Err(error) => Err(error),
     }
+}
+
+/// Which frames a round of work takes in.
+#[derive(Clone, Copy)]
+enum Frames {
+    /// Those that are there already join the same transaction.
+    Waiting,
+    /// None; they have their own round.
+    Later,
 }
 
 /// One connected gateway.
@@ -124,7 +137,6 @@ struct Gateway {
 impl Gateway {
     async fn run(
         &mut self,
-        mut inbound: mpsc::Receiver<Inbound>,
         mut revoked: watch::Receiver<Revocations>,
         mut stop: watch::Receiver<bool>,
     ) -> Result<(), IngestError> {
@@ -132,25 +144,25 @@ impl Gateway {
         let mut check = tokio::time::interval(SHARE_CHECK);
         loop {
             tokio::select! {
-                frame = inbound.recv() => {
+                frame = self.lanes.next() => {
                     let Some(frame) = frame else { return Ok(()) };
                     let (lane, frame) = frame?;
                     self.session.handle_frame(lane, &frame)?;
-                    if self.act(Some(&mut inbound)).await? {
+                    if self.act(Frames::Waiting).await? {
                         return Ok(());
                     }
                 }
-                Ok(()) = news.changed() => self.news().await?,
-                Ok(()) = revoked.changed() => self.still_welcome().await?,
+                Ok(()) = news.changed() => Box::pin(self.news()).await?,
+                Ok(()) = revoked.changed() => Box::pin(self.still_welcome()).await?,
                 Some((hash, stored)) = stored(&mut self.contents) => {
                     self.session.handle_chunk_stored(hash, stored)?;
-                    self.act(None).await?;
+                    self.act(Frames::Later).await?;
                 }
                 by = taken(&mut self.place) => return Err(IngestError::Replaced { by }),
                 _ = check.tick() => {
                     if let Some(bytes) = self.share.changed() {
                         self.session.handle_window(Lane::Backlog, bytes)?;
-                        self.act(None).await?;
+                        self.act(Frames::Later).await?;
                     }
                 }
                 stopped = stop.changed() => {
@@ -168,27 +180,32 @@ impl Gateway {
         let last = self.store.down_last(self.scope, self.id).await?;
         self.session.handle_down_available(last);
         self.wanted().await?;
-        self.act(None).await?;
+        self.act(Frames::Later).await?;
         Ok(())
     }
 
-    async fn still_welcome(&self) -> Result<(), IngestError> {
+    async fn still_welcome(&mut self) -> Result<(), IngestError> {
         match self.store.certificate(self.fingerprint).await? {
             Some(row) if row.revoked.is_none() => Ok(()),
             _ => Err(IngestError::Revoked),
         }
     }
 
-    /// Does what the session wants until it wants nothing more; frames that have come meanwhile
-    /// join the same transaction. Answers whether the connection is to be closed.
-    async fn act(
-        &mut self,
-        mut inbound: Option<&mut mpsc::Receiver<Inbound>>,
-    ) -> Result<bool, IngestError> {
+    /// Does what the session wants until it wants nothing more. Answers whether the connection is
+    /// to be closed. Boxed: the task of a gateway sleeps most of its life, and what it needs only
+    /// while it works would be kept for each of them all the time.
+    fn act(&mut self, frames: Frames) -> BoxFuture<'_, Result<bool, IngestError>> {
+        self.do_all(frames).boxed()
+    }
+
+    async fn do_all(&mut self, frames: Frames) -> Result<bool, IngestError> {
         let mut batch = Batch::default();
         loop {
             let Some(action) = self.session.poll_action() else {
-                let more = inbound.as_mut().and_then(|inbound| inbound.try_recv().ok());
+                let more = match frames {
+                    Frames::Waiting => self.lanes.try_next(),
+                    Frames::Later => None,
+                };
                 match more {
                     Some(frame) if batch.has_room() => {
                         let (lane, frame) = frame?;

@@ -1,14 +1,15 @@
-//! The lanes of one connection, the same whatever carries them: bytes of a lane go in, one channel
-//! of frames comes out. Never looks into a frame.
+//! The lanes of one connection, the same whatever carries them: bytes of a lane go out, frames of
+//! any lane come in. Never looks into a frame.
 
 use super::IngestError;
 use super::quic::Streams;
 use super::tcp::Stream;
+use futures_util::FutureExt as _;
 use protocol::sync::Lane;
 use protocol::wire::Frame;
 
-/// Frames read and not yet handled, over all lanes. A full queue stops the readers, and the
-/// windows of QUIC or TCP then stop the gateway.
+/// Frames that the carrier of one TCP stream has read and nobody has taken. A full queue stops it,
+/// and the window of TCP then stops the gateway; over QUIC nothing is read before it is asked for.
 pub(super) const INBOX_FRAMES_MAX: usize = 32;
 /// Frames to be written. What waits here is bounded by what the gateway has on the way.
 pub(super) const OUTBOX_FRAMES_MAX: usize = 1_024;
@@ -16,7 +17,7 @@ pub(super) const OUTBOX_FRAMES_MAX: usize = 1_024;
 /// What a reader brings.
 pub(super) type Inbound = Result<(Lane, Frame), IngestError>;
 
-/// The writing ends of a connection's lanes.
+/// A connection's lanes.
 #[derive(Debug)]
 pub(super) enum Lanes {
     /// Each lane a stream of its own.
@@ -26,6 +27,20 @@ pub(super) enum Lanes {
 }
 
 impl Lanes {
+    /// The next frame of any lane; `None` after the end. Nothing is lost when this is dropped while
+    /// it waits.
+    pub(super) async fn next(&mut self) -> Option<Inbound> {
+        match self {
+            Self::Quic(streams) => streams.next().await,
+            Self::Tcp(stream) => stream.next().await,
+        }
+    }
+
+    /// A frame that is there already.
+    pub(super) fn try_next(&mut self) -> Option<Inbound> {
+        self.next().now_or_never().flatten()
+    }
+
     /// Hands bytes to a lane; waits while its queue is full.
     pub(super) async fn send(&mut self, lane: Lane, bytes: Vec<u8>) -> Result<(), IngestError> {
         let taken = match self {
@@ -48,7 +63,7 @@ impl Lanes {
     }
 
     /// Waits for the end of the connection and says why it ended.
-    pub(super) async fn closed(&self) -> IngestError {
+    pub(super) async fn closed(&mut self) -> IngestError {
         match self {
             Self::Quic(streams) => streams.closed().await,
             Self::Tcp(stream) => stream.closed().await,

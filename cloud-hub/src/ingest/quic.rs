@@ -1,70 +1,171 @@
-//! Lanes over QUIC: a reader for each stream that the gateway opens, a writer for each with its
-//! own queue. Never looks into a frame.
+//! Lanes over QUIC: the session's own task reads whichever stream has something, so that an idle
+//! gateway costs no task and no queue for each of its lanes; a lane gets a writer when something is
+//! written to it. Never looks into a frame.
 
 use super::IngestError;
-use super::lanes::{INBOX_FRAMES_MAX, Inbound, OUTBOX_FRAMES_MAX};
+use super::lanes::{Inbound, OUTBOX_FRAMES_MAX};
 use protocol::sync::Lane;
 use protocol::wire::FrameReader;
-use quinn::{Connection, RecvStream, SendStream};
+use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::sync::mpsc;
 
-const READ_BYTES: usize = 16 << 10;
+const READ_BYTES: usize = 8 << 10;
 /// A gateway opens all its lanes at once.
 const OPEN_WAIT: Duration = Duration::from_secs(10);
 
 /// The streams of one QUIC connection.
-#[derive(Debug)]
 pub(super) struct Streams {
     connection: Connection,
-    opened: mpsc::Receiver<(Lane, SendStream)>,
+    /// The next stream that the gateway opens; `None` after the end of the connection.
+    accepting: Option<Accepting>,
+    /// Opened, their lane not yet known; the connection's limit of streams bounds them.
+    nameless: Vec<(SendStream, RecvStream)>,
+    readers: BTreeMap<Lane, Reader>,
     /// Lanes into which nothing was written yet: most of them, all the time.
     unused: BTreeMap<Lane, SendStream>,
     writers: BTreeMap<Lane, mpsc::Sender<Vec<u8>>>,
 }
 
+type Opened = Result<(SendStream, RecvStream), ConnectionError>;
+type Accepting = Pin<Box<dyn Future<Output = Opened> + Send>>;
+
+#[derive(Debug)]
+struct Reader {
+    stream: RecvStream,
+    frames: FrameReader,
+}
+
 impl Streams {
     /// Accepts the gateway's lanes as it opens them.
-    pub(super) fn accept(connection: Connection) -> (Self, mpsc::Receiver<Inbound>) {
-        let (inbox, inbound) = mpsc::channel(INBOX_FRAMES_MAX);
-        let (opened_sender, opened) = mpsc::channel(Lane::ALL.len());
-        let accepting = connection.clone();
-        tokio::spawn(async move {
-            loop {
-                match accepting.accept_bi().await {
-                    Ok((send, receive)) => {
-                        tokio::spawn(open(send, receive, inbox.clone(), opened_sender.clone()));
-                    }
-                    Err(error) => {
-                        // Nobody listens any more when the session ended first.
-                        drop(inbox.send(Err(error.into())).await);
-                        return;
+    pub(super) fn new(connection: Connection) -> Self {
+        Self {
+            accepting: Some(accept(connection.clone())),
+            connection,
+            nameless: Vec::new(),
+            readers: BTreeMap::new(),
+            unused: BTreeMap::new(),
+            writers: BTreeMap::new(),
+        }
+    }
+
+    /// The next frame of any lane, the most urgent lane first; `None` after the end. Nothing is
+    /// lost when this is dropped while it waits.
+    pub(super) async fn next(&mut self) -> Option<Inbound> {
+        poll_fn(|context| self.poll_next(context)).await
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Inbound>> {
+        loop {
+            for (lane, reader) in &mut self.readers {
+                match reader.frames.next_frame() {
+                    Ok(None) => {}
+                    Ok(Some(frame)) => return Poll::Ready(Some(Ok((*lane, frame)))),
+                    Err(error) => return Poll::Ready(Some(Err(error.into()))),
+                }
+            }
+            if let Poll::Ready(ended) = self.poll_open(context) {
+                return Poll::Ready(ended.map(|error| Err(error.into())));
+            }
+            match ready!(self.poll_read(context)) {
+                Ok(()) => {}
+                Err(error) => return Poll::Ready(Some(Err(error))),
+            }
+        }
+    }
+
+    /// Reads from every lane that has something; ready when one had.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<(), IngestError>> {
+        let mut bytes = [0; READ_BYTES];
+        let mut some = false;
+        let mut finished = None;
+        for (lane, reader) in &mut self.readers {
+            match reader.stream.poll_read(context, &mut bytes) {
+                Poll::Pending => {}
+                Poll::Ready(Ok(0)) => finished = Some(*lane),
+                Poll::Ready(Ok(count)) => {
+                    some = true;
+                    reader.frames.push(bytes.get(..count).unwrap_or_default());
+                }
+                Poll::Ready(Err(source)) => {
+                    return Poll::Ready(Err(IngestError::Lane {
+                        action: "reading",
+                        lane: lane.number(),
+                        source: source.into(),
+                    }));
+                }
+            }
+        }
+        if let Some(lane) = finished {
+            self.readers.remove(&lane);
+            some = true;
+        }
+        if some {
+            Poll::Ready(Ok(()))
+        } else {
+            Poll::Pending
+        }
+    }
+
+    /// Takes the streams that the gateway opens and reads which lanes they are. Ready only at the
+    /// end of the connection: with its cause, and with nothing from then on.
+    fn poll_open(&mut self, context: &mut Context<'_>) -> Poll<Option<ConnectionError>> {
+        loop {
+            let Some(accepting) = &mut self.accepting else {
+                return Poll::Ready(None);
+            };
+            match accepting.as_mut().poll(context) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(opened)) => {
+                    self.nameless.push(opened);
+                    self.accepting = Some(accept(self.connection.clone()));
+                }
+                Poll::Ready(Err(error)) => {
+                    self.accepting = None;
+                    return Poll::Ready(Some(error));
+                }
+            }
+        }
+        for (send, mut receive) in std::mem::take(&mut self.nameless) {
+            let mut number = [0];
+            match receive.poll_read(context, &mut number) {
+                Poll::Pending => self.nameless.push((send, receive)),
+                // A lane of a newer gateway is not read, so that it costs nothing; one that ends
+                // before its name is none.
+                Poll::Ready(read) => {
+                    if matches!(read, Ok(1))
+                        && let Some(lane) = Lane::from_number(number[0])
+                    {
+                        let frames = FrameReader::default();
+                        let stream = receive;
+                        self.readers.insert(lane, Reader { stream, frames });
+                        self.unused.insert(lane, send);
                     }
                 }
             }
-        });
-        let streams = Self {
-            connection,
-            opened,
-            unused: BTreeMap::new(),
-            writers: BTreeMap::new(),
-        };
-        (streams, inbound)
+        }
+        Poll::Pending
     }
 
     /// Whether the lane took the bytes.
     pub(super) async fn send(&mut self, lane: Lane, bytes: Vec<u8>) -> bool {
-        while !self.writers.contains_key(&lane) {
-            if let Some(stream) = self.unused.remove(&lane) {
-                self.writers.insert(lane, writer(stream, lane));
-                break;
-            }
-            let opened = tokio::time::timeout(OPEN_WAIT, self.opened.recv()).await;
-            let Ok(Some((opened, stream))) = opened else {
+        if !self.writers.contains_key(&lane) {
+            let opened = poll_fn(|context| {
+                let ended = self.poll_open(context).is_ready();
+                match self.unused.remove(&lane) {
+                    Some(stream) => Poll::Ready(Some(stream)),
+                    None if ended => Poll::Ready(None),
+                    None => Poll::Pending,
+                }
+            });
+            let Ok(Some(stream)) = tokio::time::timeout(OPEN_WAIT, opened).await else {
                 return false;
             };
-            self.unused.insert(opened, stream);
+            self.writers.insert(lane, writer(stream, lane));
         }
         match self.writers.get(&lane) {
             Some(writer) => writer.send(bytes).await.is_ok(),
@@ -78,9 +179,22 @@ impl Streams {
         self.unused.clear();
     }
 
-    pub(super) async fn closed(&self) -> IngestError {
+    pub(super) async fn closed(&mut self) -> IngestError {
         self.connection.closed().await.into()
     }
+}
+
+impl std::fmt::Debug for Streams {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Streams")
+            .field("readers", &self.readers)
+            .field("unused", &self.unused)
+            .finish_non_exhaustive()
+    }
+}
+
+fn accept(connection: Connection) -> Accepting {
+    Box::pin(async move { connection.accept_bi().await })
 }
 
 fn writer(mut stream: SendStream, lane: Lane) -> mpsc::Sender<Vec<u8>> {
@@ -96,50 +210,4 @@ fn writer(mut stream: SendStream, lane: Lane) -> mpsc::Sender<Vec<u8>> {
         drop(stream.finish());
     });
     sender
-}
-
-async fn open(
-    send: SendStream,
-    mut receive: RecvStream,
-    inbox: mpsc::Sender<Inbound>,
-    opened: mpsc::Sender<(Lane, SendStream)>,
-) {
-    let mut number = [0];
-    let lane = match receive.read_exact(&mut number).await {
-        Ok(()) => Lane::from_number(number[0]),
-        Err(_) => return,
-    };
-    // A lane of a newer gateway: not read, so that it costs nothing.
-    let Some(lane) = lane else { return };
-    if opened.send((lane, send)).await.is_err() {
-        return;
-    }
-    if let Err(error) = read(lane, &mut receive, &inbox).await {
-        drop(inbox.send(Err(error)).await);
-    }
-}
-
-async fn read(
-    lane: Lane,
-    receive: &mut RecvStream,
-    inbox: &mpsc::Sender<Inbound>,
-) -> Result<(), IngestError> {
-    let mut reader = FrameReader::default();
-    loop {
-        let chunk = receive
-            .read_chunk(READ_BYTES, true)
-            .await
-            .map_err(|source| IngestError::Lane {
-                action: "reading",
-                lane: lane.number(),
-                source: source.into(),
-            })?;
-        let Some(chunk) = chunk else { return Ok(()) };
-        reader.push(&chunk.bytes);
-        while let Some(frame) = reader.next_frame()? {
-            if inbox.send(Ok((lane, frame))).await.is_err() {
-                return Ok(());
-            }
-        }
-    }
 }

@@ -25,12 +25,13 @@ const BLOCKED_CHECK: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(super) struct Stream {
     outbox: Option<mpsc::Sender<(Lane, Vec<u8>)>>,
+    inbound: mpsc::Receiver<Inbound>,
     ended: watch::Receiver<Option<Arc<str>>>,
 }
 
 impl Stream {
     /// Begins to carry.
-    pub(super) fn start(stream: TlsStream<TcpStream>) -> (Self, mpsc::Receiver<Inbound>) {
+    pub(super) fn start(stream: TlsStream<TcpStream>) -> Self {
         let (inbox, inbound) = mpsc::channel(INBOX_FRAMES_MAX);
         let (outbox, queue) = mpsc::channel(OUTBOX_FRAMES_MAX);
         let (end, ended) = watch::channel(None);
@@ -48,11 +49,16 @@ impl Stream {
             }
             end.send_replace(Some(words));
         });
-        let stream = Self {
+        Self {
             outbox: Some(outbox),
+            inbound,
             ended,
-        };
-        (stream, inbound)
+        }
+    }
+
+    /// The next frame of any lane; `None` after the end.
+    pub(super) async fn next(&mut self) -> Option<Inbound> {
+        self.inbound.recv().await
     }
 
     /// Whether the lane took the bytes.

@@ -2,11 +2,11 @@
 //! disk, but for a text that is new: what does not fit is counted and becomes a gap event.
 
 use super::ports::Built;
-use super::texts::{self, Loaded, TextGroup, Texts};
+use super::texts::{TextGroup, Texts};
 use crate::clock;
 use crate::drivers::FromDriver;
 use crate::health::Health;
-use crate::pipeline::{Pipeline, RawPoll, Watch};
+use crate::pipeline::{GroupSpec, Pipeline, RawPoll, Watch};
 use crate::storage::{NewEvent, PushError, Storage, StorageError};
 use protocol::event::{Actor, Body, GapCause, GatewayEvent, RecordKind, RecordRef};
 use protocol::id::{GatewayId, SensorId, StreamId};
@@ -48,8 +48,8 @@ pub(super) struct Change {
     pub removed: Vec<Range<usize>>,
     /// Groups of ports that are about to start.
     pub added: Groups,
-    /// The words of their sensors.
-    pub words: Vec<Loaded>,
+    /// The same as their drivers announced them.
+    pub specs: Vec<GroupSpec>,
     /// Every sensor that there is from now on.
     pub sensors: HashSet<SensorId>,
     /// When nothing is thinned from now on, by group.
@@ -84,8 +84,7 @@ impl Intake {
         port: &Built,
     ) -> Result<Vec<(StreamId, GroupSchema)>, StorageError> {
         let (groups, schemas) = register(port, self.gateway, &self.storage).await?;
-        self.texts
-            .add(texts::load(&port.groups, &self.storage).await?);
+        self.texts.add(port.groups.iter()).await?;
         self.groups.extend(groups);
         Ok(schemas)
     }
@@ -108,7 +107,7 @@ impl Intake {
                     while let Ok(told) = queue.try_recv() {
                         self.take(told).await;
                     }
-                    self.change(change);
+                    self.change(change).await;
                 }
                 _ = check.tick() => {
                     self.look_for_losses(before).await;
@@ -129,21 +128,17 @@ impl Intake {
         }
     }
 
-    fn change(&mut self, change: Change) {
+    async fn change(&mut self, change: Change) {
         for numbers in change.removed {
-            let there: Vec<usize> = self.groups.range(numbers).map(|(at, _)| *at).collect();
-            for group in there.iter().filter_map(|at| self.groups.remove(at)) {
-                group
-                    .texts
-                    .iter()
-                    .for_each(|texts| self.texts.room_again(texts));
-            }
+            self.groups.retain(|number, _| !numbers.contains(number));
         }
         self.texts.keep_only(&change.sensors);
-        change
-            .words
-            .into_iter()
-            .for_each(|words| self.texts.add(words));
+        if let Err(error) = self.texts.add(change.specs.iter()).await {
+            tracing::error!(
+                %error,
+                "words of sensors could not be loaded or kept; start the agent again to try once more"
+            );
+        }
         self.groups.extend(change.added);
         for (number, watches) in change.watches {
             if let Some(group) = self.groups.get_mut(&number) {

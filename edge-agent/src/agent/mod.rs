@@ -3,6 +3,7 @@
 
 mod catalog;
 mod commands;
+mod holes;
 mod intake;
 mod judge;
 mod kept;
@@ -146,7 +147,8 @@ impl Agent {
         let health = Arc::new(Health::new(clock::now()));
         let (queue, from_drivers) = mpsc::channel(config.queue.polls_max);
         let config = Arc::new(config);
-        let mut ports = Ports::new(queue, &health, Arc::clone(&config));
+        let holes = holes::load(&storage).await;
+        let mut ports = Ports::new(queue, &health, holes.clone(), Arc::clone(&config));
         let built: Vec<Built> = built
             .into_iter()
             .map(|(name, driver)| ports.number(&name, driver))
@@ -170,7 +172,9 @@ impl Agent {
         let durable = judge.durable();
         let (stop, stopped) = watch::channel(false);
         let shown = (&storage, &health, desk);
-        let (web, rest) = tell_others(&config, shown, measured, (durable, stopped)).await?;
+        let told = (durable, stopped.clone());
+        let (web, mut rest) = tell_others(&config, shown, measured, told).await?;
+        rest.push(holes::keep(holes, storage.clone(), stopped));
         let (ask, asked) = mpsc::channel(1);
         let judge = tokio::spawn(judge.run(batches, asked));
         let (groups, changes) = mpsc::channel(1);

@@ -3,7 +3,7 @@
 
 use crate::clock;
 use crate::config::Config;
-use crate::drivers::{self, FromDriver, PortDriver, PortHandles, Sink};
+use crate::drivers::{self, FromDriver, Holes, PortDriver, PortHandles, Sink};
 use crate::health::Health;
 use crate::pipeline::GroupSpec;
 use std::collections::BTreeMap;
@@ -24,6 +24,8 @@ pub(super) struct Ports {
     dropped: Arc<AtomicU64>,
     /// Where others find the ports that run.
     handles: PortHandles,
+    /// What is known of registers that devices do not have.
+    holes: Holes,
     /// What counts now: a driver that failed is built from it.
     config: watch::Sender<Arc<Config>>,
     running: BTreeMap<String, Running>,
@@ -54,12 +56,14 @@ impl Ports {
     pub(super) fn new(
         queue: mpsc::Sender<FromDriver>,
         health: &Health,
+        holes: Holes,
         config: Arc<Config>,
     ) -> Self {
         Self {
             queue,
             dropped: health.dropped_counter(),
             handles: health.ports(),
+            holes,
             config: watch::Sender::new(config),
             running: BTreeMap::new(),
             next_group: 0,
@@ -91,7 +95,8 @@ impl Ports {
             Arc::clone(&self.dropped),
             built.base,
             clock::stamp,
-        );
+        )
+        .with_holes(self.holes.clone());
         let (stop, stopped) = watch::channel(false);
         let watched = watch_over(
             built.driver,

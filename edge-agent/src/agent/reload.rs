@@ -5,7 +5,6 @@
 use super::intake::{self, Groups};
 use super::judge::Ask;
 use super::ports::Built;
-use super::texts::{self, Loaded};
 use super::{Agent, AgentError, settled};
 use crate::clock;
 use crate::config::{Config, Difference, PortFate, show_duration};
@@ -31,7 +30,6 @@ struct Plan {
     built: Vec<Built>,
     groups: Groups,
     schemas: Vec<(StreamId, GroupSchema)>,
-    words: Vec<Loaded>,
     /// Of ports that go on.
     watches: Vec<(usize, Vec<Watch>)>,
     catalog: Catalog,
@@ -59,7 +57,9 @@ impl Agent {
         let change = intake::Change {
             removed,
             added: plan.groups,
-            words: plan.words,
+            specs: (plan.built.iter())
+                .flat_map(|port| port.groups.clone())
+                .collect(),
             sensors: sensors(&plan.catalog),
             watches: plan.watches,
             done,
@@ -102,18 +102,16 @@ impl Agent {
         }
         let catalog = super::catalog(next, &specs, self.gateway);
         let encoded = protocol::wire::encode_catalog(&catalog)?;
-        let (mut groups, mut schemas, mut words) = (Groups::new(), Vec::new(), Vec::new());
+        let (mut groups, mut schemas) = (Groups::new(), Vec::new());
         for port in &built {
             let registered = intake::register(port, self.gateway, &self.storage).await?;
             groups.extend(registered.0);
             schemas.extend(registered.1);
-            words.push(texts::load(&port.groups, &self.storage).await?);
         }
         Ok(Plan {
             built,
             groups,
             schemas,
-            words,
             watches,
             catalog,
             encoded,

@@ -8,7 +8,9 @@ use crate::pipeline::{GroupSpec, RawCell, RawPoll, Words};
 use crate::storage::{NewEvent, SensorWords, Storage, StorageError};
 use protocol::event::{Actor, Body, GatewayEvent, RecordKind, RecordRef};
 use protocol::id::{GatewayId, SensorId};
-use protocol::limits::{GATEWAY_WORDS_MAX, SENSOR_TEXTS_MAX, WORDS_PER_EVENT_MAX};
+use protocol::limits::{
+    GATEWAY_WORDS_MAX, SENSOR_TEXT_BYTES_MAX, SENSOR_TEXTS_MAX, WORDS_PER_EVENT_MAX,
+};
 use protocol::reading::{Cause, Raw};
 use ring::digest::{SHA256, digest};
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -49,9 +51,12 @@ type Changes = Vec<(i64, Option<String>)>;
 pub(super) struct Texts {
     storage: Storage,
     health: Arc<Health>,
+    gateway: GatewayId,
     codes: HashMap<SensorId, HashMap<Arc<str>, i64>>,
-    /// How many words each sensor with states has.
-    fixed: HashMap<SensorId, usize>,
+    /// How many states of a sensor have a word.
+    states: HashMap<SensorId, usize>,
+    /// Words of all sensors.
+    count: usize,
     /// Sensors that have no room for a further text, by device.
     full: BTreeMap<String, BTreeSet<String>>,
 }
@@ -62,47 +67,69 @@ impl Texts {
         Self {
             storage: storage.clone(),
             health: Arc::clone(health),
+            gateway: storage.gateway_id(),
             codes: HashMap::new(),
-            fixed: HashMap::new(),
+            states: HashMap::new(),
+            count: 0,
             full: BTreeMap::new(),
         }
     }
 
-    /// Knows further sensors, or those it knew in their words as they are now. Texts that came in
-    /// since they were loaded stay.
-    pub(super) fn add(&mut self, loaded: Loaded) {
-        for known in loaded.0 {
-            let (sensor, is_text, words) = (known.id, known.is_text, known.words);
-            let gone = known.gone;
-            let gone = gone.into_iter().map(|number| (number, None));
-            self.health.worded(sensor, gone);
-            let words = self.show(sensor, words);
-            if is_text {
-                self.fixed.remove(&sensor);
-                let codes = words.into_iter().map(|(code, text)| (text, code));
-                self.codes.entry(sensor).or_default().extend(codes);
-            } else {
-                self.codes.remove(&sensor);
-                self.fixed.insert(sensor, words.len());
+    /// Takes up the sensors of groups: loads their texts, and writes down what the configuration
+    /// says of states where it changed. A sensor that comes again is as it is now.
+    pub(super) async fn add(
+        &mut self,
+        groups: impl Iterator<Item = &GroupSpec>,
+    ) -> Result<(), StorageError> {
+        let mut sensors: Vec<(SensorId, Words)> = Vec::new();
+        for group in groups {
+            self.full.remove(&group.device);
+            let words = group.sensors.iter().map(|sensor| sensor.words.clone());
+            let ids = named(group, self.gateway).map(|(id, _)| id);
+            sensors.extend(ids.zip(words));
+        }
+        let ids = sensors.iter().map(|(id, _)| *id).collect();
+        let mut stored = self.storage.words(ids).await?;
+        let mut changes: Vec<(SensorId, Changes)> = Vec::new();
+        for (sensor, configured) in sensors {
+            self.forget(sensor);
+            let known = stored.remove(&sensor).unwrap_or_default();
+            match configured {
+                Words::Fixed(wanted) => {
+                    let changed = difference(&known, &wanted);
+                    if !wanted.is_empty() {
+                        self.states.insert(sensor, wanted.len());
+                    }
+                    self.show(sensor, &changed, wanted);
+                    changes.push((sensor, changed));
+                }
+                Words::Texts => {
+                    let words = self.show(sensor, &[], known);
+                    let codes = words.into_iter().map(|(code, text)| (text, code));
+                    self.codes.insert(sensor, codes.collect());
+                }
             }
         }
+        changes.retain(|(_, changes)| !changes.is_empty());
+        if changes.is_empty() {
+            return Ok(());
+        }
+        self.write(changes).await
     }
 
     /// No other sensors than these are configured any more.
     pub(super) fn keep_only(&mut self, sensors: &HashSet<SensorId>) {
-        self.codes.retain(|sensor, _| sensors.contains(sensor));
-        self.fixed.retain(|sensor, _| sensors.contains(sensor));
+        let known = self.codes.keys().chain(self.states.keys());
+        let gone = known.filter(|sensor| !sensors.contains(sensor)).copied();
+        for sensor in gone.collect::<Vec<_>>() {
+            self.forget(sensor);
+        }
     }
 
-    /// The device of a group starts again: what was full is told anew if it still is.
-    pub(super) fn room_again(&mut self, group: &TextGroup) {
-        self.full.remove(&group.device);
-    }
-
-    /// Words of all sensors.
-    fn count(&self) -> usize {
-        let texts: usize = self.codes.values().map(HashMap::len).sum();
-        texts + self.fixed.values().sum::<usize>()
+    fn forget(&mut self, sensor: SensorId) {
+        let texts = self.codes.remove(&sensor).map_or(0, |codes| codes.len());
+        let states = self.states.remove(&sensor).unwrap_or(0);
+        self.count -= texts + states;
     }
 
     /// Puts codes in the place of texts. A text that is new is on the disk when this returns.
@@ -120,7 +147,10 @@ impl Texts {
             let Some((sensor, name)) = group.sensors.get(at) else {
                 continue;
             };
-            *cell = if let Some((code, is_new)) = self.code(*sensor, &text) {
+            *cell = if text.len() > SENSOR_TEXT_BYTES_MAX {
+                // No driver delivers one: it would be refused with all that came beside it.
+                RawCell::Missing(Cause::BadAnswer)
+            } else if let Some((code, is_new)) = self.code(*sensor, &text) {
                 if is_new {
                     new.push((at, *sensor, text, code));
                 }
@@ -168,13 +198,11 @@ impl Texts {
 
     /// The code of a text, and whether it is new; `None` when there is no room.
     fn code(&mut self, sensor: SensorId, text: &Arc<str>) -> Option<(i64, bool)> {
-        let known = self.codes.get(&sensor);
-        if let Some(code) = known.and_then(|codes| codes.get(text)) {
+        let codes = self.codes.entry(sensor).or_default();
+        if let Some(code) = codes.get(text) {
             return Some((*code, false));
         }
-        let count = self.count();
-        let codes = self.codes.entry(sensor).or_default();
-        if codes.len() >= SENSOR_TEXTS_MAX || count >= GATEWAY_WORDS_MAX {
+        if codes.len() >= SENSOR_TEXTS_MAX || self.count >= GATEWAY_WORDS_MAX {
             return None;
         }
         let mut code = first_code(text);
@@ -182,6 +210,7 @@ impl Texts {
             code = (code + 1) & CODE_BITS;
         }
         codes.insert(Arc::clone(text), code);
+        self.count += 1;
         Some((code, true))
     }
 
@@ -192,7 +221,7 @@ impl Texts {
             let change = (*code, Some(text.as_ref().to_owned()));
             (*sensor, vec![change])
         });
-        match write(&self.storage, changes.collect()).await {
+        match self.write(changes.collect()).await {
             Ok(()) => {
                 for (_, sensor, text, code) in new {
                     self.health.worded(sensor, [(code, Some(text))]);
@@ -203,6 +232,7 @@ impl Texts {
                 for (at, sensor, text, _) in new {
                     if let Some(codes) = self.codes.get_mut(&sensor) {
                         codes.remove(&text);
+                        self.count -= 1;
                     }
                     if let Some(cell) = poll.cells.get_mut(at) {
                         *cell = RawCell::Missing(Cause::TextNotKept);
@@ -212,93 +242,49 @@ impl Texts {
         }
     }
 
-    /// Tells the page the words of a sensor.
-    fn show(&self, sensor: SensorId, words: SensorWords) -> Vec<(i64, Arc<str>)> {
+    /// Tells the page the words of a sensor, and of `changes` which are gone.
+    fn show(
+        &mut self,
+        sensor: SensorId,
+        changes: &[(i64, Option<String>)],
+        words: SensorWords,
+    ) -> Vec<(i64, Arc<str>)> {
         let words: Vec<(i64, Arc<str>)> = words
             .into_iter()
             .map(|(number, text)| (number, Arc::from(text)))
             .collect();
-        if !words.is_empty() {
-            let shown = words.iter();
-            let shown = shown.map(|(number, text)| (*number, Some(Arc::clone(text))));
-            self.health.worded(sensor, shown);
-        }
+        self.count += words.len();
+        let gone = changes.iter().filter(|(_, text)| text.is_none());
+        let gone = gone.map(|(number, _)| (*number, None));
+        let shown = words.iter();
+        let shown = shown.map(|(number, text)| (*number, Some(Arc::clone(text))));
+        self.health.worded(sensor, gone.chain(shown));
         words
     }
-}
 
-/// The words of one sensor.
-struct Sensor {
-    id: SensorId,
-    /// Whether it makes its words as its texts come.
-    is_text: bool,
-    words: SensorWords,
-    /// Numbers that had a word and have none any more.
-    gone: Vec<i64>,
-}
-
-/// Words of sensors as the box knows them.
-pub(super) struct Loaded(Vec<Sensor>);
-
-/// Loads what the box knows of the sensors of some groups, and writes down what the configuration
-/// says of states.
-pub(super) async fn load(groups: &[GroupSpec], storage: &Storage) -> Result<Loaded, StorageError> {
-    let gateway = storage.gateway_id();
-    let sensors = groups.iter().flat_map(|group| {
-        let sensors = group.sensors.iter().zip(named(group, gateway));
-        sensors.map(|(sensor, (id, _))| (id, sensor.words.clone()))
-    });
-    let sensors: Vec<(SensorId, Words)> = sensors.collect();
-    let ids = sensors.iter().map(|(id, _)| *id).collect();
-    let mut stored = storage.words(ids).await?;
-    let (mut loaded, mut changes) = (Vec::new(), Vec::<(SensorId, Changes)>::new());
-    for (sensor, configured) in sensors {
-        let known = stored.remove(&sensor).unwrap_or_default();
-        let (is_text, words, differs) = match configured {
-            Words::Fixed(wanted) => {
-                let differs = difference(&known, &wanted);
-                (false, wanted, differs)
-            }
-            Words::Texts => (true, known, Changes::new()),
+    /// All changes in one transaction.
+    async fn write(&self, changes: Vec<(SensorId, Changes)>) -> Result<(), StorageError> {
+        let record = RecordRef {
+            kind: RecordKind::Gateway,
+            id: self.gateway.0,
         };
-        let gone = differs.iter().filter(|(_, text)| text.is_none());
-        loaded.push(Sensor {
-            id: sensor,
-            is_text,
-            words,
-            gone: gone.map(|(number, _)| *number).collect(),
-        });
-        changes.push((sensor, differs));
-    }
-    changes.retain(|(_, changes)| !changes.is_empty());
-    if !changes.is_empty() {
-        write(storage, changes).await?;
-    }
-    Ok(Loaded(loaded))
-}
-
-/// All changes in one transaction.
-async fn write(storage: &Storage, changes: Vec<(SensorId, Changes)>) -> Result<(), StorageError> {
-    let record = RecordRef {
-        kind: RecordKind::Gateway,
-        id: storage.gateway_id().0,
-    };
-    storage
-        .records(move |tx| {
-            for (sensor, changes) in changes {
-                for words in changes.chunks(WORDS_PER_EVENT_MAX) {
-                    let words = words.to_vec();
-                    tx.append(NewEvent {
-                        id: None,
-                        actor: Actor::System("edge-agent".to_owned()),
-                        record,
-                        body: Body::Gateway(GatewayEvent::Worded { sensor, words }),
-                    })?;
+        self.storage
+            .records(move |tx| {
+                for (sensor, changes) in changes {
+                    for words in changes.chunks(WORDS_PER_EVENT_MAX) {
+                        let words = words.to_vec();
+                        tx.append(NewEvent {
+                            id: None,
+                            actor: Actor::System("edge-agent".to_owned()),
+                            record,
+                            body: Body::Gateway(GatewayEvent::Worded { sensor, words }),
+                        })?;
+                    }
                 }
-            }
-            Ok(())
-        })
-        .await
+                Ok(())
+            })
+            .await
+    }
 }
 
 /// What has to be said so that `wanted` counts and no longer `known`.
@@ -381,7 +367,7 @@ mod tests {
             let mut group = group(&config);
             change(&mut group);
             let mut texts = Texts::new(&storage, &health);
-            texts.add(load(std::slice::from_ref(&group), &storage).await.unwrap());
+            texts.add([&group].into_iter()).await.unwrap();
             Self {
                 storage,
                 health,
@@ -460,11 +446,15 @@ mod tests {
         assert_eq!(first.shown(0, number(&a)).as_deref(), Some("LOT-17"));
         assert_eq!(first.shown(0, number(&b)).as_deref(), Some(""));
         assert_eq!(first.shown(0, 0.5), None);
+        let (long, _) = first.keep(&"x".repeat(65)).await;
+        assert_eq!(long, RawCell::Missing(Cause::BadAnswer));
+        let (longest, _) = first.keep(&"é".repeat(32)).await;
+        assert_eq!(first.shown(0, number(&longest)), Some("é".repeat(32)));
         first.storage.close().await.unwrap();
         let mut second = Box1::open(folder.path(), |_| {}).await;
         assert_eq!(second.shown(0, number(&a)).as_deref(), Some("LOT-17"));
         assert_eq!(second.keep("LOT-17").await.0, a);
-        assert_eq!(second.stored().await[&second.sensor(0)].len(), 2);
+        assert_eq!(second.stored().await[&second.sensor(0)].len(), 3);
     }
 
     #[tokio::test]
@@ -558,6 +548,14 @@ mod tests {
         let second = Box1::open(folder.path(), |_| {}).await;
         let after = events(second.storage.sync_state().await.unwrap());
         assert_eq!(before, after, "nothing changed: no event");
+        // The configuration changes while the box runs.
+        let mut second = second;
+        second.group.sensors[1].words = Words::Fixed(words(&[(1, "an")]));
+        let changed = second.group.clone();
+        second.texts.add([&changed].into_iter()).await.unwrap();
+        assert_eq!(second.shown(1, 1.0).as_deref(), Some("an"));
+        assert_eq!(second.shown(1, 0.0), None);
+        assert_eq!(second.texts.count, 1);
         second.storage.close().await.unwrap();
         let wanted = words(&[(1, "läuft"), (-2, "fault")]);
         let third = Box1::open(folder.path(), |group| {
@@ -570,23 +568,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn words_change_while_it_runs_and_texts_that_came_in_meanwhile_stay() {
+    async fn words_of_sensors_that_are_gone_leave_their_room() {
         let folder = tempfile::tempdir().unwrap();
         let mut one = Box1::open(folder.path(), |_| {}).await;
         let before = one.keep("before").await.0;
-        let mut next = one.group.clone();
-        next.sensors[1].words = Words::Fixed([(1, "on".to_owned())].into());
-        let loaded = load(std::slice::from_ref(&next), &one.storage)
-            .await
-            .unwrap();
-        let meanwhile = one.keep("meanwhile").await.0;
-        one.texts.add(loaded);
-        assert_eq!(one.shown(1, 1.0).as_deref(), Some("on"));
-        assert_eq!(one.shown(1, 0.0), None, "its word is gone");
-        assert_eq!(one.keep("before").await.0, before);
-        assert_eq!(one.keep("meanwhile").await.0, meanwhile);
-        assert_eq!(one.texts.count(), 3);
+        assert_eq!(one.texts.count, 3);
         one.texts.keep_only(&HashSet::from([one.sensor(1)]));
-        assert_eq!(one.texts.count(), 1);
+        assert_eq!(one.texts.count, 2);
+        one.texts.add([&one.group].into_iter()).await.unwrap();
+        assert_eq!((one.texts.count, one.keep("before").await.0), (3, before));
     }
 }

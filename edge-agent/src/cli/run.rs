@@ -9,7 +9,9 @@ use serde_json::json;
 use std::path::Path;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 /// Says how much is logged, for example `debug` or `edge_agent::uplink=trace,info`.
 const LOG_VARIABLE: &str = "EDGE_LOG";
@@ -117,13 +119,15 @@ fn log_to_stderr(filter: Option<String>) -> anyhow::Result<()> {
         .or_else(|| std::env::var(LOG_VARIABLE).ok())
         .filter(|text| !text.trim().is_empty())
         .unwrap_or_else(|| "info".to_owned());
-    let filter = EnvFilter::builder()
-        .parse(&filter)
+    let targets: Targets = filter
+        .parse()
         .with_context(|| format!("understanding \"{filter}\" as what to log; try info or debug"))?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let words = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_ansi(false)
+        .with_ansi(false);
+    tracing_subscriber::registry()
+        .with(words)
+        .with(targets)
         .init();
     Ok(())
 }

@@ -3,10 +3,12 @@
 //! Never stores, never judges: a driver hands `RawPoll`s and device states into a bounded sink.
 
 pub mod bus;
+mod holes;
 #[cfg(feature = "driver-modbus")]
 pub mod modbus;
 mod port_handle;
 
+pub use holes::{HOLES_MAX, Hole, Holes};
 pub use port_handle::{
     PortHandle, PortHandles, WriteError, WriteJob, WritePlace, WriteRequest, Written,
 };
@@ -31,6 +33,11 @@ pub trait PortDriver: Send + 'static {
     /// will do to a bus. Empty for a protocol that listens.
     fn requests(&self) -> Vec<PlannedRequest> {
         Vec::new()
+    }
+
+    /// Where its bytes go, for whoever looks whether that is there.
+    fn address(&self) -> Option<crate::transport::Address> {
+        None
     }
 
     /// How others reach the port while it runs; `None` when it has nothing to offer.
@@ -151,6 +158,7 @@ pub struct Sink {
     dropped: std::sync::Arc<std::sync::atomic::AtomicU64>,
     group_base: usize,
     stamp: fn() -> (Timestamp, ClockState),
+    holes: Holes,
 }
 
 impl Sink {
@@ -166,7 +174,20 @@ impl Sink {
             dropped,
             group_base,
             stamp,
+            holes: Holes::default(),
         }
+    }
+
+    /// With what is known of registers that devices do not have.
+    #[must_use]
+    pub fn with_holes(mut self, holes: Holes) -> Self {
+        self.holes = holes;
+        self
+    }
+
+    /// What is known of registers that devices do not have, to read and to add to.
+    pub const fn holes(&self) -> &Holes {
+        &self.holes
     }
 
     /// The time to stamp a reading with, and the state of the clock that gave it.

@@ -1,7 +1,9 @@
 //! How the box is doing right now: latest readings, devices, link, losses. Kept in memory for
 //! the page and the command line. Never the source of a record: what must last is in the store.
 
+pub use crate::drivers::bus::{BusReport, Captured, Direction, UnitCounts};
 use crate::drivers::{DeviceReport, DeviceState, PortHandles};
+pub use crate::drivers::{WriteError, WritePlace, WriteRequest, Written};
 use protocol::id::SensorId;
 use protocol::reading::{Reading, whole};
 use protocol::time::Timestamp;
@@ -137,11 +139,14 @@ impl Health {
         words: impl IntoIterator<Item = (i64, Option<Arc<str>>)>,
     ) {
         let mut all = self.words.write().unwrap_or_else(PoisonError::into_inner);
-        let known = all.entry(sensor).or_default();
         for (number, text) in words {
             match text {
-                Some(text) => drop(known.insert(number, text)),
-                None => drop(known.remove(&number)),
+                Some(text) => drop(all.entry(sensor).or_default().insert(number, text)),
+                None => {
+                    if let Some(known) = all.get_mut(&sensor) {
+                        known.remove(&number);
+                    }
+                }
             }
         }
     }

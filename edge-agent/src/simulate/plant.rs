@@ -18,14 +18,22 @@ const STATE: u16 = 98;
 const RUN_TENTHS: u32 = 123_456;
 /// Most registers that one request may ask for (specification, functions 3 and 4).
 const WORDS_MAX: u16 = 125;
-/// So many bits are more than one request may ask for (specification, functions 1 and 2).
-const BITS_OVER: u16 = 2_001;
+/// Most bits that one request may ask for (specification, functions 1 and 2).
+const BITS_MAX: u16 = 2_000;
+/// Setpoints that can be written: the first, and how many there are.
+const SETPOINTS: std::ops::Range<u16> = 200..210;
+/// Coils that can be written.
+const SWITCHES: std::ops::Range<u16> = 16..24;
 
 /// Machines by unit number.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plant {
     seed: u64,
     units: BTreeMap<u8, Machine>,
+    /// What was written, by unit and register.
+    setpoints: BTreeMap<(u8, u16), u16>,
+    /// What was written, by unit and coil.
+    switches: BTreeMap<(u8, u16), bool>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -93,6 +101,13 @@ const FAN: &[Signal] = &[
     signal("motor_current", "A", [22.0, 0.6, 0.2, 0.0, 100.0]),
 ];
 
+const METER: &[Signal] = &[
+    signal("voltage", "V", [231.0, 1.5, 0.3, 0.0, 100.0]),
+    signal("current", "A", [64.0, 6.0, 0.8, 0.0, 100.0]),
+    signal("active_power", "kW", [41.0, 4.0, 0.5, 0.0, 100.0]),
+    signal("frequency", "Hz", [50.0, 0.02, 0.01, 0.0, 100.0]),
+];
+
 impl Plant {
     /// Unit 1 is pump P-247, whose bearing overheats for a while in every four minutes; unit 2 is
     /// compressor K-101, unit 3 is fan F-12. The same seed gives the same plant.
@@ -103,7 +118,59 @@ impl Plant {
             (2, made("compressor K-101", COMPRESSOR)),
             (3, made("fan F-12", FAN)),
         ]);
-        Self { seed, units }
+        Self {
+            seed,
+            units,
+            setpoints: BTreeMap::new(),
+            switches: BTreeMap::new(),
+        }
+    }
+
+    /// The same with unit 4, energy meter E-3: what stands in one cabinet.
+    pub fn cabinet(seed: u64) -> Self {
+        let mut plant = Self::demo(seed);
+        let (name, signals) = ("energy meter E-3", METER);
+        plant.units.insert(4, Machine::Made { name, signals });
+        plant
+    }
+
+    /// Whether there is such a unit.
+    pub(super) fn has(&self, unit: u8) -> bool {
+        self.units.contains_key(&unit)
+    }
+
+    /// What a unit says it is.
+    pub(super) fn name(&self, unit: u8) -> Option<String> {
+        Some(match self.units.get(&unit)? {
+            Machine::Made { name, .. } => (*name).to_owned(),
+            Machine::Recorded(replay) => format!("recording of {} samples", replay.samples()),
+        })
+    }
+
+    /// Writes holding registers; all of them or none.
+    pub(super) fn write_words(
+        &mut self,
+        unit: u8,
+        start: u16,
+        words: &[u16],
+    ) -> Result<(), Refusal> {
+        let places = writable(start, words.len(), &SETPOINTS)?;
+        let written = places.zip(words).map(|(at, word)| ((unit, at), *word));
+        self.setpoints.extend(written);
+        Ok(())
+    }
+
+    /// Writes coils; all of them or none.
+    pub(super) fn write_bits(
+        &mut self,
+        unit: u8,
+        start: u16,
+        bits: &[bool],
+    ) -> Result<(), Refusal> {
+        let places = writable(start, bits.len(), &SWITCHES)?;
+        let written = places.zip(bits).map(|(at, bit)| ((unit, at), *bit));
+        self.switches.extend(written);
+        Ok(())
     }
 
     /// Adds a recording as a machine of its own; one that has this unit number is replaced.
@@ -126,12 +193,18 @@ impl Plant {
             return Err(Refusal::Count);
         }
         let end = start.checked_add(count).ok_or(Refusal::Address)?;
+        let word = |offset| {
+            if SETPOINTS.contains(&offset) {
+                return Some(self.setpoints.get(&(unit, offset)).copied().unwrap_or(0));
+            }
+            moment.word(offset)
+        };
         (start..end)
-            .map(|offset| moment.word(offset).ok_or(Refusal::Address))
+            .map(|offset| word(offset).ok_or(Refusal::Address))
             .collect()
     }
 
-    /// Coils or discrete inputs: bit 0 is whether the machine runs.
+    /// Coils or discrete inputs: bit 0 is whether the machine runs, then come those that are written.
     pub(super) fn bits(
         &self,
         unit: u8,
@@ -140,11 +213,20 @@ impl Plant {
         at: Duration,
     ) -> Result<Vec<bool>, Refusal> {
         let moment = self.moment(unit, at).ok_or(Refusal::Unit)?;
-        match (start, count) {
-            (_, 0 | BITS_OVER..) => Err(Refusal::Count),
-            (0, 1) => Ok(vec![moment.running]),
-            _ => Err(Refusal::Address),
+        if count == 0 || count > BITS_MAX {
+            return Err(Refusal::Count);
         }
+        let end = start.checked_add(count).ok_or(Refusal::Address)?;
+        let bit = |offset: u16| match offset {
+            0 => Some(moment.running),
+            at if SWITCHES.contains(&at) => {
+                Some(self.switches.get(&(unit, at)).copied().unwrap_or(false))
+            }
+            _ => None,
+        };
+        (start..end)
+            .map(|offset| bit(offset).ok_or(Refusal::Address))
+            .collect()
     }
 
     fn moment(&self, unit: u8, at: Duration) -> Option<Moment> {
@@ -175,6 +257,22 @@ impl Plant {
             }
         })
     }
+}
+
+/// The places of something that is written, when all of them can be.
+fn writable(
+    start: u16,
+    count: usize,
+    places: &std::ops::Range<u16>,
+) -> Result<std::ops::Range<u16>, Refusal> {
+    let end = u16::try_from(count)
+        .ok()
+        .and_then(|count| start.checked_add(count));
+    let end = end.ok_or(Refusal::Address)?;
+    if start < places.start || end > places.end {
+        return Err(Refusal::Address);
+    }
+    Ok(start..end)
 }
 
 impl Moment {
@@ -222,22 +320,16 @@ pub fn register_map(plant: &Plant) -> String {
     let head = "Holding and input registers alike; f32 in byte order ABCD, i16 times its factor.";
     let mut lines = vec![head.to_owned()];
     for (unit, machine) in &plant.units {
-        let (name, rows, counter) = match machine {
-            Machine::Made { name, signals } => {
+        let (rows, counter) = match machine {
+            Machine::Made { signals, .. } => {
                 let rows = signals
                     .iter()
                     .map(|signal| (signal.name, signal.unit, signal.factor));
-                ((*name).to_owned(), rows.collect(), "hours run (x10)")
+                (rows.collect(), "hours run (x10)")
             }
-            Machine::Recorded(replay) => {
-                let name = format!("recording of {} samples", replay.samples());
-                (
-                    name,
-                    vec![("value", "", 100.0)],
-                    "number of the sample, from 0",
-                )
-            }
+            Machine::Recorded(_) => (vec![("value", "", 100.0)], "number of the sample, from 0"),
         };
+        let name = plant.name(*unit).unwrap_or_default();
         lines.push(format!("unit {unit}: {name}"));
         for (index, (name, unit, factor)) in rows.into_iter().enumerate() {
             let (float, integer) = (40_001 + 2 * index, 40_101 + index);
@@ -247,6 +339,7 @@ pub fn register_map(plant: &Plant) -> String {
         lines.push(format!("  40097:u32  {counter}"));
         lines.push("  40099:u16  10001:bool  1 while it runs, 0 at its end".to_owned());
     }
+    lines.push("every unit, to be written: 40201 to 40210 setpoints, coils 17 to 24".to_owned());
     lines.join("\n") + "\n"
 }
 

@@ -219,7 +219,7 @@ fn read<T>(
     parse: impl Fn(&str) -> Option<T>,
 ) -> Result<T, SimulateError> {
     let text = text.unwrap_or_default();
-    parse(text).ok_or_else(|| SimulateError::Line {
+    parse(text).ok_or_else(|| SimulateError::Row {
         path: path.to_owned(),
         line,
         text: text.to_owned(),

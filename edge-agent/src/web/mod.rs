@@ -3,6 +3,7 @@
 
 mod actions;
 mod attachments;
+mod bus;
 mod configuration;
 mod exchange;
 mod guard;
@@ -14,6 +15,7 @@ mod status;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use crate::config::Config;
 use crate::documents::Desk;
@@ -86,6 +88,9 @@ pub struct Page {
     /// One file for the hub, or one answer of it, at a time.
     exchanges: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
+    captures: Arc<Semaphore>,
+    /// One value at a time is written to a device.
+    writes: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
     desk: Desk,
 }
@@ -167,6 +172,8 @@ impl Page {
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             exchanges: Arc::new(Semaphore::new(1)),
             uploads: Arc::new(Semaphore::new(attachments::UPLOADS_MAX)),
+            writes: Arc::new(Semaphore::new(1)),
+            captures: Arc::new(Semaphore::new(bus::CAPTURES_MAX)),
             stop: watch::Sender::new(false).subscribe(),
             desk,
         })
@@ -202,6 +209,10 @@ fn router(page: Page) -> Router {
             "/work-orders/{id}/attachments/{hash}",
             get(attachments::one),
         )
+        .route("/devices/{device}/write", post(write::write))
+        .route("/bus", get(bus::list))
+        .route("/bus/{port}", get(bus::one))
+        .route("/bus/{port}/capture", get(bus::capture))
         .route("/stream", get(stream::open))
         .route("/export", post(exchange::export))
         .route("/acknowledge", post(exchange::acknowledge))

@@ -32,6 +32,28 @@ name = "Test box"
 code = "T1"
 "#;
 
+fn catalog(device: DeviceId, sensor: SensorId) -> Catalog {
+    Catalog {
+        devices: vec![protocol::catalog::Device {
+            id: device,
+            name: "pump-7".into(),
+            port: "line".into(),
+            asset: None,
+        }],
+        sensors: vec![protocol::catalog::Sensor {
+            id: sensor,
+            device,
+            path: "pump-7/temperature".into(),
+            asset: Some("PUMP-7".into()),
+            unit: protocol::unit::Unit::parse("degC"),
+            range: None,
+            period_us: 1_000_000,
+            limits: vec![],
+        }],
+        ..Catalog::default()
+    }
+}
+
 fn bench(more: &str) -> Bench {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("code"), "654321\n").unwrap();
@@ -55,25 +77,7 @@ fn bench(more: &str) -> Bench {
     let (storage, opened) = Storage::open(options, sender).unwrap();
     let sensor = SensorId::derive(opened.gateway, "pump-7/temperature");
     let device = DeviceId::derive(opened.gateway, "pump-7");
-    let catalog = Catalog {
-        devices: vec![protocol::catalog::Device {
-            id: device,
-            name: "pump-7".into(),
-            port: "line".into(),
-            asset: None,
-        }],
-        sensors: vec![protocol::catalog::Sensor {
-            id: sensor,
-            device,
-            path: "pump-7/temperature".into(),
-            asset: Some("PUMP-7".into()),
-            unit: protocol::unit::Unit::parse("degC"),
-            range: None,
-            period_us: 1_000_000,
-            limits: vec![],
-        }],
-        ..Catalog::default()
-    };
+    let catalog = catalog(device, sensor);
     let health = Arc::new(Health::new(clock::now()));
     health.device(DeviceReport {
         device: "pump-7".into(),

@@ -1,4 +1,4 @@
-"""A third-party Modbus TCP server (pymodbus) that replays one column of a CSV file.
+"""A third-party Modbus server (pymodbus) that replays one column of a CSV file, in every form.
 
 Holding and input registers of every unit show the row that is due now:
   0-1  float32, ABCD    the value
@@ -6,7 +6,11 @@ Holding and input registers of every unit show the row that is due now:
   3-4  uint32, ABCD     number of the row
   5-6  float32, CDAB    the value again, words swapped
 Any other address is answered with exception 2. Units of --silent-units never answer; all units
-that are not named answer exception 11 (gateway target device failed to respond).
+that are not named answer exception 11 (gateway target device failed to respond), on a serial line
+not at all.
+
+--form is one of tcp, tls (with --certificate and --key, and --ca when clients must show one),
+rtu-over-tcp, ascii-over-tcp (all with --port), rtu, ascii (with --path, --baud, --parity).
 
 Every read is logged as one CSV line: unix microseconds, unit, first register, count, row, value.
 With --hold-row the replay waits at that row until the signal SIGUSR1.
@@ -18,12 +22,14 @@ import asyncio
 import csv
 import functools
 import signal
+import ssl
 import struct
 import sys
 import time
 
 from pymodbus.constants import ExcCodes
-from pymodbus.server import ModbusTcpServer
+from pymodbus.framer import FramerType
+from pymodbus.server import ModbusSerialServer, ModbusTcpServer, ModbusTlsServer
 from pymodbus.simulator import DataType, SimData, SimDevice
 
 REGISTERS = 7
@@ -77,6 +83,30 @@ def device(unit: int, action, registers: int = REGISTERS) -> SimDevice:
     return SimDevice(unit, simdata=[memory], action=action)
 
 
+def server(devices: list[SimDevice], options: argparse.Namespace):
+    address, form = ("127.0.0.1", options.port), options.form
+    if form == "tls":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(options.certificate, options.key)
+        if options.ca:
+            context.load_verify_locations(options.ca)
+            context.verify_mode = ssl.CERT_REQUIRED
+        return ModbusTlsServer(devices, address=address, sslctx=context)
+    framer = {"tcp": FramerType.SOCKET, "rtu": FramerType.RTU, "ascii": FramerType.ASCII}
+    framer = framer[form.removesuffix("-over-tcp")]
+    if form in ("rtu", "ascii"):
+        return ModbusSerialServer(
+            devices,
+            framer=framer,
+            port=options.path,
+            baudrate=options.baud,
+            parity=options.parity,
+            ignore_missing_devices=True,
+        )
+    return ModbusTcpServer(devices, framer=framer, address=address)
+
+
 def column(path: str, name: str) -> list[float]:
     with open(path, newline="", encoding="utf-8") as file:
         return [float(row[name]) for row in csv.DictReader(file)]
@@ -85,7 +115,14 @@ def column(path: str, name: str) -> list[float]:
 async def main() -> None:
     units = lambda text: [int(part) for part in text.split(",") if part]
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--form", default="tcp")
+    parser.add_argument("--port", type=int)
+    parser.add_argument("--path")
+    parser.add_argument("--baud", type=int, default=19200)
+    parser.add_argument("--parity", default="N")
+    parser.add_argument("--certificate")
+    parser.add_argument("--key")
+    parser.add_argument("--ca")
     parser.add_argument("--csv", required=True)
     parser.add_argument("--column", default="value")
     parser.add_argument("--samples-per-second", type=float, default=10.0)
@@ -101,13 +138,15 @@ async def main() -> None:
     replay = Replay(values, options)
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, replay.go_on)
     with open(options.log, "a", encoding="utf-8") as log:
-        devices = [device(0, no_such_unit, 65535)]  # unit 0 stands for all that are not named
+        devices = []
+        if options.path is None:
+            devices = [device(0, no_such_unit, 65535)]  # unit 0 stands for all that are not named
         devices += [device(u, functools.partial(serve_row, replay, log, u)) for u in options.units]
         devices += [device(u, silence) for u in options.silent_units]
-        server = ModbusTcpServer(devices, address=("127.0.0.1", options.port))
-        await server.listen()
+        running = server(devices, options)
+        await running.listen()
         print("ready", flush=True)
-        await server.serving
+        await running.serving
 
 
 if __name__ == "__main__":

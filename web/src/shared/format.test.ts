@@ -1,7 +1,7 @@
 // What people read must be right: numbers, ages and lengths of time.
 import { expect, test } from "vitest";
 import { columns, yRange } from "./chart";
-import { age, bytes, counted, duration, number, roomDays } from "./format";
+import { age, bytes, counted, duration, isCode, number, roomDays } from "./format";
 import { windowUnder } from "./touch";
 import type { Point } from "./types";
 import { historyWords } from "./words";
@@ -10,6 +10,11 @@ test("decimals follow the size of a value", () => {
   expect([0.2134, 5.123, 96.82, 1482.4, -12.34, 0].map(number)).toEqual(["0.213", "5.12", "96.8", "1,482", "-12.3", "0.00"]);
   expect(number(null)).toBe("–");
   expect(number(Number.NaN)).toBe("–");
+});
+
+test("the code of a text is not shown, the number of a state is", () => {
+  expect([0, 1, -2, 65_535, null].map(isCode)).toEqual([false, false, false, false, false]);
+  expect(isCode(0xba7816bf8f01)).toBe(true);
 });
 
 test("ages and lengths have at most two words", () => {

@@ -27,6 +27,11 @@ const whole = dateFormat({
   timeZoneName: "short",
 });
 
+/** Whether a value is the code of a text (48 bits) and says nothing to people; the numbers of states are small. */
+export function isCode(value: number | null | undefined): boolean {
+  return Math.abs(value ?? 0) >= 2 ** 32;
+}
+
 /** A measured value with as many decimals as its size deserves: 0.213, 5.12, 96.8, 1,482. */
 export function number(value: number | null | undefined): string {
   if (value === null || value === undefined || !Number.isFinite(value)) return NONE;

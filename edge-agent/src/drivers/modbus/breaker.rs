@@ -21,6 +21,28 @@ pub(super) fn backoff(attempt: u32, seed: u8) -> Duration {
     full * (100 - share) / 100
 }
 
+/// How long a neighbour that is due may wait for a unit that has failed.
+const GRACE: Duration = Duration::from_millis(50);
+/// Shortest wait for any answer.
+const PATIENCE_MIN: Duration = Duration::from_millis(50);
+/// A unit that was never heard may be a slow one: one try of it in so many waits for all its time-out.
+const FULL_EVERY: u32 = 16;
+
+/// How long to wait for a unit that has failed, while others on the port answer: until the first of
+/// them is due, so that no time-out is ever long enough to make them late, however long it is. A
+/// unit that is known to take longer than that gets what it takes. `None`: all of its time-out.
+pub(super) fn patience(
+    failures: u32,
+    slowest: Option<Duration>,
+    until_due: Duration,
+) -> Option<Duration> {
+    if failures == 0 || (slowest.is_none() && failures.is_multiple_of(FULL_EVERY)) {
+        return None;
+    }
+    let needs = slowest.map_or(PATIENCE_MIN, |slowest| slowest * 2);
+    Some((until_due + GRACE).max(needs).max(PATIENCE_MIN))
+}
+
 /// Opens after `FAILURES_MAX` failures in a row; one answer closes it.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Breaker {
@@ -110,6 +132,26 @@ mod tests {
         assert!(!breaker.blocked(now + FIRST));
         breaker.answered();
         assert!(!breaker.is_open() && breaker.failures() == 0);
+    }
+
+    #[test]
+    fn a_unit_that_has_failed_is_waited_for_until_its_neighbours_are_due() {
+        let ms = Duration::from_millis;
+        assert_eq!(patience(0, None, ms(900)), None, "the first time");
+        assert_eq!(patience(1, None, ms(900)), Some(ms(950)));
+        assert_eq!(patience(7, Some(ms(20)), ms(900)), Some(ms(950)));
+        assert_eq!(patience(7, Some(ms(20)), ms(0)), Some(ms(50)));
+        assert_eq!(
+            patience(7, Some(ms(800)), ms(900)),
+            Some(ms(1_600)),
+            "a slow one"
+        );
+        assert_eq!(
+            patience(FULL_EVERY, None, ms(900)),
+            None,
+            "perhaps a slow one"
+        );
+        assert!(patience(FULL_EVERY, Some(ms(20)), ms(900)).is_some());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 //! Never connects to anything.
 
 use super::address::{Address, Base, Table};
+use super::bus_device::Measure;
 use super::data_type::{DataType, Order};
 use super::frame::Framing;
 use super::link::LinkSettings;
@@ -9,10 +10,10 @@ use super::plan::{Item, Limits};
 use super::release::Release;
 use super::target::{PORT, PORT_TLS};
 use crate::config::{self as file, Section};
-use crate::pipeline::{GroupSpec, SensorSpec, Words};
+use crate::pipeline::{GroupSpec, SensorSpec, Watch, Words};
 use crate::transport::{Address as Port, config as transport};
 use protocol::limits::GROUP_COLUMNS_MAX;
-use protocol::reading::Raw;
+use protocol::reading::{Raw, RawKind};
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
@@ -112,6 +113,10 @@ fn read_link(section: &mut Section) -> Option<LinkSettings> {
 
 fn read_device(device: &file::DeviceConfig) -> DeviceConfig {
     let mut section = device.section.clone();
+    if section.choice("kind", &[("unit", false), ("bus", true)]) == Some(true) {
+        section.finish();
+        return read_bus(device);
+    }
     let defaults = Limits::default();
     let unit = section.integer("unit", 0..=255).unwrap_or(UNIT_DEFAULT);
     let limits = Limits {
@@ -144,35 +149,77 @@ fn read_device(device: &file::DeviceConfig) -> DeviceConfig {
         let Some(point) = read_point(sensor, (order, base), limits) else {
             continue;
         };
-        let open = groups.iter_mut().find(|group| {
-            group.spec.period == sensor.poll && group.points.len() < GROUP_COLUMNS_MAX
-        });
         let mut spec = SensorSpec::new(sensor, point.kind.raw_kind());
         if point.kind.is_text() {
             spec.words = Words::Texts;
         }
-        if let Some(group) = open {
-            group.spec.sensors.push(spec);
+        add_sensor(&mut groups, device, (sensor.poll, spec), |group| {
             group.points.push(point);
-        } else {
-            groups.push(GroupConfig {
-                spec: GroupSpec {
-                    device: device.name.clone(),
-                    asset: device.asset.clone(),
-                    period: sensor.poll,
-                    sensors: vec![spec],
-                },
-                points: vec![point],
+        });
+    }
+    DeviceConfig {
+        name: device.name.clone(),
+        source: Source::Unit(unit),
+        limits,
+        write,
+        groups,
+    }
+}
+
+/// A device that is the port itself: its sensors are figures of the bus.
+fn read_bus(device: &file::DeviceConfig) -> DeviceConfig {
+    let mut groups: Vec<GroupConfig> = Vec::new();
+    for sensor in &device.sensors {
+        let mut section = sensor.section.clone();
+        if !section.has("address") {
+            section.missing("address", "address = \"utilisation\"");
+        }
+        let measure: Option<Measure> = parsed(&mut section, "address");
+        section.finish();
+        if let Some(measure) = measure {
+            let spec = SensorSpec::new(sensor, RawKind::Float);
+            add_sensor(&mut groups, device, (sensor.poll, spec), |group| {
+                group.measures.push(measure);
             });
         }
     }
     DeviceConfig {
         name: device.name.clone(),
-        unit,
-        limits,
-        write,
+        source: Source::Bus,
+        limits: Limits::default(),
+        write: Vec::new(),
         groups,
     }
+}
+
+/// Puts a sensor into the group of its period that has room, or into a new one; `put` adds how it is
+/// read.
+fn add_sensor(
+    groups: &mut Vec<GroupConfig>,
+    device: &file::DeviceConfig,
+    (period, spec): (Duration, SensorSpec),
+    put: impl FnOnce(&mut GroupConfig),
+) {
+    let open = groups
+        .iter_mut()
+        .find(|group| group.spec.period == period && group.spec.sensors.len() < GROUP_COLUMNS_MAX);
+    if let Some(group) = open {
+        group.spec.sensors.push(spec);
+        put(group);
+        return;
+    }
+    let mut group = GroupConfig {
+        spec: GroupSpec {
+            device: device.name.clone(),
+            asset: device.asset.clone(),
+            period,
+            sensors: vec![spec],
+        },
+        points: Vec::new(),
+        measures: Vec::new(),
+    };
+    put(&mut group);
+    groups.push(group);
 }
 
 /// `None` when the sensor cannot be read; the problem is noted.
@@ -225,6 +272,10 @@ fn read_point(
     }
     if point.as_ref().is_some_and(|point| point.kind.is_text()) {
         refuse_numbers(&section);
+        if sensor.watch != Watch::default() {
+            let words = "is a text, and a rule has limits for it; remove the rule or read a number";
+            section.problem("type", words);
+        }
     }
     section.finish();
     point
@@ -271,8 +322,8 @@ pub struct PortConfig {
 pub struct DeviceConfig {
     /// Name as configured.
     pub name: String,
-    /// Unit number in the request.
-    pub unit: u8,
+    /// Whom it is read from.
+    pub source: Source,
     /// How far its registers are read together.
     pub limits: Limits,
     /// What may be written; mostly nothing.
@@ -281,13 +332,34 @@ pub struct DeviceConfig {
     pub groups: Vec<GroupConfig>,
 }
 
+/// Whom a device is read from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A unit, by its number in the request.
+    Unit(u8),
+    /// The port itself.
+    Bus,
+}
+
+impl DeviceConfig {
+    /// The unit; `None` for the port itself.
+    pub const fn unit(&self) -> Option<u8> {
+        match self.source {
+            Source::Unit(unit) => Some(unit),
+            Source::Bus => None,
+        }
+    }
+}
+
 /// Sensors that are polled together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GroupConfig {
     /// What the rest of the agent knows of it.
     pub spec: GroupSpec,
-    /// How each sensor of `spec` is read, in the same order.
+    /// How each sensor of `spec` is read, in the same order; empty where the port itself is read.
     pub points: Vec<Point>,
+    /// Which figure of the port each sensor is; empty where a unit is read.
+    pub measures: Vec<Measure>,
 }
 
 /// How one sensor is read.
@@ -335,7 +407,6 @@ mod tests {
     use super::*;
     use crate::config::Config;
     use crate::transport::rs485::{Echo, Mode};
-    use protocol::reading::RawKind;
     use std::path::Path;
 
     fn read_all(text: &str) -> (Option<PortConfig>, Vec<String>) {
@@ -383,7 +454,7 @@ poll = "2s"
         assert_eq!(port.link.place().to_string(), "10.0.0.5:502");
         assert_eq!(port.link.timeout, Duration::from_secs(1));
         let device = &port.devices[0];
-        assert_eq!((device.unit, device.limits), (7, Limits::default()));
+        assert_eq!((device.unit(), device.limits), (Some(7), Limits::default()));
         let names = |group: &GroupConfig| {
             group
                 .spec
@@ -457,6 +528,28 @@ poll = "2s"
             assert!(told, "{at} … {words} is not in\n{}", problems.join("\n"));
         }
         assert_eq!(problems.len(), 7, "{}", problems.join("\n"));
+    }
+
+    #[test]
+    fn the_port_itself_is_a_device_with_figures() {
+        let bus = "[[device]]\nname = \"bus\"\nport = \"line-a\"\nkind = \"bus\"\npoll = \"1m\"\n\
+            [[device.sensor]]\nname = \"load\"\naddress = \"utilisation\"\n\
+            [[device.sensor]]\nname = \"pump\"\naddress = \"errors:7\"\n";
+        let (port, problems) = read_all(&format!("{PLANT}{bus}"));
+        assert_eq!(problems, Vec::<String>::new());
+        let device = &port.unwrap().devices[1];
+        assert_eq!((device.source, device.groups.len()), (Source::Bus, 1));
+        assert_eq!(device.groups[0].measures.len(), 2);
+        let wrong = bus
+            .replace("errors:7", "load")
+            .replace("poll =", "unit = 1\npoll =");
+        let (_, problems) = read_all(&format!("{PLANT}{wrong}"));
+        assert_eq!(problems.len(), 2, "{}", problems.join("\n"));
+        assert!(
+            problems[1].contains("no figure of a bus"),
+            "{}",
+            problems[1]
+        );
     }
 
     fn port_of(keys: &str) -> (Option<PortConfig>, Vec<String>) {
@@ -601,6 +694,14 @@ poll = "2s"
         for problem in problems {
             assert!(problem.contains("has no meaning for a text"), "{problem}");
         }
+        let rule = "[[rule]]\nname = \"r\"\nsensor = \"pump-7/pressure\"\nhigh = 5.0\n";
+        let (_, problems) = read_all(&(text + rule));
+        assert_eq!(problems.len(), 1, "{}", problems.join("\n"));
+        assert!(
+            problems[0].contains("a rule has limits for it"),
+            "{}",
+            problems[0]
+        );
     }
 
     #[test]

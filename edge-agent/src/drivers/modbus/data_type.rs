@@ -264,3 +264,79 @@ impl FromStr for Order {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_type_is_written_as_it_is_read_and_in_the_words_of_others() {
+        for text in [
+            "u16", "i16", "u32", "i32", "u64", "i64", "f16", "f32", "f64", "bool", "bit:0",
+            "bit:15", "u8l", "u8h", "i8l", "i8h", "bcd16", "bcd32", "str:1", "str:64", "strl:5",
+            "strh:64",
+        ] {
+            let kind: DataType = text.parse().unwrap();
+            assert_eq!(kind.to_string(), text);
+            assert_eq!(text.to_uppercase().parse(), Ok(kind));
+        }
+        for (text, kind) in [
+            ("UINT16", DataType::U16),
+            ("Word", DataType::U16),
+            ("INT16", DataType::I16),
+            ("Short", DataType::I16),
+            ("UDINT", DataType::U32),
+            ("DWord", DataType::U32),
+            ("INT32", DataType::I32),
+            ("DINT", DataType::I32),
+            ("QWord", DataType::U64),
+            ("LINT", DataType::I64),
+            ("FLOAT16", DataType::F16),
+            ("FLOAT32", DataType::F32),
+            ("REAL", DataType::F32),
+            ("Double", DataType::F64),
+            ("LREAL", DataType::F64),
+            ("Boolean", DataType::Bool),
+            ("UINT8L", DataType::U8Low),
+            ("INT8H", DataType::I8High),
+            ("BCD", DataType::Bcd16),
+            ("LBCD", DataType::Bcd32),
+            ("STRING:16", DataType::Text(16)),
+        ] {
+            assert_eq!(text.parse(), Ok(kind), "{text}");
+        }
+        for text in [
+            "", "u8", "int", "str", "str:0", "str:65", "str:-1", "bit:16", "bit:", "f8",
+        ] {
+            let words = text.parse::<DataType>().unwrap_err().to_string();
+            assert!(words.contains("str:1 to str:64"), "{words}");
+        }
+    }
+
+    #[test]
+    fn orders_are_read_with_the_letters_of_every_width() {
+        for order in Order::ALL {
+            assert_eq!(order.to_string().to_lowercase().parse(), Ok(order));
+        }
+        for (text, order) in [
+            ("AB", Order::Abcd),
+            ("BA", Order::Badc),
+            ("ABCDEFGH", Order::Abcd),
+            ("GHEFCDAB", Order::Cdab),
+            ("BADCFEHG", Order::Badc),
+            ("HGFEDCBA", Order::Dcba),
+        ] {
+            assert_eq!(text.parse(), Ok(order), "{text}");
+        }
+        assert!("ACBD".parse::<Order>().is_err());
+    }
+
+    #[test]
+    fn the_longest_text_is_one_that_a_sensor_may_have() {
+        assert!(usize::from(TEXT_BYTES_MAX) <= protocol::limits::SENSOR_TEXT_BYTES_MAX);
+        assert_eq!(
+            (DataType::Text(5).words(), DataType::TextLow(5).words()),
+            (3, 5)
+        );
+    }
+}

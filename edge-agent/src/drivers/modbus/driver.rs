@@ -2,10 +2,11 @@
 //! Never ends because a device fails, never lets a dead unit take its neighbours' time.
 
 use super::address::Address;
-use super::breaker::{Breaker, ProbeBudget};
-use super::config::{DeviceConfig, GroupConfig, Point, PortConfig};
+use super::breaker::{Breaker, ProbeBudget, patience};
+use super::bus_device::BusGroup;
+use super::config::{DeviceConfig, GroupConfig, Point, PortConfig, Source};
 use super::frame::Framing;
-use super::group::{Asking, Group, Outcome};
+use super::group::{Asking, Group, Known, Outcome};
 use super::link::{Link, RequestError};
 use super::plan::{Block, Item, plan};
 use super::schedule::{Place, Schedule};
@@ -65,6 +66,10 @@ impl PortDriver for ModbusPort {
             .collect()
     }
 
+    fn address(&self) -> Option<crate::transport::Address> {
+        Some(self.config.link.address.clone())
+    }
+
     fn handle(&self) -> Option<PortHandle> {
         Some(self.handle.clone())
     }
@@ -86,8 +91,17 @@ impl PortDriver for ModbusPort {
     }
 }
 
+fn bus_devices(config: &PortConfig) -> Vec<String> {
+    let devices = config.devices.iter();
+    let buses = devices.filter(|device| device.source == Source::Bus);
+    buses.map(|device| device.name.clone()).collect()
+}
+
 /// What one round of a group asks for.
 fn requests(device: &DeviceConfig, group: &GroupConfig, framing: Framing) -> Vec<PlannedRequest> {
+    let Some(unit) = device.unit() else {
+        return Vec::new();
+    };
     let items: Vec<Item> = group.points.iter().map(Point::item).collect();
     let request = |block: Block| {
         let sensor = |at: &usize| {
@@ -105,8 +119,8 @@ fn requests(device: &DeviceConfig, group: &GroupConfig, framing: Framing) -> Vec
             device: device.name.clone(),
             period: group.spec.period,
             words: format!(
-                "unit {}: {} {}{many} from {first}",
-                device.unit, block.count, block.table
+                "unit {unit}: {} {}{many} from {first}",
+                block.count, block.table
             ),
             sensors: block.items.iter().filter_map(sensor).collect(),
             bytes: block.wire_bytes(framing),
@@ -128,6 +142,10 @@ struct Worker {
     retries: u32,
     units: BTreeMap<u8, Unit>,
     groups: Vec<Group>,
+    /// Groups that are figures of the port itself.
+    buses: BTreeMap<usize, BusGroup>,
+    /// Names of the devices that they belong to.
+    bus_devices: Vec<String>,
     schedule: Schedule,
     budget: ProbeBudget,
 }
@@ -138,6 +156,8 @@ struct Unit {
     breaker: Breaker,
     /// Whether it has ever answered.
     known: bool,
+    /// The longest that an answer of it has taken to begin.
+    slowest: Option<Duration>,
     /// Why its last poll brought nothing; `None` when it did.
     failure: Option<RequestError>,
     /// Those that are configured on it, mostly one.
@@ -155,12 +175,25 @@ impl Worker {
     fn new(config: &PortConfig, sink: Sink, writes: Writes, monitor: Monitor) -> Self {
         let mut groups = Vec::new();
         let mut units = BTreeMap::new();
+        let mut buses = BTreeMap::new();
+        let known = Known {
+            holes: sink.holes(),
+            time: sink.stamp().0,
+        };
         for device in &config.devices {
             let first = groups.len();
-            groups.extend(device.groups.iter().map(|group| Group::new(device, group)));
-            let unit = units
-                .entry(device.unit)
-                .or_insert_with(|| Unit::new(device.unit));
+            groups.extend(
+                device
+                    .groups
+                    .iter()
+                    .map(|group| Group::new(device, group, known)),
+            );
+            let Some(number) = device.unit() else {
+                let figures = device.groups.iter().map(|group| group.measures.clone());
+                buses.extend((first..).zip(figures.map(BusGroup::new)));
+                continue;
+            };
+            let unit = units.entry(number).or_insert_with(|| Unit::new(number));
             let (name, groups) = (device.name.clone(), first..groups.len());
             unit.devices.push(Device {
                 name,
@@ -173,6 +206,8 @@ impl Worker {
         Self {
             name: config.name.clone(),
             link: Link::new(config.link.clone()).with_monitor(monitor),
+            buses,
+            bus_devices: bus_devices(config),
             writes,
             sink,
             timeout: config.link.timeout,
@@ -185,6 +220,15 @@ impl Worker {
     }
 
     async fn serve(&mut self) {
+        for device in std::mem::take(&mut self.bus_devices) {
+            let report = DeviceReport {
+                device,
+                time: self.sink.stamp().0,
+                state: DeviceState::Ok,
+                words: "It counts what happens on the port.".to_owned(),
+            };
+            self.sink.device(report).await;
+        }
         while let Some(wake_at) = self.schedule.wake_at() {
             tokio::select! {
                 () = sleep_until(wake_at.into()) => {}
@@ -208,6 +252,9 @@ impl Worker {
     }
 
     fn place(&self, group: usize) -> Place {
+        if self.buses.contains_key(&group) {
+            return Place::Normal;
+        }
         match self
             .groups
             .get(group)
@@ -223,23 +270,33 @@ impl Worker {
     /// Serves one group that is due: asks, or says at once what it knows. Answers whether time was
     /// taken and nothing heard.
     async fn turn(&mut self, at: usize) -> bool {
-        let Some(group) = self.groups.get_mut(at) else {
+        if let Some(bus) = self.buses.get_mut(&at) {
+            let cells = bus.poll(self.link.monitor().report());
+            self.hand_on(at, cells);
+            return false;
+        }
+        let Some(group) = self.groups.get(at) else {
             return false;
         };
         let number = group.unit();
-        let neighbours_live = self
-            .units
-            .iter()
-            .any(|(other, unit)| *other != number && unit.is_live());
-        let Some(unit) = self.units.get_mut(&number) else {
+        let now = Instant::now();
+        let neighbour_due = self.neighbour_due(number);
+        let (Some(group), Some(unit)) = (self.groups.get_mut(at), self.units.get_mut(&number))
+        else {
             return false;
         };
-        let now = Instant::now();
+        let patience = neighbour_due.and_then(|due| {
+            let left = due.saturating_duration_since(now);
+            patience(unit.breaker.failures(), unit.slowest, left)
+        });
+        let patience = patience.filter(|patience| *patience < self.timeout);
         let was_open = unit.breaker.is_open();
         let resting = self.link.resting(number).is_some_and(|until| now < until);
         if unit.breaker.blocked(now)
             || resting
-            || (was_open && neighbours_live && !self.budget.allows(now, self.timeout))
+            || (was_open
+                && neighbour_due.is_some()
+                && !self.budget.allows(now, patience.unwrap_or(self.timeout)))
         {
             let cause = unit
                 .failure
@@ -255,10 +312,15 @@ impl Worker {
         } else {
             0
         };
+        self.link.be_patient(patience);
         let outcome = group
             .poll(Asking {
                 link: &mut self.link,
                 writes: &mut self.writes,
+                known: Known {
+                    holes: self.sink.holes(),
+                    time: self.sink.stamp().0,
+                },
                 retries,
                 unit_alive,
             })
@@ -271,6 +333,9 @@ impl Worker {
         let after = Instant::now();
         unit.note(heard, failure, after);
         self.writes.note(number, unit.breaker.is_open());
+        if heard {
+            unit.slowest = unit.slowest.max(self.link.turnaround());
+        }
         if was_open && unit.breaker.is_open() {
             let cost = after.saturating_duration_since(now);
             self.budget.spend(after, cost);
@@ -278,6 +343,14 @@ impl Worker {
         self.hand_on(at, cells);
         self.report(number).await;
         !heard
+    }
+
+    /// When the first poll is due of the other units that answer; `None` when there is none.
+    fn neighbour_due(&self, number: u8) -> Option<Instant> {
+        let unit = |group: usize| Some(self.groups.get(group)?.unit());
+        let is_live = |number: u8| self.units.get(&number).is_some_and(Unit::is_live);
+        self.schedule
+            .next_due(|at| unit(at).is_some_and(|other| other != number && is_live(other)))
     }
 
     fn hand_on(&self, group: usize, cells: Vec<RawCell>) {
@@ -323,6 +396,7 @@ impl Unit {
         Self {
             breaker: Breaker::new(number),
             known: false,
+            slowest: None,
             failure: None,
             devices: Vec::new(),
         }

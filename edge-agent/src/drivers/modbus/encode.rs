@@ -457,6 +457,54 @@ mod tests {
         }
     }
 
+    /// Not at random: each type in each order, so that none is left out by chance.
+    #[test]
+    fn every_type_in_every_order_is_read_back() {
+        const EACH: usize = 500;
+        let texts = [
+            DataType::Text(7),
+            DataType::TextLow(7),
+            DataType::TextHigh(7),
+        ];
+        let floats = [DataType::F16, DataType::F32, DataType::F64];
+        let kinds = [&WHOLE[..], &floats, &texts].concat();
+        let mut seed = 1_u64;
+        let mut random = || {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            u16::try_from(seed >> 48).unwrap()
+        };
+        for (kind, order) in kinds
+            .iter()
+            .flat_map(|kind| Order::ALL.map(|order| (*kind, order)))
+        {
+            let mut values = 0;
+            while values < EACH {
+                // Registers of a device, until they hold a value of the type.
+                let words: Vec<u16> = (0..kind.words())
+                    .map(|_| match kind {
+                        DataType::Bcd16 | DataType::Bcd32 => random() & 0x7777,
+                        kind if kind.is_text() => random() & 0x1F1F | 0x4141,
+                        _ => random(),
+                    })
+                    .collect();
+                let value = decode(&words, kind, order).unwrap();
+                if matches!(value, Value::Number(Raw::Float(float)) if !float.is_finite()) {
+                    continue;
+                }
+                let written = encode(&value, kind, order).unwrap();
+                assert_eq!(decode(&written, kind, order), Ok(value), "{kind} {order}");
+                values += 1;
+            }
+        }
+        let pairs = kinds.len() * Order::ALL.len();
+        println!(
+            "measured: {} types x {} orders, {} values written as they were read, all read back",
+            kinds.len(),
+            Order::ALL.len(),
+            pairs * EACH
+        );
+    }
+
     #[test]
     fn what_people_write_is_understood_or_refused_in_words() {
         let words = |text, kind| {

@@ -8,14 +8,18 @@ use super::link::{Link, RequestError};
 use super::pdu::ExceptionCode;
 use super::plan::{Block, Item, plan};
 use super::write::Writes;
+use crate::drivers::{Hole, Holes};
 use crate::pipeline::RawCell;
 use protocol::reading::Cause;
+use protocol::time::Timestamp;
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-/// After this time a register that was refused is tried once more: a controller that was being
-/// loaded refuses everything for a while.
-const REFUSED_AGAIN: Duration = Duration::from_secs(3_600);
+/// After this time a register that was refused is tried once more.
+const REFUSED_AGAIN: Duration = Duration::from_secs(86_400);
+/// The same where nothing of the group was answered: a controller that is being loaded refuses
+/// everything for a while, and that is nothing to remember.
+const REFUSED_ALL_AGAIN: Duration = Duration::from_secs(3_600);
 /// Sensors named in one report; of more, only the number is said.
 const NAMED_MAX: usize = 3;
 
@@ -24,6 +28,7 @@ const NAMED_MAX: usize = 3;
 pub(super) struct Group {
     config: GroupConfig,
     items: Vec<Item>,
+    /// 0 for a group that is none of a unit: it has no blocks.
     unit: u8,
     blocks: VecDeque<BlockState>,
 }
@@ -33,6 +38,8 @@ struct BlockState {
     block: Block,
     failures: u32,
     pause: Option<(Instant, Cause)>,
+    /// Whether it is written down as a hole.
+    remembered: bool,
     trouble: Option<String>,
 }
 
@@ -53,27 +60,101 @@ pub(super) struct Asking<'a> {
     pub(super) link: &'a mut Link,
     /// What is to be written, between two blocks.
     pub(super) writes: &'a mut Writes,
+    /// What is known of registers that are not there.
+    pub(super) known: Known<'a>,
     pub(super) retries: u32,
     /// Whether the unit has answered since its last failure.
     pub(super) unit_alive: bool,
 }
 
+/// Registers that are known not to be there, and the time by which that is judged.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Known<'a> {
+    pub(super) holes: &'a Holes,
+    pub(super) time: Timestamp,
+}
+
+impl Known<'_> {
+    /// For how long a place is not to be tried; `None` when it may be. Never for longer than usual,
+    /// whatever the clock was when that was written down.
+    fn pause(self, device: &str, place: &str) -> Option<Duration> {
+        let left = self.holes.again(device, place)?.micros_since(self.time);
+        let left = Duration::from_micros(u64::try_from(left).ok()?);
+        Some(left.min(REFUSED_AGAIN))
+    }
+
+    fn note(self, device: &str, place: String) {
+        let micros = i64::try_from(REFUSED_AGAIN.as_micros()).unwrap_or(i64::MAX);
+        self.holes.note(Hole {
+            device: device.to_owned(),
+            place,
+            again: self.time.plus_micros(micros),
+        });
+    }
+}
+
 impl Group {
-    pub(super) fn new(device: &DeviceConfig, config: &GroupConfig) -> Self {
+    pub(super) fn new(device: &DeviceConfig, config: &GroupConfig, known: Known<'_>) -> Self {
         let items: Vec<Item> = config
             .points
             .iter()
             .map(super::config::Point::item)
             .collect();
-        let blocks = plan(&items, device.limits)
-            .into_iter()
-            .map(BlockState::new)
-            .collect();
-        Self {
+        let unit = device.unit().unwrap_or_default();
+        let mut group = Self {
             config: config.clone(),
             items,
-            unit: device.unit,
-            blocks,
+            unit,
+            blocks: VecDeque::new(),
+        };
+        group.blocks = group.first_blocks(device, known);
+        group
+    }
+
+    /// What is asked for in the first poll: registers that were refused before the last restart are
+    /// left out until their time comes.
+    fn first_blocks(&self, device: &DeviceConfig, known: Known<'_>) -> VecDeque<BlockState> {
+        let mut blocks = VecDeque::new();
+        let mut good = Vec::new();
+        for (at, item) in self.items.iter().enumerate() {
+            match known.pause(&device.name, &self.place(*item)) {
+                None => good.push((at, *item)),
+                Some(pause) => blocks.extend(Block::alone(at, *item).map(|block| {
+                    let mut state = BlockState::new(block);
+                    state.remembered = true;
+                    state.pause = Some((Instant::now() + pause, Cause::NoSuchAddress));
+                    state.trouble = Some(format!(
+                        "{}: the device refused it before; it is tried again once a day. The other \
+                         sensors are still read.",
+                        self.names(&state.block)
+                    ));
+                    state
+                })),
+            }
+        }
+        let (at, items): (Vec<usize>, Vec<Item>) = good.into_iter().unzip();
+        for mut block in plan(&items, device.limits) {
+            block.items = block
+                .items
+                .iter()
+                .filter_map(|i| at.get(*i).copied())
+                .collect();
+            blocks.push_back(BlockState::new(block));
+        }
+        blocks
+    }
+
+    /// What a value's registers are called among the holes of its device.
+    fn place(&self, item: Item) -> String {
+        let (table, offset) = (item.address.table.prefix(), item.address.offset);
+        format!("{}/{table}:{offset}+{}", self.unit, item.count)
+    }
+
+    /// The same for a block of one value; `None` for several.
+    fn place_of(&self, block: &Block) -> Option<String> {
+        match block.items.as_slice() {
+            [at] => self.items.get(*at).map(|item| self.place(*item)),
+            _ => None,
         }
     }
 
@@ -98,6 +179,8 @@ impl Group {
         };
         let mut waiting = std::mem::take(&mut self.blocks);
         let mut done = VecDeque::new();
+        let mut refused = false;
+        let mut answered = false;
         while let Some(mut state) = waiting.pop_front() {
             if let Some(cause) = state.paused(Instant::now()) {
                 fill(&mut out.cells, &state.block, cause);
@@ -112,7 +195,8 @@ impl Group {
             {
                 Ok(words) => {
                     out.heard = true;
-                    state.healed();
+                    answered = true;
+                    self.healed(&mut state, asking.known);
                     state.trouble = self.decode(&state.block, &words, &mut out.cells);
                 }
                 Err(error) if error.is_refusal() => {
@@ -123,6 +207,7 @@ impl Group {
                         continue;
                     }
                     self.refused(&mut state, &error);
+                    refused |= state.pause.is_some();
                     fill(&mut out.cells, &state.block, error.cause());
                 }
                 Err(error) => {
@@ -140,7 +225,35 @@ impl Group {
         }
         waiting.append(&mut done);
         self.blocks = waiting;
+        if refused && answered {
+            self.remember(asking.known);
+        }
         out
+    }
+
+    /// Writes down what was refused in a poll in which other registers were answered.
+    fn remember(&mut self, known: Known<'_>) {
+        let mut blocks = std::mem::take(&mut self.blocks);
+        for state in &mut blocks {
+            if let Some((until, Cause::NoSuchAddress)) = &mut state.pause
+                && !state.remembered
+                && let Some(place) = self.place_of(&state.block)
+            {
+                *until = Instant::now() + REFUSED_AGAIN;
+                state.remembered = true;
+                known.note(&self.config.spec.device, place);
+            }
+        }
+        self.blocks = blocks;
+    }
+
+    fn healed(&self, state: &mut BlockState, known: Known<'_>) {
+        if std::mem::take(&mut state.remembered)
+            && let Some(place) = self.place_of(&state.block)
+        {
+            known.holes.forget(&self.config.spec.device, &place);
+        }
+        state.healed();
     }
 
     /// What is wrong with single registers, in words; `None` when nothing is.
@@ -202,7 +315,8 @@ impl Group {
             error.remedy()
         ));
         if error.cause() == Cause::NoSuchAddress {
-            state.pause = Some((Instant::now() + REFUSED_AGAIN, Cause::NoSuchAddress));
+            state.remembered = false;
+            state.pause = Some((Instant::now() + REFUSED_ALL_AGAIN, Cause::NoSuchAddress));
         }
     }
 
@@ -253,6 +367,7 @@ impl BlockState {
             block,
             failures: 0,
             pause: None,
+            remembered: false,
             trouble: None,
         }
     }

@@ -117,6 +117,10 @@ pub struct Link {
     last: Option<(Instant, u8)>,
     /// Time-outs in a row without a byte.
     silent: u32,
+    /// Longest wait for the next answers, when it is to be shorter than the time-out.
+    patience: Option<Duration>,
+    /// What the last request that was answered took until its answer began.
+    turnaround: Option<Duration>,
     monitor: Monitor,
 }
 
@@ -136,6 +140,8 @@ impl Link {
             breaker: Breaker::new(0),
             last: None,
             silent: 0,
+            patience: None,
+            turnaround: None,
             monitor: Monitor::default(),
             settings,
         }
@@ -151,6 +157,17 @@ impl Link {
     /// What it counts, and its tap.
     pub fn monitor(&self) -> Monitor {
         self.monitor.clone()
+    }
+
+    /// From now on, answers are waited for no longer than this; `None` for all of the time-out.
+    /// Answers what held before.
+    pub(super) const fn be_patient(&mut self, patience: Option<Duration>) -> Option<Duration> {
+        std::mem::replace(&mut self.patience, patience)
+    }
+
+    /// What the last request that was answered took until its answer began.
+    pub(super) const fn turnaround(&self) -> Option<Duration> {
+        self.turnaround
     }
 
     /// Until when asking a unit would keep the line waiting for an answer that may come late.
@@ -231,17 +248,21 @@ impl Link {
             sent: bytes.len(),
             noticed: Noticed::default(),
         };
+        let sending =
+            self.settings.address.character_time() * u32::try_from(bytes.len()).unwrap_or(0);
+        if let Some(patience) = self.patience {
+            self.client.hurry(started + sending + patience);
+        }
         let outcome = match wire.send(&bytes, request.is_mirrored()).await {
             Ok(()) => self.outcome(&mut wire, &mut exchange.received).await,
             Err(error) => Err(error),
         };
         exchange.ended = Instant::now();
-        let sending =
-            self.settings.address.character_time() * u32::try_from(bytes.len()).unwrap_or(0);
         let heard = self.client.begun();
         exchange.turnaround = heard.map(|at| at.saturating_duration_since(started + sending));
         exchange.noticed = self.client.take_noticed();
         exchange.how = how(&outcome);
+        self.turnaround = exchange.turnaround.or(self.turnaround);
         self.monitor.ended(&exchange);
         self.last = Some((exchange.ended, unit));
         self.silent = match heard {

@@ -92,6 +92,16 @@ impl Block {
         bytes_on_the_line(framing, REQUEST_BYTES) + bytes_on_the_line(framing, ANSWER_BYTES + data)
     }
 
+    /// A request for one value.
+    pub fn alone(at: usize, item: Item) -> Option<Self> {
+        Some(Self {
+            table: item.address.table,
+            start: item.address.offset,
+            count: (item.count > 0).then_some(item.count)?,
+            items: vec![at],
+        })
+    }
+
     /// The smallest block that holds the values `members`, which are in one table.
     fn around(members: &[usize], items: &[Item]) -> Option<Self> {
         let chosen = || members.iter().filter_map(|at| items.get(*at)).copied();

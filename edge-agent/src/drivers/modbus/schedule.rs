@@ -52,6 +52,13 @@ impl Schedule {
         self.entries.iter().map(|entry| entry.due).min()
     }
 
+    /// The next moment at which one of the groups that count is due.
+    pub(super) fn next_due(&self, counts: impl Fn(usize) -> bool) -> Option<Instant> {
+        let entries = self.entries.iter().enumerate();
+        let counted = entries.filter(|(at, _)| counts(*at));
+        counted.map(|(_, entry)| entry.due).min()
+    }
+
     /// The group to poll now.
     pub(super) fn pick(&self, now: Instant, place: impl Fn(usize) -> Place) -> Option<usize> {
         let due = self

@@ -17,6 +17,8 @@ use super::pdu::{Mismatch, PDU_BYTES_MAX, Request, Response};
 use crate::drivers::bus::Noticed;
 use std::time::{Duration, Instant};
 
+/// Late answers noticed between two requests that are told one by one.
+const LATE_MAX: usize = 64;
 /// A pause within a frame of RTU that ends it. The specification says 1.5 characters; a USB adapter
 /// hands on what it has 16 ms late, and a busy machine wakes up later still.
 const SILENCE: Duration = Duration::from_millis(50);
@@ -130,6 +132,13 @@ impl Client {
         bytes
     }
 
+    /// The request that waits is given up at `at`, when that is earlier, unless its answer begins.
+    pub fn hurry(&mut self, at: Instant) {
+        if let Some(active) = &mut self.active {
+            active.deadline = active.deadline.min(at);
+        }
+    }
+
     /// Takes what came in; answers how the request ended when it did.
     pub fn receive(&mut self, bytes: &[u8], now: Instant) -> Option<Outcome> {
         let answer = self.longest_answer();
@@ -190,7 +199,7 @@ impl Client {
                         Framing::Mbap => self.is_older(frame.id, self.next_id),
                         Framing::Rtu | Framing::Ascii => self.doubts.resolve(&frame),
                     };
-                    self.count(known);
+                    self.count(known, frame.unit);
                 }
                 Err(error) if error.is_fatal() => {
                     good = false;
@@ -279,7 +288,7 @@ impl Client {
             if frame.id != id {
                 active.bytes = active.bytes.saturating_sub(len);
                 if self.is_older(frame.id, id) {
-                    self.noticed.late += 1;
+                    self.late(frame.unit);
                     return None;
                 }
                 return Some(Outcome::Garbled("another request number".to_owned()));
@@ -290,7 +299,7 @@ impl Client {
         } else if frame.unit != unit || function != Some(active.request.function()) {
             active.bytes = active.bytes.saturating_sub(len);
             let late = self.doubts.resolve(frame);
-            self.count(late);
+            self.count(late, frame.unit);
             return None;
         }
         let request = active.request.clone();
@@ -308,7 +317,7 @@ impl Client {
                     if let Some(active) = &mut self.active {
                         active.bytes = active.bytes.saturating_sub(len);
                     }
-                    self.noticed.late += 1;
+                    self.late(frame.unit);
                     return None;
                 }
                 Some(match mismatch {
@@ -319,11 +328,17 @@ impl Client {
         }
     }
 
-    fn count(&mut self, late: bool) {
+    fn count(&mut self, late: bool, unit: u8) {
         if late {
-            self.noticed.late += 1;
+            self.late(unit);
         } else {
             self.noticed.foreign += 1;
+        }
+    }
+
+    fn late(&mut self, unit: u8) {
+        if self.noticed.late.len() < LATE_MAX {
+            self.noticed.late.push(unit);
         }
     }
 

@@ -80,7 +80,7 @@ fn modbus_tcp_drops_an_older_number_and_waits_on() {
     let right = frame(Framing::Mbap, 1, 1, &words(&[1, 2]));
     let outcome = line.client.receive(&right, line.now);
     assert_eq!(outcome, Some(Outcome::Answer(words(&[1, 2]))));
-    assert_eq!(line.client.take_noticed().late, 1);
+    assert_eq!(line.client.take_noticed().late, [1]);
     // A number that was never given out is no late answer.
     line.begin(1, &read(10, 2));
     let odd = frame(Framing::Mbap, 7, 1, &words(&[9, 9]));
@@ -96,7 +96,7 @@ fn an_answer_of_another_unit_function_or_length_is_dropped_and_the_right_one_is_
         assert_eq!(line.end(), Outcome::Timeout);
         line.begin(2, &read(0, 2));
         assert_eq!(line.hear(1, &words(&[9, 9])), None);
-        assert_eq!(line.client.take_noticed().late, 1);
+        assert_eq!(line.client.take_noticed().late, [1]);
         assert_eq!(line.hear(3, &words(&[9, 9])), None);
         let bits = Response::Bits {
             function: 1,
@@ -153,7 +153,7 @@ fn a_late_refusal_is_not_taken_for_that_of_the_next_request() {
     assert_eq!(line.hear(1, &words(&[5])), None);
     let right = words(&[1, 2]);
     assert_eq!(line.hear(1, &right), Some(Outcome::Answer(right)));
-    assert_eq!(line.client.take_noticed().late, 1);
+    assert_eq!(line.client.take_noticed().late, [1]);
 }
 
 #[test]

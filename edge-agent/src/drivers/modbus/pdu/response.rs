@@ -104,7 +104,7 @@ impl Response {
             let words = || Mismatch::Other("it repeats another write".to_owned());
             right.then_some(()).ok_or_else(words)
         };
-        if request.is_mirrored() {
+        if request.is_mirrored() && !matches!(self, Self::Refused { .. }) {
             repeats(self.encode() == request.encode())?;
         }
         match (&mut self, request) {

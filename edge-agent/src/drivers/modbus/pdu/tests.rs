@@ -213,6 +213,11 @@ fn an_answer_to_something_else_does_not_fit() {
     let write = Request::WriteRegister(7, 5);
     assert_eq!(wrote(5).matching(&write), Ok(wrote(5)));
     assert!(wrote(6).matching(&write).is_err());
+    let refused = Response::Refused {
+        function: 6,
+        code: ExceptionCode::IllegalDataValue,
+    };
+    assert_eq!(refused.clone().matching(&write), Ok(refused));
     let many = |start, count| Response::WroteMany {
         function: 16,
         span: Span { start, count },

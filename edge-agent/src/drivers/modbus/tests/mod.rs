@@ -2,11 +2,14 @@
 //! hostile. Nothing here waits for a fixed time: every wait is for a condition, with a deadline.
 
 mod faults;
+mod lines;
 mod registers;
+mod units;
+mod writing;
 
 use crate::clock;
 use crate::config::Config;
-use crate::drivers::{self, DeviceReport, DeviceState, FromDriver, Sink};
+use crate::drivers::{self, DeviceReport, DeviceState, FromDriver, Holes, PortHandles, Sink};
 use crate::pipeline::{RawCell, RawPoll};
 use protocol::reading::{Cause, Raw};
 use std::fmt::Write as _;
@@ -148,8 +151,32 @@ struct Run {
     queue: mpsc::Receiver<FromDriver>,
     polls: Vec<(Instant, RawPoll)>,
     reports: Vec<DeviceReport>,
+    handles: PortHandles,
     stop: watch::Sender<bool>,
     task: JoinHandle<()>,
+}
+
+/// One port and its devices, as a file.
+fn file(port: &str, devices: &[(&str, u8, &[u16])], keys: &str) -> String {
+    let mut text = format!(
+        "[[port]]\nname = \"p\"\nprotocol = \"modbus\"\ntimeout = \"{}ms\"\n{port}\n",
+        TIMEOUT.as_millis()
+    );
+    for (name, unit, offsets) in devices {
+        write!(
+            text,
+            "[[device]]\nname = \"{name}\"\nport = \"p\"\nunit = {unit}\npoll = \"50ms\"\n{keys}\n"
+        )
+        .unwrap();
+        for offset in *offsets {
+            writeln!(
+                text,
+                "[[device.sensor]]\nname = \"r{offset}\"\naddress = \"hr:{offset}\""
+            )
+            .unwrap();
+        }
+    }
+    text
 }
 
 impl Run {
@@ -159,43 +186,47 @@ impl Run {
     }
 
     fn start_with(endpoint: &str, port: &str, devices: &[(&str, u8, &[u16])]) -> Self {
-        let mut text = format!(
-            "[[port]]\nname = \"p\"\nprotocol = \"modbus\"\naddress = \"{endpoint}\"\n\
-             timeout = \"{}ms\"\n{port}\n",
-            TIMEOUT.as_millis()
-        );
-        for (name, unit, offsets) in devices {
-            write!(
-                text,
-                "[[device]]\nname = \"{name}\"\nport = \"p\"\nunit = {unit}\npoll = \"50ms\"\n"
-            )
-            .unwrap();
-            for offset in *offsets {
-                writeln!(
-                    text,
-                    "[[device.sensor]]\nname = \"r{offset}\"\naddress = \"hr:{offset}\""
-                )
-                .unwrap();
-            }
-        }
-        Self::configured(&text, devices.len())
+        Self::on_port(&format!("address = \"{endpoint}\"\n{port}"), devices)
+    }
+
+    /// `port`: its keys, but for name, protocol and timeout.
+    fn on_port(port: &str, devices: &[(&str, u8, &[u16])]) -> Self {
+        Self::on_port_releasing(port, devices, "")
+    }
+
+    /// `keys`: further ones of each device.
+    fn on_port_releasing(port: &str, devices: &[(&str, u8, &[u16])], keys: &str) -> Self {
+        Self::configured(&file(port, devices, keys), devices.len())
+    }
+
+    /// With what was learnt before.
+    fn with_holes(port: &str, devices: &[(&str, u8, &[u16])], holes: &Holes) -> Self {
+        Self::started(&file(port, devices, ""), devices.len(), holes)
     }
 
     /// From a whole file with one port and so many groups.
     fn configured(text: &str, groups: usize) -> Self {
+        Self::started(text, groups, &Holes::default())
+    }
+
+    fn started(text: &str, groups: usize, holes: &Holes) -> Self {
         let config = Config::parse(Path::new("edge.toml"), text).unwrap();
         let driver = drivers::build(&config.ports[0], &config.devices);
         config.problems.check().unwrap();
         let driver = driver.unwrap();
         assert_eq!(driver.groups().len(), groups);
+        let handles = PortHandles::default();
+        handles.set("p", driver.handle().unwrap());
         let (sender, queue) = mpsc::channel(10_000);
         let (stop, stopped) = watch::channel(false);
-        let sink = Sink::new(sender, Arc::new(AtomicU64::new(0)), 0, clock::stamp);
+        let sink = Sink::new(sender, Arc::new(AtomicU64::new(0)), 0, clock::stamp)
+            .with_holes(holes.clone());
         let task = tokio::spawn(driver.run(sink, stopped));
         Self {
             queue,
             polls: Vec::new(),
             reports: Vec::new(),
+            handles,
             stop,
             task,
         }

@@ -1,6 +1,7 @@
 //! Which registers are asked for, and what a refusal of one means for the others.
 
 use super::*;
+use crate::drivers::Hole;
 
 #[tokio::test]
 async fn a_device_that_answers_is_read_in_one_request_per_period() {
@@ -138,6 +139,123 @@ async fn a_register_that_the_unit_does_not_have_is_found_and_named_and_the_other
         log.iter().all(|asked| asked.connection == 0),
         "a refusal breaks no connection"
     );
+    run.end().await;
+}
+
+#[tokio::test]
+async fn a_hole_is_remembered_over_a_restart_and_forgotten_when_its_time_has_come() {
+    let has_it = Arc::new(AtomicBool::new(false));
+    let switch = Arc::clone(&has_it);
+    let server = Server::start(move |asked| {
+        let bad = asked.holds(13) && !switch.load(Ordering::Relaxed);
+        Play::Send(if bad { asked.refused(2) } else { asked.right() })
+    })
+    .await;
+    let devices: &[(&str, u8, &[u16])] = &[("pump", 1, &[10, 13, 16])];
+    let holes = Holes::default();
+    let port = format!("address = \"{}\"", server.endpoint);
+    let mut run = Run::with_holes(&port, devices, &holes);
+    run.until("polls", |run| run.of(0).count() >= 3).await;
+    run.end().await;
+    let [hole] = holes.all().try_into().unwrap();
+    assert_eq!(
+        (hole.device.as_str(), hole.place.as_str()),
+        ("pump", "1/hr:13+1")
+    );
+    let day = 86_400_000_000;
+    let left = hole.again.micros_since(clock::now());
+    assert!(left > day - 60_000_000 && left <= day, "{left}");
+    // Begun anew: not one request touches it, and it is told all the same.
+    let before = server.log().len();
+    let mut run = Run::with_holes(&port, devices, &holes);
+    run.until("told", |run| run.told("pump", DeviceState::Error).is_some())
+        .await;
+    run.until("polls", |run| run.of(0).count() >= 3).await;
+    assert!(server.log()[before..].iter().all(|asked| !asked.holds(13)));
+    let expected = [value(1_010), missing(Cause::NoSuchAddress), value(1_016)];
+    assert!(run.of(0).all(|poll| poll.cells == expected));
+    let words = &run.told("pump", DeviceState::Error).unwrap().words;
+    assert!(
+        words.contains("\"r13\" at 40014") && words.contains("once a day"),
+        "{words}"
+    );
+    run.end().await;
+    // A day later the device has it.
+    has_it.store(true, Ordering::Relaxed);
+    holes.note(Hole {
+        again: clock::now(),
+        ..hole
+    });
+    let mut run = Run::with_holes(&port, devices, &holes);
+    run.until("values", |run| {
+        run.of(0)
+            .any(|poll| poll.cells == [value(1_010), value(1_013), value(1_016)])
+    })
+    .await;
+    run.end().await;
+}
+
+#[tokio::test]
+async fn a_device_that_refuses_everything_is_not_full_of_holes() {
+    let server = Server::start(|asked| Play::Send(asked.refused(2))).await;
+    let holes = Holes::default();
+    let port = format!("address = \"{}\"", server.endpoint);
+    let mut run = Run::with_holes(&port, &[("pump", 1, &[10, 13])], &holes);
+    run.until("told", |run| run.told("pump", DeviceState::Error).is_some())
+        .await;
+    run.until("polls", |run| run.of(0).count() >= 3).await;
+    assert_eq!(holes.all(), []);
+    run.end().await;
+}
+
+#[tokio::test]
+async fn the_bus_itself_is_measured() {
+    let server = Server::start(|asked| match asked.unit {
+        2 => Play::Nothing,
+        _ => Play::Send(asked.right()),
+    })
+    .await;
+    let bus = "[[device]]\nname = \"bus\"\nport = \"p\"\nkind = \"bus\"\npoll = \"400ms\"\n";
+    let sensors = [
+        "utilisation",
+        "errors:1",
+        "errors:2",
+        "timeouts",
+        "turnaround:1",
+    ];
+    let sensor =
+        |name: &str| format!("[[device.sensor]]\nname = \"{name}\"\naddress = \"{name}\"\n");
+    let unit = |name: &str, unit: u8| {
+        format!(
+            "[[device]]\nname = \"{name}\"\nport = \"p\"\nunit = {unit}\npoll = \"50ms\"\n\
+             [[device.sensor]]\nname = \"r\"\naddress = \"hr:0\"\n"
+        )
+    };
+    let text = format!(
+        "[[port]]\nname = \"p\"\nprotocol = \"modbus\"\naddress = \"{}\"\ntimeout = \"150ms\"\n{}{}{bus}{}",
+        server.endpoint,
+        unit("good", 1),
+        unit("dead", 2),
+        sensors.map(sensor).concat()
+    );
+    let mut run = Run::configured(&text, 3);
+    run.until("figures", |run| run.of(2).count() >= 2).await;
+    let polls: Vec<&RawPoll> = run.of(2).collect();
+    let float = |cell: &RawCell| match cell {
+        RawCell::Value(Raw::Float(value)) => *value,
+        other => panic!("{other:?}"),
+    };
+    let figures: Vec<f64> = polls[1].cells.iter().take(2).map(float).collect();
+    assert!(figures[0] > 0.0 && figures[0] <= 100.0, "{figures:?}");
+    assert!(figures[1] < 50.0, "{figures:?}");
+    assert!(
+        polls
+            .iter()
+            .any(|poll| poll.cells[2] == RawCell::Value(Raw::Float(100.0)))
+    );
+    assert!(polls.iter().any(|poll| float(&poll.cells[3]) >= 1.0));
+    assert!(float(&polls[1].cells[4]) < 150.0);
+    assert_eq!(run.last_state("bus"), Some(DeviceState::Ok));
     run.end().await;
 }
 

@@ -1,0 +1,190 @@
+//! Servers that answer one request in twenty after the client has given up: no value is ever stored
+//! for another register than its own, nor from an answer that came too late.
+
+use super::{Plan, Scene, column};
+use anyhow::{Context as _, Result, ensure};
+use harness::late_server::{Given, LateServer, Lateness, REGISTERS};
+use harness::{Scratch, in_scratch, wait_for};
+use protocol::reading::Raw;
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+/// Requests over each of the two forms, over all servers of that form.
+const REQUESTS: usize = 10_000;
+/// Servers of each form, so that the time-outs pass side by side.
+const SERVERS: usize = 4;
+/// Blocks of one device: all of the same length, far enough from each other to be read alone.
+const BLOCKS: u16 = 7;
+const SPACING: u16 = 500;
+const TIMEOUT: Duration = Duration::from_millis(50);
+const LATENESS: Lateness = Lateness {
+    every: 20,
+    after: Duration::from_millis(55),
+    spread: Duration::from_millis(50),
+};
+/// Longest time for all requests.
+const DEADLINE: Duration = Duration::from_secs(200);
+
+#[test]
+fn late() -> Result<()> {
+    in_scratch("modbus-late", run)
+}
+
+fn run(scratch: &Scratch) -> Result<()> {
+    let mut plan = Plan::new();
+    let mut servers = Vec::new();
+    for number in 0..SERVERS {
+        for form in ["tcp", "serial"] {
+            let server = if form == "tcp" {
+                LateServer::tcp(LATENESS)?
+            } else {
+                LateServer::rtu(LATENESS)?
+            };
+            let name = format!("{form}-{number}");
+            let place = match (server.address(), server.path()) {
+                (Some(address), _) => format!("address = \"{address}\""),
+                (None, Some(path)) => {
+                    format!("path = \"{}\"\nbaud = 115200", path.display())
+                }
+                (None, None) => String::new(),
+            };
+            let port = format!(
+                "kind = \"{form}\"\n{place}\ntimeout = \"{}ms\"",
+                TIMEOUT.as_millis()
+            );
+            plan = plan.port(&name, &port);
+            plan = plan.device(
+                (&name, &name, 5),
+                "poll = \"10ms\"\nmax_gap = 0",
+                &sensors(),
+            );
+            servers.push((name, form, server));
+        }
+    }
+    let scene = Scene::start(scratch, "box", &plan)?;
+    for form in ["tcp", "serial"] {
+        wait_for("all requests", DEADLINE, || {
+            let of_form = servers.iter().filter(|(_, other, _)| *other == form);
+            let asked: usize = of_form.map(|(_, _, server)| server.given().len()).sum();
+            Ok((asked >= REQUESTS).then_some(()))
+        })?;
+    }
+    let gateway = scene.gateway;
+    let groups = scene.stored()?;
+    let mut said = Vec::new();
+    for form in ["tcp", "serial"] {
+        let mut sum = Judged::default();
+        for (name, _, server) in servers.iter().filter(|(_, other, _)| *other == form) {
+            let given = server.given();
+            for (sensor, address, ..) in sensors() {
+                let path = format!("{name}/{sensor}");
+                let stored = column(&groups, gateway, &path)?;
+                let address = address.trim_start_matches("hr:").parse()?;
+                sum.add(address, &stored, &given)
+                    .with_context(|| format!("what is stored of {path}"))?;
+            }
+            sum.requests += given.len();
+            sum.late += given.iter().filter(|given| given.late).count();
+        }
+        said.push(sum.words(form)?);
+    }
+    #[expect(clippy::print_stdout, reason = "the figures of docs/promises.md")]
+    {
+        println!("measured: {}", said.join("; "));
+    }
+    Ok(())
+}
+
+fn sensors() -> Vec<(String, String, &'static str, &'static str)> {
+    let sensor = |block: u16| {
+        let address = format!("hr:{}", block * SPACING);
+        (format!("block_{block}"), address, "u32", "ABCD")
+    };
+    (0..BLOCKS).map(sensor).collect()
+}
+
+#[derive(Debug, Default)]
+struct Judged {
+    requests: usize,
+    late: usize,
+    stored: usize,
+}
+
+impl Judged {
+    /// Every stored value is of its own register and from an answer that was in time, each once and
+    /// in their order.
+    fn add(&mut self, address: u16, stored: &[Option<Raw>], given: &[Given]) -> Result<()> {
+        let in_time = given.iter().filter(|given| !given.late);
+        let own: BTreeSet<u16> = in_time
+            .filter(|given| given.address == address)
+            .map(|given| given.number)
+            .collect();
+        let mut last = 0;
+        for raw in stored.iter().flatten() {
+            let &Raw::Int(value) = raw else {
+                anyhow::bail!("{raw:?} is no integer");
+            };
+            let (high, number) = (value >> 16, u16::try_from(value & 0xFFFF)?);
+            ensure!(
+                high == i64::from(address),
+                "register {address} has the value of register {high} (answer {number})"
+            );
+            ensure!(
+                own.contains(&number),
+                "register {address} has a value of answer {number}, which was late"
+            );
+            ensure!(
+                number > last,
+                "answer {number} is stored behind answer {last}"
+            );
+            last = number;
+            self.stored += 1;
+        }
+        Ok(())
+    }
+
+    fn words(&self, form: &str) -> Result<String> {
+        let share =
+            f64::from(u32::try_from(self.stored)?) / f64::from(u32::try_from(self.requests)?);
+        ensure!(
+            self.late * 25 >= self.requests,
+            "{form}: only {} late",
+            self.late
+        );
+        // Of those in time, some are lost with the connection or the line that is drained.
+        ensure!(
+            share >= 0.5,
+            "{form}: only {} values of {}",
+            self.stored,
+            self.requests
+        );
+        Ok(format!(
+            "{form} {} requests, {} answered late, {} values stored, 0 wrong",
+            self.requests, self.late, self.stored
+        ))
+    }
+}
+
+/// The judge itself must be able to fail.
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_value_of_another_register_of_a_late_answer_or_twice_is_seen() {
+        assert_eq!(REGISTERS, 2, "one value of 32 bits");
+        let given = |number, late| Given {
+            address: 500,
+            number,
+            late,
+        };
+        let answers = [given(1, false), given(2, true), given(3, false)];
+        let value = |address: i64, number: i64| Some(Raw::Int(address << 16 | number));
+        let judged = |stored: &[Option<Raw>]| Judged::default().add(500, stored, &answers).is_ok();
+        assert!(judged(&[value(500, 1), None, value(500, 3)]));
+        assert!(!judged(&[value(1_000, 1)]), "another register");
+        assert!(!judged(&[value(500, 2)]), "a late answer");
+        assert!(!judged(&[value(500, 3), value(500, 1)]), "out of order");
+        assert!(!judged(&[value(500, 1), value(500, 1)]), "twice");
+    }
+}
