@@ -18,6 +18,7 @@ mod report;
 mod signal;
 mod suite;
 mod wire;
+mod write;
 
 use anyhow::{Result, bail, ensure};
 use report::Report;
@@ -33,6 +34,7 @@ const BENCHES: &[(&str, Bench)] = &[
     ("memory", memory::run),
     ("memory-10000", memory::run_large),
     ("jitter", jitter::run),
+    ("write", write::run),
     ("wire", wire::run),
     ("charts", charts::run),
     ("ingest", ingest::run),

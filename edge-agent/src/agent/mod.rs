@@ -22,7 +22,7 @@ pub use supervisor::{Supervisor, called, effective, effective_of};
 use crate::clock;
 use crate::config::{Config, ConfigError};
 use crate::documents::{Desk, DocumentError};
-use crate::drivers;
+use crate::drivers::{self, PortHandles};
 use crate::health::{Health, LinkState};
 use crate::identity::Identity;
 use crate::storage::{Disk, Keep, Opened, Storage, StorageError, StorageOptions};
@@ -203,6 +203,11 @@ impl Agent {
     /// What it runs with.
     pub const fn config(&self) -> &Arc<Config> {
         &self.config
+    }
+
+    /// The ports that run.
+    pub fn ports(&self) -> PortHandles {
+        self.health.ports()
     }
 
     /// Returns when the store has stopped by itself: nothing can be kept any more, and only a new
