@@ -13,7 +13,7 @@ use protocol::limits::{
 };
 use protocol::reading::{Cause, Raw};
 use ring::digest::{SHA256, digest};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// The bits of a code: six bytes, so that it is exact as a float.
@@ -115,6 +115,15 @@ impl Texts {
             return Ok(());
         }
         self.write(changes).await
+    }
+
+    /// No other sensors than these are configured any more.
+    pub(super) fn keep_only(&mut self, sensors: &HashSet<SensorId>) {
+        let known = self.codes.keys().chain(self.states.keys());
+        let gone = known.filter(|sensor| !sensors.contains(sensor)).copied();
+        for sensor in gone.collect::<Vec<_>>() {
+            self.forget(sensor);
+        }
     }
 
     fn forget(&mut self, sensor: SensorId) {
@@ -556,5 +565,17 @@ mod tests {
         assert_eq!(third.stored().await[&third.sensor(1)], wanted);
         assert_eq!(third.shown(1, 0.0), None);
         assert_eq!(third.shown(1, -2.0).as_deref(), Some("fault"));
+    }
+
+    #[tokio::test]
+    async fn words_of_sensors_that_are_gone_leave_their_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut one = Box1::open(folder.path(), |_| {}).await;
+        let before = one.keep("before").await.0;
+        assert_eq!(one.texts.count, 3);
+        one.texts.keep_only(&HashSet::from([one.sensor(1)]));
+        assert_eq!(one.texts.count, 2);
+        one.texts.add([&one.group].into_iter()).await.unwrap();
+        assert_eq!((one.texts.count, one.keep("before").await.0), (3, before));
     }
 }

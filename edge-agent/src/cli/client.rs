@@ -78,6 +78,28 @@ impl Client {
         Ok(response.into_body().into_reader())
     }
 
+    /// `GET /api/v1{path}`, answered with bytes that come as long as they come.
+    pub(super) fn get_for_bytes(
+        &mut self,
+        path: &str,
+    ) -> anyhow::Result<impl std::io::Read + use<>> {
+        let url = format!("{}/api/v1{path}", self.base);
+        loop {
+            let request = self.signed(self.agent.get(&url));
+            let request = request.config().timeout_global(None).build();
+            let sent = request.call();
+            let mut response = sent.map_err(|error| self.no_answer(error))?;
+            let status = response.status().as_u16();
+            if (200..300).contains(&status) {
+                return Ok(response.into_body().into_reader());
+            }
+            if status != 401 || self.cookie.is_some() || !self.sign_in()? {
+                let answer = read(&mut response)?;
+                return Err(refusal(status, &answer));
+            }
+        }
+    }
+
     /// `POST /api/v1{path}` with bytes.
     pub(super) fn post_bytes(&mut self, path: &str, body: &[u8]) -> anyhow::Result<Value> {
         let mut response = self.post_long(path, "application/octet-stream", body)?;

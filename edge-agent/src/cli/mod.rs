@@ -4,20 +4,42 @@
 
 mod alerts;
 mod attachments;
+mod bundle;
+mod bus;
+#[cfg(feature = "driver-modbus")]
+mod capture;
 mod check;
 mod client;
 mod config;
+mod doctor;
 mod enrol;
 mod exchange;
+mod files;
+#[cfg(feature = "driver-modbus")]
+mod lists;
+#[cfg(feature = "driver-modbus")]
+mod map;
 mod orders;
 #[cfg(feature = "driver-modbus")]
+mod probe;
+#[cfg(feature = "driver-modbus")]
+mod progress;
+#[cfg(feature = "driver-modbus")]
 mod read;
+mod reload;
 mod run;
+#[cfg(feature = "driver-modbus")]
+mod scan;
 #[cfg(feature = "driver-modbus")]
 mod simulate;
 mod status;
 mod table;
+mod tags;
+mod template;
+mod tui;
 mod words;
+#[cfg(feature = "driver-modbus")]
+mod write;
 
 use crate::config::{Config, ConfigError};
 use anyhow::{Context as _, anyhow};
@@ -59,19 +81,56 @@ enum Command {
     Run(run::Run),
     /// Look for mistakes in the configuration, and show what will go over the wire.
     Check,
+    /// Show what the configuration file, or another one, would change and which ports it would restart.
+    Diff(reload::Diff),
+    /// Have the running agent go on with the configuration file: only ports that differ start anew.
+    Reload,
+    /// Write the configuration back that ran before, and have a running agent go on with it.
+    Rollback(reload::Rollback),
+    /// Write the configured sensors as CSV, or make configuration of such a file (or one of Kepware).
+    #[command(subcommand)]
+    Tags(tags::Tags),
+    /// Show the device templates there are.
+    #[command(subcommand)]
+    Template(template::Template),
     /// Show which configuration counts, the local file or a document of the hub, and go back.
     #[command(subcommand)]
     Config(config::Configuration),
     /// Show how the running box, its link and its devices are.
     Status,
+    /// Watch the running box on one screen: live tags, buses, alerts, uplink.
+    Tui(tui::Tui),
     /// Show, acknowledge and comment alerts of the running box.
     Alerts(alerts::Alerts),
     /// Show, write and work on work orders of the running box.
     #[command(visible_alias = "work-orders")]
     Wo(orders::Orders),
+    /// Look for everything that is wrong with this box, and say what to do.
+    Doctor(doctor::Doctor),
+    /// Write a support file without secrets: what doctor found, versions, status, log.
+    Bundle(bundle::Bundle),
     /// Read values of a device by hand, in all byte orders. Needs no configuration.
     #[cfg(feature = "driver-modbus")]
     Read(read::Read),
+    /// Find devices: on a serial line with unknown settings, or in a network.
+    #[cfg(feature = "driver-modbus")]
+    #[command(subcommand)]
+    Scan(scan::Scan),
+    /// Find out which registers of a unit there are, and what they hold.
+    #[cfg(feature = "driver-modbus")]
+    Map(map::Map),
+    /// Measure how fast and in how large pieces a unit can be asked.
+    #[cfg(feature = "driver-modbus")]
+    Probe(probe::Probe),
+    /// Write one value to a device: through the running agent, or directly when it is not configured.
+    #[cfg(feature = "driver-modbus")]
+    Write(write::Write),
+    /// Show how much the buses of the running agent are used, and how units answer.
+    #[command(subcommand)]
+    Bus(bus::Bus),
+    /// Show what goes over a line, frame by frame.
+    #[cfg(feature = "driver-modbus")]
+    Capture(capture::Capture),
     /// Join this box to its hub, once, with a claim that `cloud-hub claim new` made.
     Enrol(enrol::Enrol),
     /// Write what the hub lacks into a signed file, for a plant without any network.
@@ -123,11 +182,30 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Run(command) => command.run(&config, output),
         Command::Check => check::check(&config, output),
         Command::Config(command) => command.run(&config, output),
+        Command::Diff(command) => command.run(&config, output),
+        Command::Reload => through_agent(&config, output, reload::reload),
+        Command::Rollback(command) => command.run(&config, output),
+        Command::Tags(command) => command.run(&config, output),
+        Command::Template(command) => command.run(&config, output),
+        Command::Tui(command) => command.run(&config, output),
+        Command::Bundle(command) => command.run(&config, output),
+        Command::Doctor(command) => command.run(&config, output),
         Command::Status => through_agent(&config, output, status::status),
         Command::Alerts(command) => through_agent(&config, output, |client| command.run(client)),
         Command::Wo(command) => through_agent(&config, output, |client| command.run(client)),
         #[cfg(feature = "driver-modbus")]
         Command::Read(command) => command.run(output),
+        #[cfg(feature = "driver-modbus")]
+        Command::Scan(command) => command.run(output),
+        #[cfg(feature = "driver-modbus")]
+        Command::Map(command) => command.run(output),
+        #[cfg(feature = "driver-modbus")]
+        Command::Probe(command) => command.run(output),
+        #[cfg(feature = "driver-modbus")]
+        Command::Write(command) => command.run(&config, output),
+        Command::Bus(command) => command.run(&config, output),
+        #[cfg(feature = "driver-modbus")]
+        Command::Capture(command) => command.run(&config, output),
         Command::Enrol(command) => command.run(&config, output),
         Command::Export(command) => command.run(&config, output),
         Command::Acknowledge(command) => command.run(&config, output),

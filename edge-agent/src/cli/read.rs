@@ -6,15 +6,25 @@ use super::{Output, block_on};
 use crate::config::parse_duration;
 use crate::drivers::modbus::config::TIMEOUT_DEFAULT;
 use crate::drivers::modbus::data_type::Order;
-use crate::drivers::modbus::read::{ReadAnswer, ReadPoint, ReadValue, read_once};
+use crate::drivers::modbus::read::{ReadAnswer, ReadPoint, ReadValue, ReadWord, read_once};
 use anyhow::{Context as _, bail};
 use clap::Args;
 use std::time::Duration;
 
+/// What a target can be.
+pub(super) const TARGET_HELP: &str = "Where the device is: tcp://HOST:PORT, rtu+tcp://HOST:PORT, \
+    ascii+tcp://HOST:PORT, tls://HOST?ca_file=FILE, /dev/ttyUSB0, \
+    serial:///dev/ttyUSB0?baud=9600&parity=N, ascii:///dev/ttyUSB0?baud=9600";
+
 #[derive(Debug, Args)]
+#[command(
+    after_help = "Shows each value in all four byte orders, and its registers as numbers: the right order is the one \
+    that makes sense.\n\n\
+    Example:\n  edge-agent read tcp://10.0.0.5 --unit 3 40001:f32 hr:10 10001\n  \
+    edge-agent read 'serial:///dev/ttyUSB0?baud=9600&parity=N' --unit 7 30001:f32:CDAB"
+)]
 pub(super) struct Read {
-    /// Where the device is: tcp://HOST:PORT.
-    #[arg(value_name = "TARGET")]
+    #[arg(value_name = "TARGET", help = TARGET_HELP)]
     target: String,
     /// What to read: ADDRESS[:TYPE[:ORDER]], for example 40001:f32:CDAB, hr:0, 10001.
     #[arg(value_name = "POINT", required = true)]
@@ -27,7 +37,7 @@ pub(super) struct Read {
     timeout: Option<Duration>,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     parse_duration(text)
         .filter(|duration| !duration.is_zero())
         .ok_or_else(|| "write for example 500ms or 2s".to_owned())
@@ -60,7 +70,7 @@ impl Read {
 fn words(answer: &ReadAnswer) -> String {
     let mut head = vec!["POINT", "ADDRESS", "TYPE"];
     head.extend(["ABCD", "CDAB", "BADC", "DCBA"]);
-    head.extend(["REGISTERS", "MS"]);
+    head.extend(["HEX", "UINT16", "INT16", "MS"]);
     let rows: Vec<_> = answer.points.iter().map(row).collect();
     format!(
         "{} unit {}; * is the byte order asked for\n{}",
@@ -82,8 +92,13 @@ fn row(point: &ReadPoint) -> Vec<String> {
         let value = found.map(|found| format!("{}{mark}", shown(found.value.clone(), &point.kind)));
         cells.push(value.unwrap_or_else(|| "-".to_owned()));
     }
-    let words: Vec<&str> = point.words.iter().map(|word| word.hex.as_str()).collect();
-    cells.push(words.join(" "));
+    let joined = |shown: &dyn Fn(&ReadWord) -> String| {
+        let words: Vec<String> = point.words.iter().map(shown).collect();
+        words.join(" ")
+    };
+    cells.push(joined(&|word| word.hex.clone()));
+    cells.push(joined(&|word| word.u16.to_string()));
+    cells.push(joined(&|word| word.i16.to_string()));
     cells.push(format!("{:.1}", point.milliseconds));
     cells
 }

@@ -13,7 +13,7 @@ pub(super) fn status(client: &mut Client) -> anyhow::Result<(Value, String)> {
     Ok((status, words))
 }
 
-fn words(status: &Value) -> String {
+pub(super) fn words(status: &Value) -> String {
     let row = |device: &Value| {
         vec![
             text(device, "/name"),
@@ -112,7 +112,7 @@ fn configuration(status: &Value) -> String {
 }
 
 /// Three figures or less before the unit: nobody counts bytes here.
-fn rounded(bytes: u64) -> String {
+pub(super) fn rounded(bytes: u64) -> String {
     let mut step = 1;
     while bytes / step >= 1_000 {
         step *= 1_000;

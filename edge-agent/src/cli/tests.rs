@@ -1,5 +1,7 @@
 //! The command line as people type it.
 
+mod field;
+
 use super::*;
 
 #[test]

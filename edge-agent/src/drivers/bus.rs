@@ -94,6 +94,8 @@ struct Counts {
     connections: u64,
     units: BTreeMap<u8, UnitCounts>,
     window: Window,
+    /// The same by unit.
+    windows: BTreeMap<u8, Window>,
 }
 
 /// What was counted of one unit since the port started.
@@ -127,6 +129,10 @@ pub struct UnitCounts {
     pub turnaround_mean_ms: f64,
     /// Longest of it.
     pub turnaround_max_ms: f64,
+    /// Share of the last minute in which a request to it was under way (0 to 1).
+    pub utilisation: f64,
+    /// Requests to it per second in the last minute.
+    pub requests_per_second: f64,
 }
 
 /// What a port has counted, at one moment.
@@ -152,6 +158,7 @@ impl Default for Monitor {
                 connections: 0,
                 units: BTreeMap::new(),
                 window: Window::default(),
+                windows: BTreeMap::new(),
             })),
             tap: broadcast::Sender::new(CAPTURE_MAX),
         }
@@ -167,12 +174,20 @@ impl Monitor {
         let seconds = now.saturating_duration_since(since).as_secs_f64();
         counts.window.forward(since, now);
         let span = seconds.clamp(1.0, window_seconds());
+        let mut units = counts.units.clone();
+        for (unit, window) in &mut counts.windows {
+            window.forward(since, now);
+            if let Some(unit) = units.get_mut(unit) {
+                unit.utilisation = window.utilisation(span);
+                unit.requests_per_second = as_float(window.requests()) / span;
+            }
+        }
         BusReport {
             seconds,
-            utilisation: (counts.window.busy().as_secs_f64() / span).min(1.0),
+            utilisation: counts.window.utilisation(span),
             requests_per_second: as_float(counts.window.requests()) / span,
             connections: counts.connections,
-            units: counts.units.clone(),
+            units,
         }
     }
 
@@ -205,6 +220,8 @@ impl Monitor {
         let mut counts = self.lock();
         let since = counts.since;
         counts.window.add(since, exchange.started, exchange.ended);
+        let window = counts.windows.entry(exchange.unit).or_default();
+        window.add(since, exchange.started, exchange.ended);
         counts.units.entry(exchange.unit).or_default().add(exchange);
         for unit in &exchange.noticed.late {
             counts.units.entry(*unit).or_default().late += 1;
@@ -308,6 +325,11 @@ impl Window {
         self.slots.iter().map(|(busy, _)| *busy).sum()
     }
 
+    /// Share of the last `span` seconds in which a request was under way.
+    fn utilisation(&self, span: f64) -> f64 {
+        (self.busy().as_secs_f64() / span).min(1.0)
+    }
+
     fn requests(&self) -> u64 {
         self.slots.iter().map(|(_, requests)| *requests).sum()
     }
@@ -364,6 +386,8 @@ mod tests {
             (10.0, 30.0)
         );
         assert!((unit.turnaround_mean_ms - 20.0).abs() < 1e-9);
+        assert!(unit.utilisation > 0.4 && unit.utilisation <= report.utilisation);
+        assert!((unit.requests_per_second - report.requests_per_second).abs() < 1e-9);
     }
 
     #[test]

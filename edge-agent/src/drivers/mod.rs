@@ -35,6 +35,11 @@ pub trait PortDriver: Send + 'static {
         Vec::new()
     }
 
+    /// Where its bytes go, for whoever looks whether that is there.
+    fn address(&self) -> Option<crate::transport::Address> {
+        None
+    }
+
     /// How others reach the port while it runs; `None` when it has nothing to offer.
     fn handle(&self) -> Option<PortHandle> {
         None

@@ -6,7 +6,7 @@ mod renew;
 mod tls;
 
 pub use enrol::{Asked, Enrolled, ask};
-pub use renew::{renew, renew_at};
+pub use renew::{renew, renew_at, validity};
 pub use tls::client_config;
 
 use protocol::claim::ClaimError;

@@ -31,6 +31,17 @@ pub fn renew_at(certificate: &CertificateDer<'_>) -> Option<Timestamp> {
     Some(Timestamp(end_s.saturating_mul(1_000_000) - left_us))
 }
 
+/// From when to when a certificate counts.
+pub fn validity(certificate: &CertificateDer<'_>) -> Option<(Timestamp, Timestamp)> {
+    let (_, parsed) = X509Certificate::from_der(certificate).ok()?;
+    let validity = parsed.validity();
+    let micros = |seconds: i64| Timestamp(seconds.saturating_mul(1_000_000));
+    Some((
+        micros(validity.not_before.timestamp()),
+        micros(validity.not_after.timestamp()),
+    ))
+}
+
 /// Has a new key certified and stores it with its certificate and the authorities that the hub
 /// names. When it fails, the box is what it was.
 pub async fn renew(

@@ -47,6 +47,16 @@ impl Pipeline {
         }
     }
 
+    /// When nothing is thinned from now on, one for each sensor: the rules are others now.
+    pub fn watch(&mut self, watches: &[Watch]) {
+        for (lane, watch) in self.lanes.iter_mut().zip(watches) {
+            if lane.spec.watch != *watch {
+                lane.spec.watch = *watch;
+                lane.watched = None;
+            }
+        }
+    }
+
     /// Judges one poll. `None` when no sensor has anything worth storing.
     ///
     /// The answer has one cell per sensor of the group, whatever the driver delivered: a cell
@@ -268,6 +278,25 @@ mod tests {
             "moved by the band, not by more"
         );
         assert!(step(&mut pipeline, 27, int(500)).is_some());
+    }
+
+    #[test]
+    fn a_rule_that_comes_while_it_runs_is_not_thinned_away() {
+        let mut sensor = spec(Deadband::Absolute(50.0));
+        sensor.max_silence = Duration::from_secs(100);
+        let mut pipeline = pipeline(vec![sensor]);
+        let mut stored = |second, raw| step(&mut pipeline, second, int(raw)).is_some();
+        assert!(stored(0, 600) && !stored(1, 600));
+        let watch = Watch {
+            above: 50.0,
+            ..Watch::default()
+        };
+        pipeline.watch(&[watch]);
+        // 55.0 all the time: beyond the limit, every reading counts.
+        let mut stored = |second| step(&mut pipeline, second, int(600)).is_some();
+        assert!((2..9).all(&mut stored));
+        pipeline.watch(&[Watch::default()]);
+        assert!(step(&mut pipeline, 9, int(600)).is_none());
     }
 
     #[test]

@@ -34,6 +34,17 @@ pub(super) fn new_event(new: &NewEvent) -> Result<(), StorageError> {
             let mut limits = texts.map(|text| limit("a word", text, SENSOR_TEXT_BYTES_MAX));
             limits.find(Result::is_err).unwrap_or(Ok(()))
         }
+        Body::Gateway(GatewayEvent::Wrote {
+            device,
+            place,
+            value,
+            outcome,
+        }) => {
+            limit("the name of a device", device, NAME_BYTES_MAX)?;
+            limit("a place in a device", place, TEXT_BYTES_MAX)?;
+            limit("a value", value, TEXT_BYTES_MAX)?;
+            text("what came of it", outcome.as_ref())
+        }
         Body::Gateway(_) => Ok(()),
         Body::Unknown { bytes, .. } => count("an event", bytes.len(), EVENT_BODY_BYTES_MAX),
     }

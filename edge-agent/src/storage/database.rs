@@ -41,6 +41,13 @@ pub(super) const CORE: Kind = Kind {
     cache_kib: 512,
 };
 
+impl Kind {
+    /// The newest schema that this program knows.
+    pub(super) const fn newest(self) -> usize {
+        self.migrations.len()
+    }
+}
+
 /// Size of a page of both databases.
 pub(super) const PAGE_BYTES: u64 = 4_096;
 /// The write-ahead log is cut back to this after a checkpoint.
@@ -52,7 +59,7 @@ const LOG_PAGES_SHORT: u32 = 64;
 const READER_CACHE_KIB: i64 = 256;
 const BUSY_MS: u64 = 5_000;
 /// Stands beside buffer.db when a statement found it damaged; the next start sets it aside.
-const SUSPECT: &str = "buffer.db.suspect";
+pub(super) const SUSPECT: &str = "buffer.db.suspect";
 /// Stands beside buffer.db while it is filled from a damaged one, and names that.
 const SALVAGING: &str = "buffer.db.salvaging";
 /// Room for what a migration itself writes, beside the copy.
@@ -335,7 +342,8 @@ fn set_aside(folder: &Path, stamp_ms: i64) -> Result<PathBuf, StorageError> {
     Ok(to)
 }
 
-fn beside(path: &Path, end: &str) -> PathBuf {
+/// The file that `SQLite` keeps beside a database.
+pub(super) fn beside(path: &Path, end: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(end);
     PathBuf::from(name)

@@ -66,6 +66,24 @@ impl SerialSettings {
         }
     }
 
+    /// The device file at this moment.
+    ///
+    /// # Errors
+    /// When no adapter or more than one fits, in words.
+    pub fn locate(&self) -> io::Result<PathBuf> {
+        self.located(Path::new(find::SYSTEM_ROOT))
+    }
+
+    fn located(&self, root: &Path) -> io::Result<PathBuf> {
+        match &self.place {
+            SerialPlace::Path(path) => Ok(path.clone()),
+            SerialPlace::Match {
+                usb_serial,
+                by_path,
+            } => find::find(root, usb_serial.as_deref(), by_path.as_deref()),
+        }
+    }
+
     /// How long one character takes: start bit, data, parity, stop bits.
     pub fn character_time(&self) -> Duration {
         let parity = u32::from(self.parity != Parity::None);
@@ -124,13 +142,7 @@ impl fmt::Display for SerialPlace {
 
 /// Opens the line; also answers the path at which it was found. `root` is `/` but for tests.
 pub(super) fn open(settings: &SerialSettings, root: &Path) -> io::Result<(SerialStream, String)> {
-    let path = match &settings.place {
-        SerialPlace::Path(path) => path.clone(),
-        SerialPlace::Match {
-            usb_serial,
-            by_path,
-        } => find::find(root, usb_serial.as_deref(), by_path.as_deref())?,
-    };
+    let path = settings.located(root)?;
     // Without O_NONBLOCK, opening would wait for a modem's carrier that a bus does not have.
     let flags = rustix::fs::OFlags::NONBLOCK | rustix::fs::OFlags::NOCTTY;
     let file = OpenOptions::new()

@@ -3,6 +3,7 @@
 
 mod actions;
 mod attachments;
+mod bus;
 mod configuration;
 mod exchange;
 mod guard;
@@ -14,6 +15,7 @@ mod status;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use crate::config::Config;
 use crate::documents::Desk;
@@ -80,12 +82,15 @@ pub struct Listener {
 pub struct Page {
     storage: Storage,
     health: Arc<Health>,
-    catalog: Arc<Catalog>,
+    catalog: watch::Receiver<Arc<Catalog>>,
     settings: Arc<Settings>,
     streams: Arc<Semaphore>,
     /// One file for the hub, or one answer of it, at a time.
     exchanges: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
+    captures: Arc<Semaphore>,
+    /// One value at a time is written to a device.
+    writes: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
     desk: Desk,
 }
@@ -142,7 +147,7 @@ impl Page {
         config: &Config,
         storage: Storage,
         health: Arc<Health>,
-        catalog: Arc<Catalog>,
+        catalog: watch::Receiver<Arc<Catalog>>,
         desk: Desk,
     ) -> Result<Self, WebError> {
         let access = config
@@ -167,9 +172,18 @@ impl Page {
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             exchanges: Arc::new(Semaphore::new(1)),
             uploads: Arc::new(Semaphore::new(attachments::UPLOADS_MAX)),
+            writes: Arc::new(Semaphore::new(1)),
+            captures: Arc::new(Semaphore::new(bus::CAPTURES_MAX)),
             stop: watch::Sender::new(false).subscribe(),
             desk,
         })
+    }
+}
+
+impl Page {
+    /// What the box measures now.
+    fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.borrow())
     }
 }
 
@@ -195,10 +209,15 @@ fn router(page: Page) -> Router {
             "/work-orders/{id}/attachments/{hash}",
             get(attachments::one),
         )
+        .route("/devices/{device}/write", post(write::write))
+        .route("/bus", get(bus::list))
+        .route("/bus/{port}", get(bus::one))
+        .route("/bus/{port}/capture", get(bus::capture))
         .route("/stream", get(stream::open))
         .route("/export", post(exchange::export))
         .route("/acknowledge", post(exchange::acknowledge))
         .route("/configuration/rollback", post(configuration::roll_back))
+        .route("/configuration/reload", post(configuration::reload))
         .route_layer(axum::middleware::from_fn_with_state(
             page.clone(),
             guard::signed_in,

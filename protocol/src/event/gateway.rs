@@ -46,6 +46,17 @@ pub enum GatewayEvent {
         #[serde(deserialize_with = "at_most::<WORDS_PER_EVENT_MAX, _, _>")]
         words: Vec<(i64, Option<String>)>,
     },
+    /// A value is about to be written to a device, or was, or could not be.
+    Wrote {
+        /// The device, as it is called in the configuration.
+        device: String,
+        /// Where in it: the name of a sensor, or an address in the words of its protocol.
+        place: String,
+        /// The value, as the person wrote it.
+        value: String,
+        /// What came of it, in words; `None`: it is about to be written.
+        outcome: Option<String>,
+    },
 }
 
 /// Why readings are missing.

@@ -565,6 +565,15 @@ fn gateway_bodies() -> Vec<(&'static str, GatewayEvent)> {
                 words: vec![(0, Some("stopped".into())), (1 << 47, None)],
             },
         ),
+        (
+            "gateway_wrote",
+            GatewayEvent::Wrote {
+                device: "pump-7".into(),
+                place: "setpoint".into(),
+                value: "21.5".into(),
+                outcome: Some("kept".into()),
+            },
+        ),
     ]
 }
 
@@ -700,6 +709,7 @@ fn gateway_number(body: &GatewayEvent) -> u8 {
         GatewayEvent::Configured { .. } => 2,
         GatewayEvent::Commanded { .. } => 3,
         GatewayEvent::Worded { .. } => 4,
+        GatewayEvent::Wrote { .. } => 5,
     }
 }
 

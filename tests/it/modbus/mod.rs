@@ -2,11 +2,13 @@
 //! come too late and lines as slow as real ones. Judged by what stands in the store and by what the
 //! peers say they served; never by what the box says of itself.
 
+mod commissioning;
 mod dead_unit;
 mod efficiency;
 mod faulty_line;
 mod forms;
 mod late;
+mod overheard;
 
 use crate::readings::{self, Groups};
 use anyhow::{Context as _, Result, bail};

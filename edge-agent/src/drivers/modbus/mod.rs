@@ -10,6 +10,7 @@ pub mod data_type;
 pub mod decode;
 pub mod driver;
 pub mod encode;
+pub mod field;
 pub mod frame;
 mod group;
 pub mod link;
@@ -20,7 +21,7 @@ pub mod release;
 mod request_error;
 mod schedule;
 mod target;
-mod write;
+pub mod write;
 
 pub use super::bus as stats;
 

@@ -6,7 +6,7 @@ use super::config::{DeviceConfig, Point};
 use super::data_type::DataType;
 use super::decode::{Value, decode};
 use super::encode::{encode, mask};
-use super::link::{Link, RequestError};
+use super::link::{Link, LinkSettings, RequestError};
 use super::pdu::{ExceptionCode, Request};
 use super::plan::{Block, Item};
 use super::release::Release;
@@ -14,6 +14,7 @@ use crate::drivers::{WriteError, WriteJob, WritePlace, WriteRequest, Written};
 use crate::pipeline::SensorSpec;
 use protocol::reading::{Raw, RawKind};
 use std::collections::BTreeSet;
+use std::time::Instant;
 use tokio::sync::mpsc;
 
 /// A raw value this near to a whole number is one: what is left is the rounding of `scale`.
@@ -151,6 +152,62 @@ impl Writes {
             point,
         })
     }
+}
+
+/// Writes one value to a unit that nobody has configured, and reads it back: for a person who stands
+/// before the device and says so. Nothing is released here, nothing is scaled.
+///
+/// # Errors
+/// Why not, and whether it may have been written all the same.
+pub async fn write_once(
+    settings: LinkSettings,
+    unit: u8,
+    point: &str,
+    value: &str,
+) -> Result<Written, WriteError> {
+    let spec = PointSpec::parse(point).map_err(|error| WriteError::Address {
+        text: point.to_owned(),
+        words: error.to_string(),
+    })?;
+    let point = Point {
+        address: spec.address,
+        kind: spec.kind,
+        order: spec.order,
+        nan: Vec::new(),
+    };
+    let device = format!("unit {unit} at {}", settings.place());
+    let place = point.to_string();
+    if !point.address.table.is_writable() {
+        let allowed = "it can only be read: holding registers and coils can be written".to_owned();
+        return Err(WriteError::NotAllowed {
+            device,
+            place,
+            allowed,
+        });
+    }
+    let refused = |words: String| WriteError::Value {
+        value: value.to_owned(),
+        words,
+    };
+    let wanted = Value::parse(value, point.kind).map_err(|error| refused(error.to_string()))?;
+    let words =
+        encode(&wanted, point.kind, point.order).map_err(|error| refused(error.to_string()))?;
+    let plan = Plan {
+        device,
+        unit,
+        address: point.address,
+        kind: point.kind,
+        place,
+        words,
+        mask: mask(point.kind, point.order),
+        point,
+    };
+    let begun = Instant::now();
+    let written = plan.write(&mut Link::new(settings)).await?;
+    Ok(Written {
+        milliseconds: begun.elapsed().as_secs_f64() * 1_000.0,
+        ..written
+    })
 }
 
 /// How the place is read, and the sensor when it is one.
