@@ -79,7 +79,7 @@ build/.setup-power: .ci/setup
 
 .PHONY: fuzz
 fuzz: build/.setup ## Every decoder under random and damaged bytes, memory counted (FUZZ_CASES=20000: about 10 minutes)
-	@$(STEP) 'Fuzzing the decoders' '10 minutes' env FUZZ_CASES=$${FUZZ_CASES:-20000} cargo test --locked --release -p protocol --test decoders
+	@$(STEP) 'Fuzzing the decoders' '10 minutes' env FUZZ_CASES=$${FUZZ_CASES:-20000} sh -c 'cargo test --locked --release -p protocol --test decoders && cargo test --locked --release -p edge-agent --test bus_decoders'
 
 .PHONY: sim
 sim: export SIM_SECONDS ?= 86400

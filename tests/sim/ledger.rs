@@ -42,6 +42,8 @@ struct PollFact {
     was_at_hub: bool,
     /// It was given up once: when a copy brings it back, the hub has written it off.
     was_given_up: bool,
+    /// Given up, and the box no longer knows of its stream: the gap was told and acknowledged.
+    gap_forgotten: bool,
 }
 
 #[derive(Debug, Default)]
@@ -83,6 +85,7 @@ impl Ledger {
             fate: Fate::Made,
             was_at_hub: false,
             was_given_up: false,
+            gap_forgotten: false,
         });
         Stored {
             serial,
@@ -103,13 +106,15 @@ impl Ledger {
         poll.was_given_up |= fate == Fate::GivenUp;
     }
 
-    /// The box no longer knows of polls that it once had acknowledged and deleted.
+    /// The box no longer knows of polls that it once had acknowledged and deleted, nor of gaps
+    /// that were acknowledged.
     pub(crate) fn forgotten(&mut self, gateway: usize, knows: impl Fn(Name, u64) -> bool) {
         for poll in self.polls.iter_mut().filter(|poll| poll.gateway == gateway) {
             let known = poll.place.is_some_and(|(name, seq)| knows(name, seq));
             if !known && poll.fate == Fate::Committed {
                 poll.fate = Fate::Forgotten;
             }
+            poll.gap_forgotten |= !known && poll.fate == Fate::GivenUp;
         }
     }
 
@@ -229,7 +234,12 @@ impl Ledger {
                     let excused = gap && (self.hub_restored || poll.was_given_up);
                     copies == 1 || (copies == 0 && excused)
                 }
-                Fate::GivenUp => copies == 1 || (copies == 0 && gap),
+                // A hub that is put back from a copy has lost what it was told since; the event of
+                // the box that names the hole comes again, the numbers of polls do not.
+                Fate::GivenUp => {
+                    let lost = self.hub_restored && poll.gap_forgotten;
+                    copies == 1 || (copies == 0 && (gap || lost))
+                }
                 Fate::Forgotten => copies == 1 || (copies == 0 && self.hub_restored),
                 Fate::Damaged | Fate::Rewound => copies <= 1,
             };

@@ -176,10 +176,7 @@ impl Worker {
         let mut groups = Vec::new();
         let mut units = BTreeMap::new();
         let mut buses = BTreeMap::new();
-        let known = Known {
-            holes: sink.holes(),
-            time: sink.stamp().0,
-        };
+        let known = Known::of(&sink);
         for device in &config.devices {
             let first = groups.len();
             groups.extend(
@@ -270,9 +267,7 @@ impl Worker {
     /// Serves one group that is due: asks, or says at once what it knows. Answers whether time was
     /// taken and nothing heard.
     async fn turn(&mut self, at: usize) -> bool {
-        if let Some(bus) = self.buses.get_mut(&at) {
-            let cells = bus.poll(self.link.monitor().report());
-            self.hand_on(at, cells);
+        if self.figures(at) {
             return false;
         }
         let Some(group) = self.groups.get(at) else {
@@ -298,11 +293,7 @@ impl Worker {
                 && neighbour_due.is_some()
                 && !self.budget.allows(now, patience.unwrap_or(self.timeout)))
         {
-            let cause = unit
-                .failure
-                .as_ref()
-                .map_or(Cause::NoAnswer, RequestError::cause);
-            let cells = group.missing(cause);
+            let cells = group.missing(unit.cause());
             self.hand_on(at, cells);
             return false;
         }
@@ -317,10 +308,7 @@ impl Worker {
             .poll(Asking {
                 link: &mut self.link,
                 writes: &mut self.writes,
-                known: Known {
-                    holes: self.sink.holes(),
-                    time: self.sink.stamp().0,
-                },
+                known: Known::of(&self.sink),
                 retries,
                 unit_alive,
             })
@@ -343,6 +331,16 @@ impl Worker {
         self.hand_on(at, cells);
         self.report(number).await;
         !heard
+    }
+
+    /// A poll of figures of the port itself; `false` when the group is none.
+    fn figures(&mut self, at: usize) -> bool {
+        let Some(bus) = self.buses.get_mut(&at) else {
+            return false;
+        };
+        let cells = bus.poll(self.link.monitor().report());
+        self.hand_on(at, cells);
+        true
     }
 
     /// When the first poll is due of the other units that answer; `None` when there is none.
@@ -416,6 +414,12 @@ impl Unit {
         if failure.is_some() {
             self.failure = failure;
         }
+    }
+
+    /// What the cells of a poll say in which it was not asked.
+    fn cause(&self) -> Cause {
+        let failure = self.failure.as_ref();
+        failure.map_or(Cause::NoAnswer, RequestError::cause)
     }
 
     /// Whether it answered when it was last asked.

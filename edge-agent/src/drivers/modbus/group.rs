@@ -1,6 +1,7 @@
 //! One poll of one group: its blocks one after the other, split where a unit refuses. Never
 //! touches another group, never decides whether a unit is dead.
 
+use super::address::{Address, Table};
 use super::breaker::{FAILURES_MAX, backoff};
 use super::config::{DeviceConfig, GroupConfig};
 use super::decode;
@@ -8,11 +9,11 @@ use super::link::{Link, RequestError};
 use super::pdu::ExceptionCode;
 use super::plan::{Block, Item, plan};
 use super::write::Writes;
-use crate::drivers::{Hole, Holes};
+use crate::drivers::{Hole, Holes, Sink};
 use crate::pipeline::RawCell;
 use protocol::reading::Cause;
 use protocol::time::Timestamp;
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 /// After this time a register that was refused is tried once more.
@@ -74,7 +75,14 @@ pub(super) struct Known<'a> {
     pub(super) time: Timestamp,
 }
 
-impl Known<'_> {
+impl<'a> Known<'a> {
+    pub(super) fn of(sink: &'a Sink) -> Self {
+        Self {
+            holes: sink.holes(),
+            time: sink.stamp().0,
+        }
+    }
+
     /// For how long a place is not to be tried; `None` when it may be. Never for longer than usual,
     /// whatever the clock was when that was written down.
     fn pause(self, device: &str, place: &str) -> Option<Duration> {
@@ -115,33 +123,58 @@ impl Group {
     /// left out until their time comes.
     fn first_blocks(&self, device: &DeviceConfig, known: Known<'_>) -> VecDeque<BlockState> {
         let mut blocks = VecDeque::new();
-        let mut good = Vec::new();
+        let mut good: BTreeMap<Table, Vec<usize>> = BTreeMap::new();
+        let mut bad: BTreeMap<Table, BTreeSet<u16>> = BTreeMap::new();
         for (at, item) in self.items.iter().enumerate() {
+            let Address { table, offset } = item.address;
             match known.pause(&device.name, &self.place(*item)) {
-                None => good.push((at, *item)),
-                Some(pause) => blocks.extend(Block::alone(at, *item).map(|block| {
-                    let mut state = BlockState::new(block);
-                    state.remembered = true;
-                    state.pause = Some((Instant::now() + pause, Cause::NoSuchAddress));
-                    state.trouble = Some(format!(
-                        "{}: the device refused it before; it is tried again once a day. The other \
-                         sensors are still read.",
-                        self.names(&state.block)
-                    ));
-                    state
-                })),
+                None => good.entry(table).or_default().push(at),
+                Some(pause) => {
+                    bad.entry(table).or_default().insert(offset);
+                    blocks.extend(Block::alone(at, *item).map(|b| self.hole(b, pause)));
+                }
             }
         }
-        let (at, items): (Vec<usize>, Vec<Item>) = good.into_iter().unzip();
-        for mut block in plan(&items, device.limits) {
-            block.items = block
-                .items
-                .iter()
-                .filter_map(|i| at.get(*i).copied())
-                .collect();
-            blocks.push_back(BlockState::new(block));
+        for (table, members) in good {
+            let holes = bad.remove(&table).unwrap_or_default();
+            // What lies between two holes is planned for itself: no request reads over one.
+            let mut parts: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+            for at in members {
+                let offset = self.items.get(at).map_or(0, |item| item.address.offset);
+                let before = holes.range(..offset).count();
+                parts.entry(before).or_default().push(at);
+            }
+            blocks.extend(
+                parts
+                    .into_values()
+                    .flat_map(|part| self.planned(&part, device)),
+            );
         }
         blocks
+    }
+
+    fn planned(&self, members: &[usize], device: &DeviceConfig) -> Vec<BlockState> {
+        let items = members.iter().filter_map(|at| self.items.get(*at));
+        let items: Vec<Item> = items.copied().collect();
+        let own = |mut block: Block| {
+            let numbers = block.items.iter().filter_map(|at| members.get(*at));
+            block.items = numbers.copied().collect();
+            BlockState::new(block)
+        };
+        plan(&items, device.limits).into_iter().map(own).collect()
+    }
+
+    /// A value that was refused before.
+    fn hole(&self, block: Block, pause: Duration) -> BlockState {
+        let mut state = BlockState::new(block);
+        state.remembered = true;
+        state.pause = Some((Instant::now() + pause, Cause::NoSuchAddress));
+        state.trouble = Some(format!(
+            "{}: the device refused it before; it is tried again once a day. The other sensors are \
+             still read.",
+            self.names(&state.block)
+        ));
+        state
     }
 
     /// What a value's registers are called among the holes of its device.

@@ -82,9 +82,10 @@ async fn a_line_that_hears_itself_is_found_out() {
     reads_two_units(&line.port("rs485 = { mode = \"off\", echo = \"auto\" }")).await;
 }
 
-#[tokio::test]
-async fn a_late_answer_on_a_line_is_never_taken_for_another() {
-    // Each seventh answer of unit 1 comes after the time-out; all blocks have the same length.
+/// Each seventh answer of unit 1 comes after the time-out; all blocks have the same length.
+async fn never_takes_a_late_answer_for_another(
+    devices: &[(&str, u8, &[u16])],
+) -> Vec<(u8, Request)> {
     let late = |unit: u8, _: &Request, count: usize| match (unit, count % 7) {
         (1, 6) => Reply::Late(TIMEOUT + TIMEOUT / 2),
         _ => Reply::Right,
@@ -92,10 +93,9 @@ async fn a_late_answer_on_a_line_is_never_taken_for_another() {
     let mut line = SerialLine::new();
     let memory = Memory::default();
     line.plug(Framing::Rtu, &memory, late);
-    let devices: &[(&str, u8, &[u16])] = &[("a", 1, &[0, 100, 200, 300]), ("b", 2, &[0])];
     let mut run = Run::on_port(&line.port(""), devices);
     run.until("late answers and good ones", |run| {
-        unit(run, 1).late >= 6 && run.count(0, value(1_000)) >= 10
+        unit(run, 1).late >= 4 && run.count(0, value(1_000)) >= 10
     })
     .await;
     for poll in run.of(0) {
@@ -106,15 +106,25 @@ async fn a_late_answer_on_a_line_is_never_taken_for_another() {
             );
         }
     }
-    assert!(run.of(1).all(|poll| poll.cells == [value(2_000)]));
-    // What could be confused was preceded by a question of another shape.
-    assert!(
-        memory
-            .log()
-            .iter()
-            .any(|(_, request)| matches!(request, Request::ReadInputRegisters(_)))
-    );
+    // Its neighbour is read while the late answer is on its way, and gets its own or none.
+    for poll in run.of(1) {
+        assert!(
+            poll.cells == [value(2_000)] || matches!(poll.cells[0], RawCell::Missing(_)),
+            "{poll:?}"
+        );
+    }
     run.end().await;
+    memory.log()
+}
+
+#[tokio::test]
+async fn a_late_answer_on_a_line_is_never_taken_for_another() {
+    let a: (&str, u8, &[u16]) = ("a", 1, &[0, 100, 200, 300]);
+    let log = never_takes_a_late_answer_for_another(&[a]).await;
+    // What could be confused was preceded by a question of another shape.
+    let question = |(_, request): &(u8, Request)| matches!(request, Request::ReadInputRegisters(_));
+    assert!(log.iter().any(question));
+    never_takes_a_late_answer_for_another(&[a, ("b", 2, &[0])]).await;
 }
 
 #[tokio::test]
