@@ -138,7 +138,6 @@ fn configuration(line: &str) -> String {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the promises runner reads it")]
 fn a_new_user_commissions_a_cabinet_as_the_page_tells() -> Result<()> {
     let begun = Instant::now();
     in_scratch("commissioning", |scratch| {
@@ -182,8 +181,8 @@ fn walk_through(walk: &mut Walk<'_>) -> Result<()> {
     ensure!(scanned.contains("set differently"), "{scanned}");
 
     walk.say(include_str!("commissioning/2-doctor.md").trim_end());
-    walk.page
-        .push_str(&format!("\n```toml\n{}```\n", configuration(LINE)));
+    let configured = configuration(LINE);
+    walk.say(&format!("\n```toml\n{configured}```"));
     walk.run(&["check"], 0, all)?;
     walk.agent.start()?;
     walk.devices("ok", 2)?;
