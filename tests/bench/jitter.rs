@@ -20,8 +20,8 @@ const LOAD: Load = Load {
     sensors: 100,
     poll_ms: PERIOD_MS,
 };
-/// Goal: of a hundred polls, ninety-nine are off their time by less, beyond what a bare timer of the
-/// same machine is off in the same run.
+/// Goal: of a hundred polls, ninety-nine are off their time by less. A bare timer of the same machine
+/// stands beside it, so that it is seen what the machine costs.
 const JITTER_MS_MAX: f64 = 5.0;
 /// Polls of a group after which its journal becomes a block.
 const SEALED: usize = 600;
