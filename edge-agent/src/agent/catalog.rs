@@ -38,7 +38,7 @@ pub(super) fn catalog(config: &Config, groups: &[GroupSpec], gateway: GatewayId)
         .collect();
     let mut sensors = Vec::new();
     for group in groups {
-        for sensor in &group.sensors {
+        for sensor in group.sensors.iter() {
             let path = group.path(sensor);
             sensors.push(Sensor {
                 id: SensorId::derive(gateway, &path),

@@ -341,10 +341,11 @@ mod tests {
         let device = &config.devices[0];
         let mut group = GroupSpec::new(device, Duration::from_secs(1));
         let sensors = device.sensors.iter();
-        group.sensors = sensors
+        let mut specs: Vec<_> = sensors
             .map(|sensor| SensorSpec::new(sensor, RawKind::Int))
             .collect();
-        group.sensors[0].words = Words::Texts;
+        specs[0].words = Words::Texts;
+        group.sensors = Arc::new(specs);
         group
     }
 
@@ -550,7 +551,7 @@ mod tests {
         assert_eq!(before, after, "nothing changed: no event");
         // The configuration changes while the box runs.
         let mut second = second;
-        second.group.sensors[1].words = Words::Fixed(words(&[(1, "an")]));
+        Arc::make_mut(&mut second.group.sensors)[1].words = Words::Fixed(words(&[(1, "an")]));
         let changed = second.group.clone();
         second.texts.add([&changed].into_iter()).await.unwrap();
         assert_eq!(second.shown(1, 1.0).as_deref(), Some("an"));
@@ -559,7 +560,7 @@ mod tests {
         second.storage.close().await.unwrap();
         let wanted = words(&[(1, "läuft"), (-2, "fault")]);
         let third = Box1::open(folder.path(), |group| {
-            group.sensors[1].words = Words::Fixed(wanted.clone());
+            Arc::make_mut(&mut group.sensors)[1].words = Words::Fixed(wanted.clone());
         })
         .await;
         assert_eq!(third.stored().await[&third.sensor(1)], wanted);

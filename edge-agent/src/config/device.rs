@@ -305,7 +305,10 @@ fn sensors(
         sensor.asset = sensor.asset.or_else(|| asset.cloned());
         name.is_some().then_some(sensor)
     });
-    sensors.collect()
+    let mut sensors: Vec<_> = sensors.collect();
+    // Kept as long as the agent runs.
+    sensors.shrink_to_fit();
+    sensors
 }
 
 fn sensor(mut section: Section, name: String, poll: Duration) -> SensorConfig {
