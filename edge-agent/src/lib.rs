@@ -16,7 +16,6 @@ pub mod pipeline;
 #[cfg(feature = "driver-modbus")]
 pub mod simulate;
 pub mod storage;
-#[cfg(any(feature = "driver-modbus", feature = "driver-instrument"))]
 pub mod transport;
 pub mod uplink;
 pub mod web;

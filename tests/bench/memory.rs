@@ -3,7 +3,7 @@
 
 use crate::plant::{Load, Plant};
 use crate::report::Report;
-use anyhow::Result;
+use anyhow::{Result, bail};
 use harness::Scratch;
 use std::time::{Duration, Instant};
 
@@ -36,16 +36,27 @@ fn measure(report: &mut Report, devices: usize, mib_max: f64) -> Result<()> {
     let before = plant.hub_readings()?;
     let sent = plant.relay.counters();
     let started = Instant::now();
+    // Readings come to the hub in pieces of some seconds: from one arrival to another is whole.
+    let mut arrivals = vec![(started, before)];
     let mut highest = 0;
     while started.elapsed() < RUN {
         highest = highest.max(plant.agent.program()?.resident_bytes()?);
         harness::wait::pause(Duration::from_millis(500));
+        let now = plant.hub_readings()?;
+        if arrivals.last().is_none_or(|(_, last)| *last < now) {
+            arrivals.push((Instant::now(), now));
+        }
     }
     let readings = plant.hub_readings()? - before;
     let sent = plant.relay.counters().since(&sent);
     let wire = f64::from(u32::try_from(sent.up.bytes + sent.down.bytes)?);
     let wire = wire / f64::from(u32::try_from(readings.max(1))?);
-    let per_second = f64::from(u32::try_from(readings)?) / started.elapsed().as_secs_f64();
+    let (Some((first_at, first)), Some((last_at, last))) = (arrivals.get(1), arrivals.last())
+    else {
+        bail!("nothing came to the hub in {RUN:?}");
+    };
+    let between = last_at.saturating_duration_since(*first_at).as_secs_f64();
+    let per_second = f64::from(u32::try_from(last - first)?) / between.max(0.001);
     drop(plant);
     scratch.passed();
     let mib = f64::from(u32::try_from(highest)?) / MIB;

@@ -15,6 +15,7 @@ use protocol::reading::{Raw, RawKind};
 use protocol::time::{ClockState, Timestamp};
 use protocol::unit::Unit;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const GROUPS: usize = 10;
@@ -179,7 +180,7 @@ fn group(number: usize) -> Result<GroupSpec> {
         device: format!("device-{number}"),
         asset: None,
         period: Duration::from_secs(1),
-        sensors: (0..SENSORS_PER_GROUP).map(sensor).collect::<Result<_>>()?,
+        sensors: Arc::new((0..SENSORS_PER_GROUP).map(sensor).collect::<Result<_>>()?),
     })
 }
 

@@ -11,7 +11,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// Registers of one value: its address, and the number of the answer that it came with.
 pub const REGISTERS: u16 = 2;
@@ -38,6 +38,8 @@ pub struct Given {
     pub number: u16,
     /// Whether it was given late.
     pub late: bool,
+    /// When it was asked for, in microseconds since 1970 by the clock of this machine.
+    pub asked_us: i64,
 }
 
 #[derive(Debug)]
@@ -161,10 +163,13 @@ impl Device {
         let mut given = locked(&self.given);
         let number = u16::try_from(given.len() + 1).unwrap_or(u16::MAX);
         let late = u32::from(number).is_multiple_of(self.lateness.every);
+        let asked = SystemTime::now().duration_since(UNIX_EPOCH);
+        let asked_us = asked.map_or(0, |asked| asked.as_micros().try_into().unwrap_or(i64::MAX));
         given.push(Given {
             address,
             number,
             late,
+            asked_us,
         });
         let Lateness { after, spread, .. } = self.lateness;
         // Spread over the whole time, in no order that a client could follow.

@@ -24,6 +24,7 @@ mod plant;
 mod power;
 mod readings;
 mod records;
+mod reload;
 mod restored;
 mod stick;
 mod texts;

@@ -2,7 +2,7 @@
 //! checks whether the values are wise.
 
 use crate::source::{File, Tree};
-use edge_agent::config::Config;
+use edge_agent::config::{Config, SHIPPED};
 use edge_agent::drivers;
 use std::path::Path;
 
@@ -18,8 +18,9 @@ fn complaint(file: &File) -> Option<String> {
     match name {
         Some(name) if name.starts_with("edge.") => edge(file),
         Some(name) if name.starts_with("hub.") => hub(file),
+        Some(name) if name.starts_with("templates/") => template(file, name),
         Some(_) => Some(format!(
-            "{}: no program reads it: name it edge.….toml or hub.….toml",
+            "{}: no program reads it: name it edge.….toml, hub.….toml or templates/….toml",
             file.path
         )),
         None if sample => edge(file),
@@ -38,6 +39,26 @@ fn edge(file: &File) -> Option<String> {
         config.problems.check()
     });
     checked.err().map(|error| error.to_string())
+}
+
+/// It is in the program, and a device that uses it is planned.
+fn template(file: &File, name: &str) -> Option<String> {
+    let name = name.strip_prefix("templates/")?.strip_suffix(".toml");
+    let shipped = SHIPPED.iter().find(|(known, _)| Some(*known) == name);
+    let Some((name, text)) = shipped else {
+        return Some(format!(
+            "{}: it is not in edge-agent/src/config/template/shipped.rs",
+            file.path
+        ));
+    };
+    if *text != file.text {
+        return Some(format!("{}: the program has another text", file.path));
+    }
+    let device = format!(
+        "[[port]]\nname = \"p\"\nprotocol = \"modbus\"\naddress = \"x:1\"\n\
+         [[device]]\nname = \"d\"\nport = \"p\"\ntemplate = \"{name}\"\n"
+    );
+    edge(&File::new(&file.path, &device))
 }
 
 fn hub(file: &File) -> Option<String> {
@@ -64,6 +85,15 @@ mod tests {
             assert!(told.contains(words), "{told}");
         }
         assert_eq!(told("configs/other.toml", right).len(), 1);
+        let template = include_str!("../../configs/templates/xy-md02.toml");
+        assert_eq!(
+            told("configs/templates/xy-md02.toml", template),
+            Vec::<String>::new()
+        );
+        let other = told("configs/templates/xy-md02.toml", "[template]").join("\n");
+        assert!(other.contains("another text"), "{other}");
+        let stray = told("configs/templates/stray.toml", template).join("\n");
+        assert!(stray.contains("shipped.rs"), "{stray}");
         assert_eq!(told("configs/hub.minimal.toml", "").len(), 0);
         assert_eq!(told("configs/hub.minimal.toml", "speed = 1").len(), 1);
         assert_eq!(

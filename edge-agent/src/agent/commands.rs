@@ -26,7 +26,7 @@ const BEHIND_MAX_US: i64 = 5 * 60 * 1_000_000;
 pub(super) struct Commands {
     pub storage: Storage,
     pub health: Arc<Health>,
-    pub catalog: Arc<Catalog>,
+    pub catalog: watch::Receiver<Arc<Catalog>>,
     pub hub: HubConfig,
     pub identity: PathBuf,
     /// To whoever runs the agent.
@@ -118,7 +118,8 @@ impl Commands {
 
     /// What the sensor showed last: drivers keep to their schedule.
     fn read(&self, path: &str) -> Ended {
-        let Some(sensor) = self.catalog.sensors.iter().find(|known| known.path == path) else {
+        let catalog = Arc::clone(&self.catalog.borrow());
+        let Some(sensor) = catalog.sensors.iter().find(|known| known.path == path) else {
             return (
                 Outcome::Refused,
                 format!("there is no sensor \"{path}\" on this box"),

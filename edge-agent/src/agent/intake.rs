@@ -1,26 +1,30 @@
 //! From the drivers' queue through the pipeline into the store's queue. Never waits for the
 //! disk, but for a text that is new: what does not fit is counted and becomes a gap event.
 
-use super::judge::Judge;
+use super::ports::Built;
 use super::texts::{TextGroup, Texts};
 use crate::clock;
 use crate::drivers::FromDriver;
 use crate::health::Health;
-use crate::pipeline::{GroupSpec, Pipeline, RawPoll};
+use crate::pipeline::{GroupSpec, Pipeline, RawPoll, Watch};
 use crate::storage::{NewEvent, PushError, Storage, StorageError};
 use protocol::event::{Actor, Body, GapCause, GatewayEvent, RecordKind, RecordRef};
-use protocol::id::{GatewayId, StreamId};
+use protocol::id::{GatewayId, SensorId, StreamId};
+use protocol::reading::GroupSchema;
 use protocol::time::Timestamp;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 
 /// How often losses are looked for; a gap ends when a whole period passed without one.
 const LOSS_CHECK: Duration = Duration::from_secs(1);
 
 /// The task between drivers and store.
 pub(super) struct Intake {
-    groups: Vec<Group>,
+    /// By the number that the drivers' polls carry; as many as are configured.
+    groups: Groups,
     texts: Texts,
     storage: Storage,
     health: Arc<Health>,
@@ -28,11 +32,30 @@ pub(super) struct Intake {
     loss: Loss,
 }
 
+/// Groups by their number.
+pub(super) type Groups = BTreeMap<usize, Group>;
+
 /// One group on its way.
-struct Group {
+pub(super) struct Group {
     stream: StreamId,
     pipeline: Pipeline,
     texts: Option<TextGroup>,
+}
+
+/// Groups that come and go while polls come in. What was queued before is taken in before.
+pub(super) struct Change {
+    /// Numbers of groups whose port was stopped.
+    pub removed: Vec<Range<usize>>,
+    /// Groups of ports that are about to start.
+    pub added: Groups,
+    /// The same as their drivers announced them.
+    pub specs: Vec<GroupSpec>,
+    /// Every sensor that there is from now on.
+    pub sensors: HashSet<SensorId>,
+    /// When nothing is thinned from now on, by group.
+    pub watches: Vec<(usize, Vec<Watch>)>,
+    /// Answered when it is done.
+    pub done: oneshot::Sender<()>,
 }
 
 /// Losses since the last gap that was written down.
@@ -43,54 +66,49 @@ struct Loss {
 }
 
 impl Intake {
-    /// Registers every group with the store and the judge; also answers how many each port has.
-    pub(super) async fn register(
-        ports: &[Vec<GroupSpec>],
-        gateway: GatewayId,
-        storage: &Storage,
-        health: &Arc<Health>,
-        judge: &mut Judge,
-    ) -> Result<(Self, Vec<usize>), StorageError> {
-        let mut texts = Texts::new(storage, health);
-        texts.add(ports.iter().flatten()).await?;
-        let mut groups = Vec::new();
-        for group in ports.iter().flatten() {
-            let schema = group.schema(gateway);
-            let stream = storage.register_group(schema.clone()).await?;
-            judge.know(stream, schema);
-            groups.push(Group {
-                stream,
-                pipeline: Pipeline::new(group),
-                texts: TextGroup::of(group, gateway),
-            });
-        }
-        let counts = ports.iter().map(Vec::len).collect();
-        let intake = Self {
-            groups,
-            texts,
+    /// Without groups yet.
+    pub(super) fn new(gateway: GatewayId, storage: &Storage, health: &Arc<Health>) -> Self {
+        Self {
+            groups: Groups::new(),
+            texts: Texts::new(storage, health),
             storage: storage.clone(),
             health: Arc::clone(health),
             gateway,
             loss: Loss::default(),
-        };
-        Ok((intake, counts))
+        }
+    }
+
+    /// Takes up the groups of a port before the intake runs; answers what the judge has to know.
+    pub(super) async fn add(
+        &mut self,
+        port: &Built,
+    ) -> Result<Vec<(StreamId, GroupSchema)>, StorageError> {
+        let (groups, schemas) = register(port, self.gateway, &self.storage).await?;
+        self.texts.add(port.groups.iter()).await?;
+        self.groups.extend(groups);
+        Ok(schemas)
     }
 
     /// Runs until all drivers have ended.
-    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<FromDriver>) {
+    pub(super) async fn run(
+        mut self,
+        mut queue: mpsc::Receiver<FromDriver>,
+        mut changes: mpsc::Receiver<Change>,
+    ) {
         let mut check = tokio::time::interval(LOSS_CHECK);
         let mut before = clock::now();
         loop {
             tokio::select! {
                 told = queue.recv() => match told {
-                    Some(FromDriver::Poll(poll)) => self.poll(poll).await,
-                    Some(FromDriver::Device(report)) => {
-                        let report = self.texts.beside(report);
-                        tracing::info!(device = report.device, state = ?report.state, words = report.words);
-                        self.health.device(report);
-                    }
+                    Some(told) => self.take(told).await,
                     None => return,
                 },
+                Some(change) = changes.recv() => {
+                    while let Ok(told) = queue.try_recv() {
+                        self.take(told).await;
+                    }
+                    self.change(change).await;
+                }
                 _ = check.tick() => {
                     self.look_for_losses(before).await;
                     before = clock::now();
@@ -99,8 +117,41 @@ impl Intake {
         }
     }
 
+    async fn take(&mut self, told: FromDriver) {
+        match told {
+            FromDriver::Poll(poll) => self.poll(poll).await,
+            FromDriver::Device(report) => {
+                let report = self.texts.beside(report);
+                tracing::info!(device = report.device, state = ?report.state, words = report.words);
+                self.health.device(report);
+            }
+        }
+    }
+
+    async fn change(&mut self, change: Change) {
+        for numbers in change.removed {
+            self.groups.retain(|number, _| !numbers.contains(number));
+        }
+        self.texts.keep_only(&change.sensors);
+        if let Err(error) = self.texts.add(change.specs.iter()).await {
+            tracing::error!(
+                %error,
+                "words of sensors could not be loaded or kept; start the agent again to try once more"
+            );
+        }
+        self.groups.extend(change.added);
+        for (number, watches) in change.watches {
+            if let Some(group) = self.groups.get_mut(&number) {
+                group.pipeline.watch(&watches);
+            }
+        }
+        if change.done.send(()).is_err() {
+            tracing::debug!("nobody waits any more for groups to change");
+        }
+    }
+
     async fn poll(&mut self, mut raw: RawPoll) {
-        let Some(group) = self.groups.get_mut(raw.group) else {
+        let Some(group) = self.groups.get_mut(&raw.group) else {
             tracing::error!(
                 group = raw.group,
                 "a driver delivered a group that it did not announce"
@@ -168,4 +219,26 @@ impl Intake {
             self.loss.open = Some((from, polls));
         }
     }
+}
+
+/// Registers the groups of a port with the store. A group that was registered before, unchanged, goes
+/// on in its stream.
+pub(super) async fn register(
+    port: &Built,
+    gateway: GatewayId,
+    storage: &Storage,
+) -> Result<(Groups, Vec<(StreamId, GroupSchema)>), StorageError> {
+    let (mut groups, mut schemas) = (Groups::new(), Vec::new());
+    for (number, group) in (port.base..).zip(&port.groups) {
+        let schema = group.schema(gateway);
+        let stream = storage.register_group(schema.clone()).await?;
+        let taken = Group {
+            stream,
+            pipeline: Pipeline::new(group),
+            texts: TextGroup::of(group, gateway),
+        };
+        groups.insert(number, taken);
+        schemas.push((stream, schema));
+    }
+    Ok((groups, schemas))
 }

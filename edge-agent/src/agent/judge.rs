@@ -2,7 +2,10 @@
 //! is written in one transaction and retried until it is; ids are derived from what happened, so
 //! that judging the same readings again after a crash writes nothing twice.
 
+mod asked;
 mod known_time;
+
+pub(super) use asked::Ask;
 
 use super::snapshots::{Due, Snapshots};
 use crate::alerts::{AlertBook, AlertStep, SavedAlert};
@@ -23,7 +26,7 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 /// The judge's memory is saved at least this often while readings come.
@@ -168,7 +171,7 @@ impl Judge {
     pub(super) async fn run(
         mut self,
         mut batches: mpsc::Receiver<Committed>,
-        mut asked: mpsc::Receiver<oneshot::Sender<()>>,
+        mut asked: mpsc::Receiver<Ask>,
     ) {
         let mut changes = self.storage.changes();
         let mut tick = tokio::time::interval(Duration::from_secs(1));
@@ -182,11 +185,7 @@ impl Judge {
                         self.judge(batch.stream, batch.first_seq, &batch.polls).await;
                     }
                 }
-                Some(answer) = asked.recv() => {
-                    if answer.send(()).is_err() {
-                        tracing::debug!("nobody waits any more for what was committed");
-                    }
-                }
+                Some(ask) = asked.recv() => self.answer(ask).await,
                 change = changes.recv() => {
                     let written = change.iter().flat_map(|change| &change.events);
                     let own = written.filter(|event| {

@@ -1,18 +1,23 @@
 //! The only room that wires the others: which task runs, what queue is between, in what order
 //! they stop. Never holds a rule of its own; never lets one device or task take the rest along.
 
+mod catalog;
 mod commands;
 mod holes;
 mod intake;
 mod judge;
+mod kept;
 mod ports;
+mod reload;
 mod replay;
 mod snapshots;
 mod supervisor;
 mod texts;
 mod trial;
 
-pub use supervisor::{Supervisor, effective};
+pub use catalog::encoded_catalog;
+pub use kept::{Kept, KeptError};
+pub use supervisor::{Supervisor, called, effective, effective_of};
 
 use crate::clock;
 use crate::config::{Config, ConfigError};
@@ -23,16 +28,19 @@ use crate::identity::Identity;
 use crate::storage::{Disk, Keep, Opened, Storage, StorageError, StorageOptions};
 use crate::uplink::{Durable, Uplink};
 use crate::web::{self, WebError};
+use catalog::catalog;
 use commands::Commands;
 use intake::Intake;
-use judge::Judge;
-use protocol::catalog::{Catalog, Device, Limit, Port, Sensor};
-use protocol::event::{Actor, Body, Direction, GatewayEvent, RecordKind, RecordRef};
-use protocol::id::{DeviceId, GatewayId, SensorId};
+use judge::{Ask, Judge};
+use ports::{Built, Ports};
+use protocol::catalog::{Catalog, Device};
+use protocol::event::{Actor, Body, GatewayEvent, RecordKind, RecordRef};
+use protocol::id::GatewayId;
 use protocol::limits::COMMANDS_MAX;
 use protocol::sync::Outcome;
 use protocol::wire::WireError;
 use protocol::wire::v1::CommandV1;
+use std::future::Future;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -70,16 +78,20 @@ pub struct Agent {
     pub gateway: GatewayId,
     /// Where the page is.
     pub web: SocketAddr,
+    /// What it runs with.
+    config: Arc<Config>,
     health: Arc<Health>,
-    catalog: Arc<Catalog>,
+    catalog: watch::Sender<Arc<Catalog>>,
+    /// The same as the hub gets it.
+    encoded: watch::Sender<Arc<Vec<u8>>>,
     storage: Storage,
-    stop_drivers: watch::Sender<bool>,
     stop: watch::Sender<bool>,
-    drivers: Vec<JoinHandle<()>>,
+    ports: Ports,
     intake: JoinHandle<()>,
+    /// Groups that the intake is to know or to forget.
+    groups: mpsc::Sender<intake::Change>,
     judge: JoinHandle<()>,
-    /// Answered when the judge is through with what was committed.
-    judged: mpsc::Sender<oneshot::Sender<()>>,
+    ask: mpsc::Sender<Ask>,
     rest: Vec<JoinHandle<()>>,
 }
 
@@ -124,7 +136,7 @@ impl Agent {
         let built: Vec<_> = config
             .ports
             .iter()
-            .filter_map(|port| drivers::build(port, &config.devices))
+            .filter_map(|port| Some((port.name.clone(), drivers::build(port, &config.devices)?)))
             .collect();
         config.problems.check()?;
         let (committed, batches) = mpsc::channel(COMMITTED_MAX);
@@ -133,61 +145,64 @@ impl Agent {
         let begun = begin_clock(&storage).await?;
         let gateway = opened.gateway;
         let health = Arc::new(Health::new(clock::now()));
-        let groups: Vec<_> = built.iter().map(|driver| driver.groups()).collect();
-        let catalog = Arc::new(catalog(&config, &groups, gateway));
+        let (queue, from_drivers) = mpsc::channel(config.queue.polls_max);
+        let config = Arc::new(config);
+        let holes = holes::load(&storage).await;
+        let mut ports = Ports::new(queue, &health, holes.clone(), Arc::clone(&config));
+        let built: Vec<Built> = built
+            .into_iter()
+            .map(|(name, driver)| ports.number(&name, driver))
+            .collect();
+        let specs: Vec<_> = built.iter().flat_map(|port| port.groups.clone()).collect();
+        let catalog = catalog(&config, &specs, gateway);
+        let encoded = watch::Sender::new(Arc::new(protocol::wire::encode_catalog(&catalog)?));
+        let catalog = watch::Sender::new(Arc::new(catalog));
         let mut judge = Judge::new(&config, storage.clone(), Arc::clone(&health), begun).await?;
-        let (intake, counts) =
-            Intake::register(&groups, gateway, &storage, &health, &mut judge).await?;
+        let mut intake = Intake::new(gateway, &storage, &health);
+        for port in &built {
+            for (stream, schema) in intake.add(port).await? {
+                judge.know(stream, schema);
+            }
+        }
         replay::run(&storage, &mut judge).await?;
         judge.settle().await?;
         settle_commands(&storage, desk.restarted).await?;
         started(&storage, &opened, judge.last_time()).await?;
+        let measured = (catalog.subscribe(), encoded.subscribe());
         let durable = judge.durable();
         let (stop, stopped) = watch::channel(false);
-        let (stop_drivers, drivers_stopped) = watch::channel(false);
-        let mut rest = Vec::new();
-        let listener = web::bind(config.web.listen).await?;
-        let web_address = listener.address();
-        let page = web::Page::new(
-            &config,
-            storage.clone(),
-            Arc::clone(&health),
-            Arc::clone(&catalog),
-            desk.clone(),
-        )?;
-        rest.push(tokio::spawn(listener.serve(page, stopped.clone())));
-        if let Some(link) = uplink(&config, &storage, (&health, desk), &catalog, durable)? {
-            let (uplink, commands, given) = link;
-            rest.push(tokio::spawn(uplink.run(stopped.clone())));
-            rest.push(tokio::spawn(commands.run(given, stopped.clone())));
-        }
-        let (judged, asked) = mpsc::channel(1);
+        let shown = (&storage, &health, desk);
+        let told = (durable, stopped.clone());
+        let (web, mut rest) = tell_others(&config, shown, measured, told).await?;
+        rest.push(holes::keep(holes, storage.clone(), stopped));
+        let (ask, asked) = mpsc::channel(1);
         let judge = tokio::spawn(judge.run(batches, asked));
-        let (queue, from_drivers) = mpsc::channel(config.queue.polls_max);
-        let intake = tokio::spawn(intake.run(from_drivers));
-        let sinks = ports::Sinks {
-            queue,
-            dropped: health.dropped_counter(),
-            counts,
-            handles: health.ports(),
-            holes: holes::load(&storage).await,
-        };
-        rest.push(holes::keep(sinks.holes.clone(), storage.clone(), stopped));
-        let drivers = ports::start(&config, built, sinks, &drivers_stopped);
+        let (groups, changes) = mpsc::channel(1);
+        let intake = tokio::spawn(intake.run(from_drivers, changes));
+        for port in built {
+            ports.start(port);
+        }
         Ok(Self {
             gateway,
-            web: web_address,
+            web,
+            config,
             health,
             catalog,
+            encoded,
             storage,
-            stop_drivers,
             stop,
-            drivers,
+            ports,
             intake,
+            groups,
             judge,
-            judged,
+            ask,
             rest,
         })
+    }
+
+    /// What it runs with.
+    pub const fn config(&self) -> &Arc<Config> {
+        &self.config
     }
 
     /// The ports that run.
@@ -197,8 +212,9 @@ impl Agent {
 
     /// Returns when the store has stopped by itself: nothing can be kept any more, and only a new
     /// start helps. The log has the cause.
-    pub async fn store_stopped(&self) {
-        self.storage.stopped().await;
+    pub fn store_stopped(&self) -> impl Future<Output = ()> + use<> {
+        let storage = self.storage.clone();
+        async move { storage.stopped().await }
     }
 
     /// How the box is now.
@@ -212,9 +228,10 @@ impl Agent {
             };
             (device.name.clone(), seen)
         };
-        let mut sensors = self.catalog.sensors.iter();
+        let catalog = Arc::clone(&self.catalog.borrow());
+        let mut sensors = catalog.sensors.iter();
         trial::Picture {
-            devices: self.catalog.devices.iter().map(device).collect(),
+            devices: catalog.devices.iter().map(device).collect(),
             connected: self.health.link().state == LinkState::Connected,
             stored: sensors.any(|sensor| self.health.latest(sensor.id).is_some()),
             failures: self.storage.stats().await.map_or(1, |stats| stats.failures),
@@ -223,18 +240,11 @@ impl Agent {
 
     /// Stops in the order in which data flows, so that what was read is stored and judged.
     pub async fn stop(self) -> Result<(), StorageError> {
-        self.stop_drivers.send_replace(true);
-        for driver in self.drivers {
-            done(driver).await;
-        }
+        self.ports.stop_all().await;
         // Without drivers the queue ends, and with it the intake.
         done(self.intake).await;
         self.storage.flush().await?;
-        let (answer, through) = oneshot::channel();
-        // An error says that the judge has ended: then there is nothing to wait for.
-        if self.judged.send(answer).await.is_ok() {
-            drop(through.await);
-        }
+        settled(&self.ask).await;
         self.stop.send_replace(true);
         for task in self.rest {
             done(task).await;
@@ -242,6 +252,15 @@ impl Agent {
         self.storage.close().await?;
         done(self.judge).await;
         Ok(())
+    }
+}
+
+/// Returns when the judge is through with what was committed.
+async fn settled(ask: &mpsc::Sender<Ask>) {
+    let (answer, through) = oneshot::channel();
+    // An error says that the judge has ended: then there is nothing to wait for.
+    if ask.send(Ask::Settled(answer)).await.is_ok() {
+        drop(through.await);
     }
 }
 
@@ -334,20 +353,47 @@ async fn started(
         .await
 }
 
+/// Opens the page and the link to the hub; answers where the page is, and their tasks.
+async fn tell_others(
+    config: &Config,
+    (storage, health, desk): (&Storage, &Arc<Health>, Desk),
+    (catalog, encoded): Measured,
+    (durable, stopped): (watch::Receiver<Durable>, watch::Receiver<bool>),
+) -> Result<(SocketAddr, Vec<JoinHandle<()>>), AgentError> {
+    let listener = web::bind(config.web.listen).await?;
+    let address = listener.address();
+    let page = web::Page::new(
+        config,
+        storage.clone(),
+        Arc::clone(health),
+        catalog.clone(),
+        desk.clone(),
+    )?;
+    let mut tasks = vec![tokio::spawn(listener.serve(page, stopped.clone()))];
+    let told = (catalog, encoded);
+    if let Some(link) = uplink(config, storage, (health, desk), told, durable) {
+        let (uplink, commands, given) = link;
+        tasks.push(tokio::spawn(uplink.run(stopped.clone())));
+        tasks.push(tokio::spawn(commands.run(given, stopped)));
+    }
+    Ok((address, tasks))
+}
+
 /// The uplink and whoever does what the hub asks for.
 type Link = (Uplink, Commands, mpsc::Receiver<CommandV1>);
+
+/// What this box measures, as it is and as the hub gets it.
+type Measured = (watch::Receiver<Arc<Catalog>>, watch::Receiver<Arc<Vec<u8>>>);
 
 /// The uplink, when a hub is configured.
 fn uplink(
     config: &Config,
     storage: &Storage,
     (health, desk): (&Arc<Health>, Desk),
-    catalog: &Arc<Catalog>,
+    (catalog, encoded): Measured,
     durable: watch::Receiver<Durable>,
-) -> Result<Option<Link>, AgentError> {
-    let Some(hub) = config.hub.clone() else {
-        return Ok(None);
-    };
+) -> Option<Link> {
+    let hub = config.hub.clone()?;
     let identity = identity_folder(config);
     if let Ok(None) = Identity::load(&identity) {
         tracing::warn!(
@@ -359,7 +405,7 @@ fn uplink(
     let doing = Commands {
         storage: storage.clone(),
         health: Arc::clone(health),
-        catalog: Arc::clone(catalog),
+        catalog,
         hub: hub.clone(),
         identity: identity.clone(),
         requests: desk.requests.clone(),
@@ -370,95 +416,12 @@ fn uplink(
         hub,
         identity,
         gateway: storage.gateway_id(),
-        catalog: protocol::wire::encode_catalog(catalog)?,
+        catalog: encoded,
         durable,
         health: Arc::clone(health),
         desk,
         commands: given,
         results: told,
     };
-    Ok(Some((uplink, doing, commands)))
-}
-
-/// What a box with this configuration measures, as the hub gets it.
-pub fn encoded_catalog(config: &Config, gateway: GatewayId) -> Result<Vec<u8>, WireError> {
-    let built = config.ports.iter();
-    let built = built.filter_map(|port| drivers::build(port, &config.devices));
-    let groups: Vec<_> = built.map(|driver| driver.groups()).collect();
-    protocol::wire::encode_catalog(&catalog(config, &groups, gateway))
-}
-
-/// What this box measures, for its page and for the hub.
-fn catalog(
-    config: &Config,
-    groups: &[Vec<crate::pipeline::GroupSpec>],
-    gateway: GatewayId,
-) -> Catalog {
-    let ports = config
-        .ports
-        .iter()
-        .map(|port| Port {
-            name: port.name.clone(),
-            protocol: port.protocol.clone(),
-        })
-        .collect();
-    let devices: Vec<Device> = config
-        .devices
-        .iter()
-        .map(|device| Device {
-            id: DeviceId::derive(gateway, &device.name),
-            name: device.name.clone(),
-            port: device.port.clone(),
-            asset: device.asset.clone(),
-        })
-        .collect();
-    let mut sensors = Vec::new();
-    for group in groups.iter().flatten() {
-        for sensor in &group.sensors {
-            let path = group.path(sensor);
-            sensors.push(Sensor {
-                id: SensorId::derive(gateway, &path),
-                device: DeviceId::derive(gateway, &group.device),
-                asset: sensor.asset.clone().or_else(|| group.asset.clone()),
-                unit: sensor.unit.clone(),
-                range: sensor.range,
-                period_us: u64::try_from(group.period.as_micros()).unwrap_or(u64::MAX),
-                limits: limits(config, &path),
-                path,
-            });
-        }
-    }
-    let mut assets: Vec<String> = sensors
-        .iter()
-        .filter_map(|sensor: &Sensor| sensor.asset.clone())
-        .collect();
-    assets.sort_unstable();
-    assets.dedup();
-    Catalog {
-        ports,
-        devices,
-        sensors,
-        assets,
-    }
-}
-
-fn limits(config: &Config, path: &str) -> Vec<Limit> {
-    let rules = config.rules.iter().filter(|rule| rule.sensor == path);
-    rules
-        .flat_map(|rule| {
-            let limit = |value: Option<f64>, direction| {
-                value.map(|value| Limit {
-                    name: rule.title.clone(),
-                    value,
-                    direction,
-                    severity: rule.severity,
-                })
-            };
-            [
-                limit(rule.limits.high, Direction::High),
-                limit(rule.limits.low, Direction::Low),
-            ]
-        })
-        .flatten()
-        .collect()
+    Some((uplink, doing, commands))
 }

@@ -1,11 +1,12 @@
-//! Runs one agent after the other in this process: with the configuration that counts, again when
-//! somebody asks for it, with a document of the hub on trial, and back when the trial fails.
+//! Runs the agent of this process: with the configuration that counts, changed while it runs when
+//! another one counts, with a document of the hub on trial and back when the trial fails; stopped and
+//! started again only when somebody asks for that or nothing else helps.
 //! Never lets a document count for good before its trial, nor a failed one keep the box from work.
 
 use super::trial::{Picture, verdict};
-use super::{Agent, AgentError, encoded_catalog};
+use super::{Agent, AgentError, Kept, encoded_catalog};
 use crate::clock;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, Difference};
 use crate::documents::{Desk, DocumentError, Documents, Name, Request};
 use crate::drivers;
 use crate::storage::StorageError;
@@ -45,7 +46,7 @@ struct Trial {
 pub fn effective(file: &Path) -> Result<(Config, Documents), ConfigError> {
     let own = Config::draft(file)?;
     let documents = Documents::look(&own.gateway.data_dir, accepts(&own));
-    let config = with_document(file, own, &documents)?;
+    let config = effective_of(file, own, &documents)?;
     Ok((config, documents))
 }
 
@@ -54,12 +55,17 @@ fn accepts(config: &Config) -> bool {
     hub.is_some_and(|hub| hub.accept_configuration)
 }
 
-fn with_document(file: &Path, own: Config, documents: &Documents) -> Result<Config, ConfigError> {
+/// The same for a file whose own part was read: with the document that counts, if one does.
+pub fn effective_of(
+    file: &Path,
+    own: Config,
+    documents: &Documents,
+) -> Result<Config, ConfigError> {
     let Some(name) = documents.counts() else {
         return Ok(own);
     };
     match documents.text(name) {
-        Ok(text) => Config::draft_with(file, &called(name), &text),
+        Ok(text) => Config::draft_local(file, &own.local, Some((&called(name), &text))),
         Err(error) => {
             tracing::error!(%error, "the document of the hub that counts is gone: the local file counts");
             Ok(own)
@@ -68,7 +74,7 @@ fn with_document(file: &Path, own: Config, documents: &Documents) -> Result<Conf
 }
 
 /// What a document is called in problems.
-fn called(name: Name) -> String {
+pub fn called(name: Name) -> String {
     format!("document {}", name.version)
 }
 
@@ -95,14 +101,11 @@ impl Supervisor {
     pub async fn start(&mut self) -> Result<Agent, AgentError> {
         let mut tries = 0;
         loop {
-            self.desk.counts = self.documents.counts();
             match self.try_start().await {
                 Ok(agent) => {
                     self.desk.restarted = None;
-                    self.on_trial = self.documents.on_trial().then(|| Trial {
-                        until: clock::monotonic().plus_micros(micros(self.trial)),
-                        seen: Picture::default(),
-                    });
+                    self.watch_trial();
+                    keep(&agent);
                     return Ok(agent);
                 }
                 Err(AgentError::Storage(StorageError::InUse { .. }))
@@ -122,14 +125,52 @@ impl Supervisor {
     }
 
     async fn try_start(&self) -> Result<Agent, AgentError> {
+        Agent::start(self.counting()?, self.desk.clone()).await
+    }
+
+    /// The configuration that counts, as it is on the disk now.
+    fn counting(&self) -> Result<Config, ConfigError> {
         let own = Config::draft(&self.file)?;
-        let config = with_document(&self.file, own, &self.documents)?;
-        Agent::start(config, self.desk.clone()).await
+        effective_of(&self.file, own, &self.documents)
+    }
+
+    /// From now on the document that counts is looked at, if it is on trial.
+    fn watch_trial(&mut self) {
+        self.on_trial = self.documents.on_trial().then(|| Trial {
+            until: clock::monotonic().plus_micros(micros(self.trial)),
+            seen: Picture::default(),
+        });
+    }
+
+    /// The running agent goes on with what counts now. After an error nothing is changed.
+    async fn apply(&self, agent: &mut Agent) -> Result<Difference, AgentError> {
+        let difference = agent.reload(self.counting()?).await?;
+        keep(agent);
+        tell(&difference);
+        Ok(difference)
+    }
+
+    /// The same, once what counts is settled: whether only a new start helps.
+    async fn apply_or_restart(&self, agent: &mut Agent) -> bool {
+        let applied = self.apply(agent).await;
+        if let Err(error) = &applied {
+            let error = chain(error);
+            tracing::error!(
+                error,
+                "what counts could not be taken over; the agent starts anew with it"
+            );
+        }
+        applied.is_err()
+    }
+
+    /// Where a reload is asked for.
+    pub fn requests(&self) -> mpsc::Sender<Request> {
+        self.desk.requests.clone()
     }
 
     /// Serves requests and watches a trial; returns when the agent is to be stopped and started
     /// again.
-    pub async fn until_restart(&mut self, agent: &Agent) -> Result<(), AgentError> {
+    pub async fn until_restart(&mut self, agent: &mut Agent) -> Result<(), AgentError> {
         loop {
             let look = async {
                 match &self.on_trial {
@@ -146,12 +187,20 @@ impl Supervisor {
                     }
                     Some(Request::Rollback(answer)) => {
                         let done = self.documents.to_local();
-                        let restart = done.is_ok();
+                        self.on_trial = None;
+                        let restart = done.is_ok() && self.apply_or_restart(agent).await;
                         // Whoever asked may have gone.
                         drop(answer.send(done));
                         if restart {
                             return Ok(());
                         }
+                    }
+                    Some(Request::Reload(answer)) => {
+                        let applied = self.apply(agent).await.map_err(|error| chain(&error));
+                        if let Err(words) = &applied {
+                            tracing::warn!(words, "the configuration is not taken; all goes on as it was");
+                        }
+                        drop(answer.send(applied));
                     }
                     Some(Request::Restart(command)) => {
                         self.desk.restarted = Some(command);
@@ -168,12 +217,12 @@ impl Supervisor {
         }
     }
 
-    /// Judges a document that came; whether the agent is to start again with it.
+    /// Judges a document that came, and has the agent go on with it; whether only a new start helps.
     async fn document(
         &mut self,
         name: Name,
         text: &str,
-        agent: &Agent,
+        agent: &mut Agent,
     ) -> Result<bool, AgentError> {
         let version = name.version;
         if !self.documents.receive(name, text)? {
@@ -190,7 +239,13 @@ impl Supervisor {
         }
         self.documents.begin_trial()?;
         tracing::info!(version, trial = ?self.trial, "the configuration document is on trial");
-        Ok(true)
+        if let Err(error) = self.apply(agent).await {
+            let words = format!("the agent does not go on with it: {}", chain(&error));
+            self.roll_back(&words)?;
+            return Ok(self.apply_or_restart(agent).await);
+        }
+        self.watch_trial();
+        Ok(false)
     }
 
     /// What is wrong with a document, in words with line and key.
@@ -209,8 +264,9 @@ impl Supervisor {
         catalog.map(drop).map_err(|error| chain(&error))
     }
 
-    /// Looks at the box on trial; whether it is to start again with what counted before.
-    async fn look(&mut self, agent: &Agent) -> Result<bool, AgentError> {
+    /// Looks at the box on trial, which goes back to what counted before when it failed; whether
+    /// only a new start helps.
+    async fn look(&mut self, agent: &mut Agent) -> Result<bool, AgentError> {
         let now = agent.picture().await;
         let Some(trial) = &mut self.on_trial else {
             return Ok(false);
@@ -231,7 +287,7 @@ impl Supervisor {
             }
             Err(words) => {
                 self.roll_back(&words)?;
-                Ok(true)
+                Ok(self.apply_or_restart(agent).await)
             }
         }
     }
@@ -244,6 +300,34 @@ impl Supervisor {
         self.on_trial = None;
         self.documents.roll_back(words)
     }
+}
+
+/// Keeps what runs, for the way back.
+fn keep(agent: &Agent) {
+    let config = agent.config();
+    if let Err(error) = Kept::of(&config.gateway.data_dir).runs(&config.local) {
+        let error = chain(&error);
+        tracing::warn!(
+            error,
+            "the configuration runs, but could not be kept for a way back"
+        );
+    }
+}
+
+/// What a change led to, in the log.
+fn tell(difference: &Difference) {
+    for change in &difference.fixed {
+        tracing::warn!(
+            key = change.key,
+            "this holds from the next start of the agent"
+        );
+    }
+    let ports: Vec<&str> = difference.ports.keys().map(String::as_str).collect();
+    tracing::info!(
+        changes = difference.parts.len(),
+        ports = ports.join(", "),
+        "the configuration was taken over; all other ports go on"
+    );
 }
 
 fn micros(duration: Duration) -> i64 {

@@ -13,7 +13,7 @@ use protocol::limits::{
 };
 use protocol::reading::{Cause, Raw};
 use ring::digest::{SHA256, digest};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// The bits of a code: six bytes, so that it is exact as a float.
@@ -115,6 +115,15 @@ impl Texts {
             return Ok(());
         }
         self.write(changes).await
+    }
+
+    /// No other sensors than these are configured any more.
+    pub(super) fn keep_only(&mut self, sensors: &HashSet<SensorId>) {
+        let known = self.codes.keys().chain(self.states.keys());
+        let gone = known.filter(|sensor| !sensors.contains(sensor)).copied();
+        for sensor in gone.collect::<Vec<_>>() {
+            self.forget(sensor);
+        }
     }
 
     fn forget(&mut self, sensor: SensorId) {
@@ -332,10 +341,11 @@ mod tests {
         let device = &config.devices[0];
         let mut group = GroupSpec::new(device, Duration::from_secs(1));
         let sensors = device.sensors.iter();
-        group.sensors = sensors
+        let mut specs: Vec<_> = sensors
             .map(|sensor| SensorSpec::new(sensor, RawKind::Int))
             .collect();
-        group.sensors[0].words = Words::Texts;
+        specs[0].words = Words::Texts;
+        group.sensors = Arc::new(specs);
         group
     }
 
@@ -541,7 +551,7 @@ mod tests {
         assert_eq!(before, after, "nothing changed: no event");
         // The configuration changes while the box runs.
         let mut second = second;
-        second.group.sensors[1].words = Words::Fixed(words(&[(1, "an")]));
+        Arc::make_mut(&mut second.group.sensors)[1].words = Words::Fixed(words(&[(1, "an")]));
         let changed = second.group.clone();
         second.texts.add([&changed].into_iter()).await.unwrap();
         assert_eq!(second.shown(1, 1.0).as_deref(), Some("an"));
@@ -550,11 +560,23 @@ mod tests {
         second.storage.close().await.unwrap();
         let wanted = words(&[(1, "läuft"), (-2, "fault")]);
         let third = Box1::open(folder.path(), |group| {
-            group.sensors[1].words = Words::Fixed(wanted.clone());
+            Arc::make_mut(&mut group.sensors)[1].words = Words::Fixed(wanted.clone());
         })
         .await;
         assert_eq!(third.stored().await[&third.sensor(1)], wanted);
         assert_eq!(third.shown(1, 0.0), None);
         assert_eq!(third.shown(1, -2.0).as_deref(), Some("fault"));
+    }
+
+    #[tokio::test]
+    async fn words_of_sensors_that_are_gone_leave_their_room() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut one = Box1::open(folder.path(), |_| {}).await;
+        let before = one.keep("before").await.0;
+        assert_eq!(one.texts.count, 3);
+        one.texts.keep_only(&HashSet::from([one.sensor(1)]));
+        assert_eq!(one.texts.count, 2);
+        one.texts.add([&one.group].into_iter()).await.unwrap();
+        assert_eq!((one.texts.count, one.keep("before").await.0), (3, before));
     }
 }

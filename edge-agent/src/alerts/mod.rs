@@ -90,6 +90,23 @@ impl AlertBook {
         }
     }
 
+    /// The rules are others now. What is open for a rule that is gone, or that is for another sensor
+    /// now, ends with the next `retire`.
+    pub fn change_rules(&mut self, rules: &[RuleConfig]) {
+        let before = std::mem::replace(self, Self::new(rules));
+        self.orphans = before.orphans;
+        for (name, open) in before.open {
+            let sensor = |rules: &BTreeMap<String, RuleConfig>| {
+                rules.get(&name).map(|rule| rule.sensor.clone())
+            };
+            if sensor(&self.rules).is_some() && sensor(&self.rules) == sensor(&before.rules) {
+                self.open.insert(name, open);
+            } else {
+                self.orphans.push((name, open.alert));
+            }
+        }
+    }
+
     /// Moves the times it remembers, now that the true time is known.
     pub fn correct(&mut self, by: &Correction) {
         for open in self.open.values_mut() {

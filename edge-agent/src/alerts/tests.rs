@@ -307,3 +307,31 @@ impl Judged {
         }
     }
 }
+
+#[test]
+fn other_rules_keep_the_alert_of_a_rule_that_stays_for_its_sensor() {
+    let open = || {
+        let mut book = AlertBook::new(&rules());
+        assert_eq!(book.apply(&raised(10, 90.0), id(1)).len(), 1);
+        book
+    };
+    let changed = |change: fn(&mut RuleConfig)| {
+        let mut rules = rules();
+        change(&mut rules[0]);
+        let mut book = open();
+        book.change_rules(&rules);
+        let retired = book.retire(second(20), ClockState::Synchronised);
+        (book.open_alert("hot"), retired.len())
+    };
+    assert_eq!(
+        changed(|rule| rule.limits.high = Some(85.0)),
+        (Some(id(1)), 0)
+    );
+    assert_eq!(changed(|rule| rule.sensor = "d/u".to_owned()), (None, 1));
+    assert_eq!(changed(|rule| rule.name = "warm".to_owned()), (None, 1));
+    let mut book = open();
+    book.change_rules(&[]);
+    let retired = book.retire(second(20), ClockState::Synchronised);
+    assert_eq!(retired[0].event, AlertEvent::Cleared { value: None });
+    assert_eq!((retired[0].alert, retired[0].time), (id(1), second(20)));
+}

@@ -56,7 +56,7 @@ fn run(polled: &[Polled], deadband: f64, delays: (u32, u32)) -> (Vec<Finding>, u
     let gateway = GatewayId(Uuid::from_u128(1));
     let device = &config.devices[0];
     let mut group = GroupSpec::new(device, device.poll);
-    group.sensors = vec![SensorSpec::new(&device.sensors[0], RawKind::Float)];
+    group.sensors = vec![SensorSpec::new(&device.sensors[0], RawKind::Float)].into();
     let schema = group.schema(gateway);
     let mut pipeline = Pipeline::new(&group);
     let mut detectors = Detectors::new(&config.rules, gateway);

@@ -33,6 +33,7 @@ pub(super) fn check(file: &Path, output: Output) -> anyhow::Result<()> {
                     .iter()
                     .map(|problem| {
                         json!({
+                            "file": &*problem.file,
                             "line": problem.line,
                             "column": problem.column,
                             "place": problem.place,

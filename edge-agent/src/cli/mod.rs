@@ -14,6 +14,7 @@ mod config;
 mod doctor;
 mod enrol;
 mod exchange;
+mod files;
 #[cfg(feature = "driver-modbus")]
 mod lists;
 #[cfg(feature = "driver-modbus")]
@@ -25,6 +26,7 @@ mod probe;
 mod progress;
 #[cfg(feature = "driver-modbus")]
 mod read;
+mod reload;
 mod run;
 #[cfg(feature = "driver-modbus")]
 mod scan;
@@ -32,6 +34,8 @@ mod scan;
 mod simulate;
 mod status;
 mod table;
+mod tags;
+mod template;
 mod tui;
 mod words;
 #[cfg(feature = "driver-modbus")]
@@ -77,6 +81,18 @@ enum Command {
     Run(run::Run),
     /// Look for mistakes in the configuration, and show what will go over the wire.
     Check,
+    /// Show what the configuration file, or another one, would change and which ports it would restart.
+    Diff(reload::Diff),
+    /// Have the running agent go on with the configuration file: only ports that differ start anew.
+    Reload,
+    /// Write the configuration back that ran before, and have a running agent go on with it.
+    Rollback(reload::Rollback),
+    /// Write the configured sensors as CSV, or make configuration of such a file (or one of Kepware).
+    #[command(subcommand)]
+    Tags(tags::Tags),
+    /// Show the device templates there are.
+    #[command(subcommand)]
+    Template(template::Template),
     /// Show which configuration counts, the local file or a document of the hub, and go back.
     #[command(subcommand)]
     Config(config::Configuration),
@@ -166,6 +182,11 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Run(command) => command.run(&config, output),
         Command::Check => check::check(&config, output),
         Command::Config(command) => command.run(&config, output),
+        Command::Diff(command) => command.run(&config, output),
+        Command::Reload => through_agent(&config, output, reload::reload),
+        Command::Rollback(command) => command.run(&config, output),
+        Command::Tags(command) => command.run(&config, output),
+        Command::Template(command) => command.run(&config, output),
         Command::Tui(command) => command.run(&config, output),
         Command::Bundle(command) => command.run(&config, output),
         Command::Doctor(command) => command.run(&config, output),

@@ -2,11 +2,13 @@
 
 use super::{Output, block_on, told};
 use crate::agent::{AgentError, Supervisor};
+use crate::documents::Request;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::json;
 use std::path::Path;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
 use tracing_subscriber::filter::Targets;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
@@ -31,8 +33,10 @@ impl Run {
 async fn run(config: &Path, output: Output) -> anyhow::Result<()> {
     // Before anything starts: a signal that comes early is not lost, it ends the agent in order.
     let mut signals = Signals::listen()?;
+    let hangup = signal(SignalKind::hangup()).context("listening to signals")?;
     let mut supervisor = Supervisor::open(config).map_err(start_error)?;
     let mut agent = supervisor.start().await.map_err(start_error)?;
+    tokio::spawn(reload_on_signal(hangup, supervisor.requests()));
     let (web, gateway) = (format!("http://{}", agent.web), agent.gateway);
     let printed = output.answer(
         &json!({"listening": {"web": web}, "gateway": gateway}),
@@ -42,18 +46,19 @@ async fn run(config: &Path, output: Output) -> anyhow::Result<()> {
         tracing::warn!(%error, "standard output is closed; going on without it");
     }
     loop {
+        let stopped = agent.store_stopped();
         let name = tokio::select! {
             name = signals.next() => Some(name),
-            () = agent.store_stopped() => bail!(
+            () = stopped => bail!(
                 "the store has stopped, the log says why; start the agent again (systemd does): \
                  damaged readings are then set aside and collection goes on"
             ),
-            wanted = supervisor.until_restart(&agent) => {
+            wanted = supervisor.until_restart(&mut agent) => {
                 wanted.map_err(start_error)?;
                 None
             }
         };
-        let why = name.unwrap_or("another configuration or a restart that somebody asked for");
+        let why = name.unwrap_or("a restart that somebody asked for");
         tracing::info!("stopping, because of {why}");
         tokio::select! {
             stopped = agent.stop() => stopped.context("storing what was read last")?,
@@ -64,6 +69,18 @@ async fn run(config: &Path, output: Output) -> anyhow::Result<()> {
         }
         agent = supervisor.start().await.map_err(start_error)?;
         tracing::info!("the agent runs again");
+    }
+}
+
+/// SIGHUP reads the configuration again. Ends when the agent does.
+async fn reload_on_signal(mut hangup: Signal, requests: mpsc::Sender<Request>) {
+    while hangup.recv().await.is_some() {
+        let (answer, done) = oneshot::channel();
+        if requests.send(Request::Reload(answer)).await.is_err() {
+            return;
+        }
+        // The supervisor has logged what came of it.
+        drop(done.await);
     }
 }
 

@@ -242,10 +242,15 @@ impl Tcp {
             Ok((open, scanned))
         })?;
         let mut hints = scanned.hints(false);
-        if !scanned.gateways.is_empty() {
+        // Where units were found, who scans knows already how they are numbered.
+        let found =
+            |gateway: &&String| scanned.found.iter().any(|found| found.setting == **gateway);
+        let gateways = scanned.gateways.iter().filter(|gateway| !found(gateway));
+        let gateways: Vec<&str> = gateways.map(String::as_str).collect();
+        if !gateways.is_empty() {
             hints.push(format!(
                 "A gateway answers at {}: units behind it have other numbers, try --units 1-32.",
-                scanned.gateways.join(", ")
+                gateways.join(", ")
             ));
         }
         let mut json = json_of(&scanned, &hints, None);

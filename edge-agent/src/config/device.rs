@@ -4,6 +4,7 @@
 
 use super::rule::Limits;
 use super::section::{Amount, Section};
+use super::template::Templates;
 use super::value;
 use protocol::limits::{NAME_BYTES_MAX, SENSOR_TEXT_BYTES_MAX};
 use protocol::unit::Unit;
@@ -160,7 +161,11 @@ pub(super) fn ports(top: &mut Section) -> Vec<PortConfig> {
     ports
 }
 
-pub(super) fn devices(top: &mut Section, ports: &[PortConfig]) -> Vec<DeviceConfig> {
+pub(super) fn devices(
+    top: &mut Section,
+    ports: &[PortConfig],
+    templates: &mut Templates,
+) -> Vec<DeviceConfig> {
     let sections = limited(top, "device", DEVICES_MAX);
     let mut names = BTreeSet::new();
     let mut devices = Vec::new();
@@ -168,6 +173,10 @@ pub(super) fn devices(top: &mut Section, ports: &[PortConfig]) -> Vec<DeviceConf
     for mut section in sections {
         let name = own_name(&mut section, &mut names);
         let port = port_of(&mut section, ports);
+        let on = ports
+            .iter()
+            .find(|known| Some(&known.name) == port.as_ref());
+        section = templates.expand(section, on.map(|port| port.protocol.as_str()));
         let asset = asset(&mut section);
         let poll = section.duration("poll", POLL).unwrap_or(POLL_DEFAULT);
         let sensors = sensors(&mut section, asset.as_ref(), poll, &mut room);
@@ -296,10 +305,15 @@ fn sensors(
         sensor.asset = sensor.asset.or_else(|| asset.cloned());
         name.is_some().then_some(sensor)
     });
-    sensors.collect()
+    let mut sensors: Vec<_> = sensors.collect();
+    // Kept as long as the agent runs.
+    sensors.shrink_to_fit();
+    sensors
 }
 
 fn sensor(mut section: Section, name: String, poll: Duration) -> SensorConfig {
+    // For people only: whoever exports the tags has it.
+    drop(section.text("description"));
     let asset = asset(&mut section);
     let poll = section.duration("poll", POLL).unwrap_or(poll);
     let scale = section.float("scale").unwrap_or(1.0);

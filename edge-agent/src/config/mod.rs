@@ -1,29 +1,41 @@
 //! The configuration file as typed values, with every default in this one room. Tables that belong
 //! to a protocol stay opaque: the driver's folder reads them through `Section`.
-//! Never opens a port, never looks at another file, never takes a value from the environment.
+//! Never opens a port, never looks at another file but device templates, never takes a value from the
+//! environment.
 
+mod copy;
 mod device;
+mod diff;
 mod hub;
 mod problem;
 mod rule;
 mod section;
+mod template;
 mod tree;
 mod value;
 
+pub use copy::Written;
 pub use device::{
     DEVICES_MAX, Deadband, DeviceConfig, PORTS_MAX, PortConfig, SENSORS_MAX, SensorConfig, Watch,
+};
+pub use diff::{
+    Difference, DifferenceView, FateView, KeyChange, KeyView, Kind, PartChange, PartView, PortFate,
+    What,
 };
 pub use hub::{HubConfig, ProxyConfig};
 pub use problem::{ConfigError, PROBLEMS_MAX, Problem, Problems};
 pub use rule::{Limits, RULES_MAX, RuleConfig, WorkOrderConfig};
 pub use section::{Amount, LIST_MAX, Section};
+pub use template::{About, Found, SHIPPED, TEMPLATE_BYTES_MAX, Templates};
 pub use value::{
     nearest, parse_bytes, parse_duration, quoted, show_bytes, show_duration, suggestion,
 };
 
+use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 use toml::de::DeTable;
 use tree::Table;
@@ -54,6 +66,47 @@ pub struct Config {
     /// starts them calls `check` on this afterwards. It holds the text of the file, so that the
     /// configuration is best dropped when everything was made from it.
     pub problems: Problems,
+    /// The file as it was read.
+    pub local: LocalFile,
+    tables: Tables,
+}
+
+/// A configuration file as it was read, with the templates of its folder that it used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LocalFile {
+    /// Its text.
+    pub text: Arc<str>,
+    /// Texts of templates by name; without those that are shipped.
+    pub templates: BTreeMap<String, String>,
+}
+
+/// The tables as they are written: what differs is told from these.
+#[derive(Clone, Debug)]
+struct Tables {
+    local: Arc<Table>,
+    /// Where ports, devices and rules are: in the file, or in a document of the hub.
+    plant: Arc<Table>,
+}
+
+impl Config {
+    /// What runs when this configuration is replaced by another one without a restart: the other's
+    /// plant, and what holds from start to end of the agent from this one.
+    #[must_use]
+    pub fn with_plant_of(&self, next: Self) -> Self {
+        let tables = Tables {
+            local: Arc::clone(&self.tables.local),
+            ..next.tables
+        };
+        Self {
+            gateway: self.gateway.clone(),
+            hub: self.hub.clone(),
+            storage: self.storage.clone(),
+            queue: self.queue.clone(),
+            web: self.web.clone(),
+            tables,
+            ..next
+        }
+    }
 }
 
 /// `[gateway]`
@@ -127,7 +180,8 @@ impl Config {
     /// # Errors
     /// Only when the file cannot be read or is not TOML.
     pub fn draft(path: &Path) -> Result<Self, ConfigError> {
-        Self::draft_text(path, read_file(path)?)
+        let text = file_text(path, FILE_BYTES_MAX)?.into();
+        Self::draft_of(path, text, Templates::beside(path), None)
     }
 
     /// Like `draft`, with what the plant is from a document of the hub, which is called `name` in
@@ -136,18 +190,25 @@ impl Config {
     /// # Errors
     /// When the file or the document cannot be read at all, or the rest of the file has problems.
     pub fn draft_with(path: &Path, name: &str, document: &str) -> Result<Self, ConfigError> {
-        let (problems, top) = open(path, read_file(path)?)?;
-        let (of_document, plant) = open(Path::new(name), document.to_owned())?;
-        let mut config = Self::read(path, problems, top, Some(plant));
-        config.problems.check()?;
-        config.problems = of_document;
-        if config.devices.is_empty() {
-            let words = "the document has no device: the box would measure nothing any more";
-            config.problems.add(&(0..0), "", "device", words.to_owned());
-        }
-        Ok(config)
+        let text = file_text(path, FILE_BYTES_MAX)?.into();
+        Self::draft_of(path, text, Templates::beside(path), Some((name, document)))
     }
-    /// Like `load`, from text; `file` is only named in problems and for relative paths.
+
+    /// Like `draft`, or like `draft_with` where there is a document, of a file that was kept.
+    ///
+    /// # Errors
+    /// See these.
+    pub fn draft_local(
+        path: &Path,
+        local: &LocalFile,
+        document: Option<(&str, &str)>,
+    ) -> Result<Self, ConfigError> {
+        let templates = Templates::with_kept(path, &local.templates);
+        Self::draft_of(path, Arc::clone(&local.text), templates, document)
+    }
+
+    /// Like `load`, from text; `file` is only named in problems, and for relative paths and
+    /// templates.
     ///
     /// # Errors
     /// See `load`.
@@ -158,33 +219,66 @@ impl Config {
     }
 
     fn draft_text(file: &Path, text: String) -> Result<Self, ConfigError> {
+        Self::draft_of(file, text.into(), Templates::beside(file), None)
+    }
+
+    fn draft_of(
+        file: &Path,
+        text: Arc<str>,
+        templates: Templates,
+        document: Option<(&str, &str)>,
+    ) -> Result<Self, ConfigError> {
         let (problems, top) = open(file, text)?;
-        Ok(Self::read(file, problems, top, None))
+        let Some((name, document)) = document else {
+            return Ok(Self::read(file, (problems, top), None, templates));
+        };
+        let (of_document, plant) = open(Path::new(name), document)?;
+        let mut config = Self::read(file, (problems, top), Some(plant), templates);
+        config.problems.check()?;
+        config.problems = of_document;
+        if config.devices.is_empty() {
+            let words = "the document has no device: the box would measure nothing any more";
+            config.problems.add(&(0..0), "", "device", words.to_owned());
+        }
+        Ok(config)
     }
 
     /// What the plant is comes from `plant` where there is one, else from the file.
-    fn read(file: &Path, problems: Problems, mut top: Section, plant: Option<Section>) -> Self {
+    fn read(
+        file: &Path,
+        (problems, mut top): (Problems, Section),
+        plant: Option<Section>,
+        mut templates: Templates,
+    ) -> Self {
         let base = file.parent().unwrap_or(Path::new(""));
+        let tables = Tables {
+            local: Arc::clone(top.table()),
+            plant: Arc::clone(plant.as_ref().unwrap_or(&top).table()),
+        };
         let gateway = gateway(top.section_or_empty("gateway"), base);
         let hub = top.section("hub").and_then(hub::read);
         let storage = storage(top.section_or_empty("storage"));
         let queue = queue(top.section_or_empty("queue"));
         let web = web(top.section_or_empty("web"), base);
         let (ports, devices, rules) = match plant {
-            None => plant_tables(&mut top),
+            None => plant_tables(&mut top, &mut templates),
             Some(mut document) => {
                 for key in PLANT {
                     top.pass_over(key);
                 }
-                for key in ["gateway", "hub", "storage", "queue", "web"] {
+                for key in FIXED {
                     document.refuse(key, NOT_OF_THE_HUB);
                 }
-                let tables = plant_tables(&mut document);
+                let tables = plant_tables(&mut document, &mut templates);
                 document.finish();
                 tables
             }
         };
         top.finish();
+        let local = LocalFile {
+            text: Arc::clone(problems.text()),
+            templates: templates.used(),
+        };
         Self {
             gateway,
             hub,
@@ -195,34 +289,45 @@ impl Config {
             devices,
             rules,
             problems,
+            local,
+            tables,
         }
     }
 }
 
 /// The tables that say what the plant is.
 const PLANT: [&str; 3] = ["port", "device", "rule"];
+/// The tables that say how the box is reached and kept: they hold from start to end of the agent.
+const FIXED: [&str; 5] = ["gateway", "hub", "storage", "queue", "web"];
 /// What is said of a table that a document may not have.
 const NOT_OF_THE_HUB: &str = "says how this box is reached and kept, which only its own file may say; \
     leave it out of the document";
 
 /// The text of a file as its top table.
-fn open(file: &Path, text: String) -> Result<(Problems, Section), ConfigError> {
+fn open(file: &Path, text: impl Into<Arc<str>>) -> Result<(Problems, Section), ConfigError> {
     let problems = Problems::new(file, text);
+    match top_of(&problems) {
+        Some(top) => Ok((problems, top)),
+        None => Err(problems.to_error()),
+    }
+}
+
+/// The top table of a file; `None` when it is not TOML, which is noted.
+fn top_of(problems: &Problems) -> Option<Section> {
     match DeTable::parse(problems.text()) {
         Ok(table) => {
             let table = Table::from(table.into_inner());
-            let top = Section::top(problems.clone(), table);
-            Ok((problems, top))
+            Some(Section::top(problems.clone(), table))
         }
         Err(error) => {
             let span = error.span().unwrap_or(0..0);
             problems.add(&span, "", "", format!("not TOML: {}", error.message()));
-            Err(problems.to_error())
+            None
         }
     }
 }
 
-fn read_file(path: &Path) -> Result<String, ConfigError> {
+fn file_text(path: &Path, bytes_max: u64) -> Result<String, ConfigError> {
     let read_error = |source| ConfigError::Read {
         path: path.to_owned(),
         source,
@@ -230,13 +335,13 @@ fn read_file(path: &Path) -> Result<String, ConfigError> {
     let file = std::fs::File::open(path).map_err(read_error)?;
     let mut bytes = Vec::new();
     let size = file
-        .take(FILE_BYTES_MAX + 1)
+        .take(bytes_max + 1)
         .read_to_end(&mut bytes)
         .map_err(read_error)?;
-    if u64::try_from(size).unwrap_or(u64::MAX) > FILE_BYTES_MAX {
+    if u64::try_from(size).unwrap_or(u64::MAX) > bytes_max {
         return Err(ConfigError::TooLarge {
             path: path.to_owned(),
-            bytes_max: FILE_BYTES_MAX,
+            bytes_max,
         });
     }
     String::from_utf8(bytes).map_err(|error| {
@@ -251,9 +356,9 @@ fn read_file(path: &Path) -> Result<String, ConfigError> {
 
 type Plant = (Vec<PortConfig>, Vec<DeviceConfig>, Vec<RuleConfig>);
 
-fn plant_tables(top: &mut Section) -> Plant {
+fn plant_tables(top: &mut Section, templates: &mut Templates) -> Plant {
     let ports = device::ports(top);
-    let mut devices = device::devices(top, &ports);
+    let mut devices = device::devices(top, &ports, templates);
     let rules = rule::rules(top, &mut devices);
     (ports, devices, rules)
 }

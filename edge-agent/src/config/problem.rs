@@ -89,12 +89,12 @@ pub struct Problems {
 
 struct Source {
     file: Arc<str>,
-    text: String,
+    text: Arc<str>,
 }
 
 impl Problems {
-    pub(super) fn new(file: &Path, text: String) -> Self {
-        let file = file.display().to_string().into();
+    pub(super) fn new(file: &Path, text: impl Into<Arc<str>>) -> Self {
+        let (file, text) = (file.display().to_string().into(), text.into());
         Self {
             source: Arc::new(Source { file, text }),
             list: Arc::default(),
@@ -118,8 +118,22 @@ impl Problems {
     /// What was found, as an error.
     pub(super) fn to_error(&self) -> ConfigError {
         let mut list = self.lock().clone();
-        list.sort_by_key(|problem| (problem.line, problem.column));
+        // The file itself first, then its templates.
+        let is_other = |problem: &Problem| problem.file != self.source.file;
+        list.sort_by(|one, two| {
+            let place = |problem: &Problem| (problem.line, problem.column);
+            (is_other(one), &one.file, place(one)).cmp(&(is_other(two), &two.file, place(two)))
+        });
         ConfigError::Invalid(list)
+    }
+
+    /// The same list for another file that belongs to this one.
+    pub(super) fn of_file(&self, file: &str, text: String) -> Self {
+        let (file, text) = (file.into(), text.into());
+        Self {
+            source: Arc::new(Source { file, text }),
+            ..self.clone()
+        }
     }
 
     /// Whether further problems are not kept: nobody needs to think about their words.
@@ -128,7 +142,7 @@ impl Problems {
     }
 
     /// The text of the file.
-    pub(super) fn text(&self) -> &str {
+    pub(super) fn text(&self) -> &Arc<str> {
         &self.source.text
     }
 

@@ -4,7 +4,7 @@
 mod words;
 
 use super::problem::{PROBLEMS_MAX, Problems};
-use super::tree::{Item, Table, Value};
+use super::tree::{Item, Table, Value, number, text, whole};
 use super::value;
 use std::ops::{Range, RangeInclusive};
 use std::sync::Arc;
@@ -214,15 +214,20 @@ impl Section {
     pub fn section(&mut self, key: &'static str) -> Option<Self> {
         let item = self.item(key)?;
         match &item.value {
-            Value::Table(table) => Some(self.child(key, table, &item.span, None)),
+            Value::Table(_) => Some(self.child(key, &item, None)),
             _ => self.or_wrong(key, &item, None, "a table; write its keys below a [header]"),
         }
     }
 
     /// Like `section`; an empty one when it is not there, so that its reader takes the defaults.
     pub fn section_or_empty(&mut self, key: &'static str) -> Self {
+        let nothing = Item {
+            span: self.span.clone(),
+            value: Value::Table(Arc::default()),
+            origin: None,
+        };
         self.section(key)
-            .unwrap_or_else(|| self.child(key, &Arc::default(), &self.span, None))
+            .unwrap_or_else(|| self.child(key, &nothing, None))
     }
 
     /// All tables of a list: `[[device.sensor]]`. Empty when there is none.
@@ -238,9 +243,7 @@ impl Section {
         let mut sections = Vec::new();
         for (index, entry) in list.iter().enumerate() {
             match &entry.value {
-                Value::Table(table) => {
-                    sections.push(self.child(key, table, &entry.span, Some(index)));
-                }
+                Value::Table(_) => sections.push(self.child(key, entry, Some(index))),
                 _ => {
                     self.or_wrong::<()>(key, entry, None, words);
                 }
@@ -257,11 +260,34 @@ impl Section {
     /// Notes a problem with a key of this section (its place is the key, or the section's head
     /// when it is not there). `words` say what is wrong and what to write instead.
     pub fn problem(&self, key: &str, words: &str) {
-        let span = self
-            .table
-            .get(key)
-            .map_or(&self.span, |entry| &entry.key_span);
-        self.problems.add(span, &self.place, key, words.to_owned());
+        let (problems, span) = match self.table.get(key) {
+            Some(entry) => (self.origin(&entry.item), &entry.key_span),
+            None => (&self.problems, &self.span),
+        };
+        problems.add(span, &self.place, key, words.to_owned());
+    }
+
+    /// The file that a value of this section stands in.
+    fn origin<'a>(&'a self, item: &'a Item) -> &'a Problems {
+        item.origin.as_ref().unwrap_or(&self.problems)
+    }
+
+    /// The table as it is written, for whoever compares or copies it.
+    pub(super) const fn table(&self) -> &Arc<Table> {
+        &self.table
+    }
+
+    /// The file that this section stands in, and its list of problems.
+    pub(super) const fn problems(&self) -> &Problems {
+        &self.problems
+    }
+
+    /// The same section with another table in it.
+    pub(super) fn with_table(&self, table: Table) -> Self {
+        Self {
+            table: Arc::new(table),
+            ..self.clone()
+        }
     }
 
     /// Leaves a key unread that is known here.
@@ -323,7 +349,7 @@ impl Section {
                 "is not known here; {}",
                 value::suggestion(&entry.key, known)
             );
-            self.problems.add(
+            self.origin(&entry.item).add(
                 &entry.key_span,
                 &self.place,
                 &value::shortened(&entry.key),
@@ -344,13 +370,12 @@ impl Section {
         }
     }
 
-    fn child(
-        &self,
-        key: &str,
-        table: &Arc<Table>,
-        span: &Range<usize>,
-        index: Option<usize>,
-    ) -> Self {
+    /// The table that `item` is.
+    fn child(&self, key: &str, item: &Item, index: Option<usize>) -> Self {
+        let table = match &item.value {
+            Value::Table(table) => Arc::clone(table),
+            _ => Arc::default(),
+        };
         let name = table.get("name").and_then(|entry| text(&entry.item));
         let own = match (name, index) {
             (Some(name), Some(_)) => format!("{key} {}", value::quoted(name)),
@@ -364,10 +389,10 @@ impl Section {
             format!("{}, {own}", self.place)
         };
         Self {
-            problems: self.problems.clone(),
+            problems: self.origin(item).clone(),
             place,
-            table: Arc::clone(table),
-            span: span.clone(),
+            table,
+            span: item.span.clone(),
             asked: Vec::new(),
         }
     }
@@ -390,7 +415,7 @@ impl Section {
     fn or_wrong<T>(&self, key: &str, item: &Item, found: Option<T>, wanted: &str) -> Option<T> {
         if found.is_none() {
             let written = self
-                .problems
+                .origin(item)
                 .text()
                 .get(item.span.clone())
                 .unwrap_or_default();
@@ -424,30 +449,4 @@ pub enum Amount {
     Absolute(f64),
     /// Share of the sensor's range, 0.01 = 1 %.
     Share(f64),
-}
-
-fn text(item: &Item) -> Option<&str> {
-    match &item.value {
-        Value::Text(text) => Some(text),
-        _ => None,
-    }
-}
-
-fn whole(item: &Item) -> Option<i64> {
-    match item.value {
-        Value::Integer(number, _) => number,
-        _ => None,
-    }
-}
-
-#[expect(
-    clippy::as_conversions,
-    clippy::cast_precision_loss,
-    reason = "a whole number beyond 2^53 in a key that is a float: the nearest float is meant"
-)]
-fn number(item: &Item) -> Option<f64> {
-    match item.value {
-        Value::Float(number) => number,
-        _ => whole(item).map(|number| number as f64),
-    }
 }

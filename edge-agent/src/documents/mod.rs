@@ -5,6 +5,7 @@
 
 mod saved;
 
+use crate::config::Difference;
 use protocol::sync::DocumentState;
 use saved::Saved;
 use std::fs;
@@ -74,6 +75,9 @@ pub enum Request {
     Rollback(oneshot::Sender<Result<Name, DocumentError>>),
     /// End the collection in order and begin it anew, for this command.
     Restart(Uuid),
+    /// Read the local file again and change what differs. Answered with what changed, or in words with
+    /// why nothing did.
+    Reload(oneshot::Sender<Result<Difference, String>>),
 }
 
 /// Where requests are handed in, and what the hub is to be told now.
@@ -84,7 +88,7 @@ pub struct Desk {
     /// What the hub is told.
     pub told: watch::Receiver<Told>,
     /// What counts now; none: the local file.
-    pub counts: Option<Name>,
+    pub counts: watch::Receiver<Option<Name>>,
     /// The command for which the agent was started again.
     pub restarted: Option<Uuid>,
 }
@@ -96,6 +100,7 @@ pub struct Documents {
     accepts: bool,
     saved: Saved,
     told: watch::Sender<Told>,
+    counting: watch::Sender<Option<Name>>,
 }
 
 impl Documents {
@@ -104,12 +109,15 @@ impl Documents {
         let folder = data_dir.join("documents");
         let saved = Saved::read(&folder.join("state.json"));
         let told = watch::Sender::new(saved.told(accepts));
-        Self {
+        let documents = Self {
             folder,
             accepts,
             saved,
             told,
-        }
+            counting: watch::Sender::new(None),
+        };
+        documents.counting.send_replace(documents.counts());
+        documents
     }
 
     /// The same for the agent that starts: a trial that is still noted was cut off, so it failed.
@@ -127,7 +135,7 @@ impl Documents {
         let desk = Desk {
             requests,
             told: self.told.subscribe(),
-            counts: self.counts(),
+            counts: self.counting.subscribe(),
             restarted: None,
         };
         (desk, out)
@@ -242,6 +250,7 @@ impl Documents {
             words: words.get(..end).unwrap_or_default().to_owned(),
         });
         write(&self.folder.join("state.json"), &self.saved.to_bytes())?;
+        self.counting.send_replace(self.counts());
         self.told.send_replace(self.saved.told(self.accepts));
         Ok(())
     }

@@ -197,13 +197,13 @@ impl Monitor {
     }
 
     /// Takes note of an opened port.
-    pub(super) fn opened(&self) {
+    pub fn opened(&self) {
         let mut counts = self.lock();
         counts.connections = counts.connections.saturating_add(1);
     }
 
     /// Takes note of bytes; costs next to nothing while nobody listens.
-    pub(super) fn bytes(&self, direction: Direction, bytes: &[u8]) {
+    pub fn bytes(&self, direction: Direction, bytes: &[u8]) {
         if self.tap.receiver_count() > 0 {
             let piece = Captured {
                 at: Instant::now(),
@@ -216,7 +216,7 @@ impl Monitor {
     }
 
     /// Takes note of a request that ended.
-    pub(super) fn ended(&self, exchange: &Exchange) {
+    pub fn ended(&self, exchange: &Exchange) {
         let mut counts = self.lock();
         let since = counts.since;
         counts.window.add(since, exchange.started, exchange.ended);

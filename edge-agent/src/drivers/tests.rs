@@ -53,6 +53,9 @@ fn the_modbus_sample_has_every_key_and_tells_the_true_defaults() {
         "enum",
         "deadband",
         "max_silence",
+        "template",
+        "template_only",
+        "description",
     ];
     let read = |text: &str| {
         let config = Config::parse(Path::new("sample.toml"), text).unwrap();

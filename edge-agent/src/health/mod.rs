@@ -7,7 +7,7 @@ pub use crate::drivers::{WriteError, WritePlace, WriteRequest, Written};
 use protocol::id::SensorId;
 use protocol::reading::{Reading, whole};
 use protocol::time::Timestamp;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, PoisonError, RwLock};
 use tokio::sync::{broadcast, watch};
@@ -63,6 +63,8 @@ pub enum News {
     Device(String),
     /// The link changed its state.
     Link(LinkStatus),
+    /// Other devices and sensors are configured now.
+    Plant,
 }
 
 /// The box right now. Bounded by the configuration: one entry per sensor and device.
@@ -163,6 +165,37 @@ impl Health {
         devices.insert(name.clone(), report);
         drop(devices);
         self.tell(News::Device(name));
+    }
+
+    /// These devices are starting again, or gone.
+    pub fn forget_devices<'a>(&self, names: impl IntoIterator<Item = &'a str>) {
+        let mut devices = self.devices.write().unwrap_or_else(PoisonError::into_inner);
+        for name in names {
+            devices.remove(name);
+        }
+    }
+
+    /// No other sensors than these are configured any more.
+    pub fn keep_sensors(&self, sensors: &HashSet<SensorId>) {
+        let mut readings = self
+            .readings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        readings.retain(|sensor, _| sensors.contains(sensor));
+        drop(readings);
+        let mut words = self.words.write().unwrap_or_else(PoisonError::into_inner);
+        words.retain(|sensor, _| sensors.contains(sensor));
+        drop(words);
+        self.tell(News::Plant);
+    }
+
+    /// The latest readings of these sensors are of before: nothing was read of them yet.
+    pub fn forget_readings(&self, sensors: &HashSet<SensorId>) {
+        let mut readings = self
+            .readings
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
+        readings.retain(|sensor, _| !sensors.contains(sensor));
     }
 
     /// How a device is; `None` while it is starting.

@@ -12,6 +12,7 @@ use protocol::reading::{Cause, Column, GroupSchema, Raw, RawKind};
 use protocol::time::{ClockState, Timestamp};
 use protocol::unit::Unit;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What a driver got for one sensor in one poll.
@@ -117,8 +118,9 @@ pub struct GroupSpec {
     pub asset: Option<String>,
     /// Time between polls.
     pub period: Duration,
-    /// At most `protocol::limits::GROUP_COLUMNS_MAX`.
-    pub sensors: Vec<SensorSpec>,
+    /// At most `protocol::limits::GROUP_COLUMNS_MAX`. Shared: driver, port and intake each keep the
+    /// group.
+    pub sensors: Arc<Vec<SensorSpec>>,
 }
 
 impl GroupSpec {
@@ -128,7 +130,7 @@ impl GroupSpec {
             device: device.name.clone(),
             asset: device.asset.clone(),
             period,
-            sensors: Vec::new(),
+            sensors: Arc::default(),
         }
     }
 

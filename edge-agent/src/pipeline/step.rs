@@ -4,6 +4,7 @@
 use super::{Deadband, GroupSpec, RawCell, RawPoll, SensorSpec, Watch};
 use protocol::reading::{Cause, Cell, Poll, Quality, Raw, RawKind};
 use protocol::time::{ClockState, Timestamp};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Judges and thins the polls of one group.
@@ -13,13 +14,15 @@ use std::time::Duration;
 #[derive(Clone, Debug)]
 pub struct Pipeline {
     period_us: i64,
+    sensors: Arc<Vec<SensorSpec>>,
     lanes: Vec<Lane>,
 }
 
 /// One sensor's part.
 #[derive(Clone, Debug)]
 struct Lane {
-    spec: SensorSpec,
+    /// When nothing is thinned; changes with the rules.
+    watch: Watch,
     /// A move by more than this is stored; `None`: everything is stored.
     band: Option<f64>,
     max_silence_us: i64,
@@ -43,7 +46,18 @@ impl Pipeline {
         let lanes = group.sensors.iter().map(Lane::new).collect();
         Self {
             period_us: micros(group.period),
+            sensors: Arc::clone(&group.sensors),
             lanes,
+        }
+    }
+
+    /// When nothing is thinned from now on, one for each sensor: the rules are others now.
+    pub fn watch(&mut self, watches: &[Watch]) {
+        for (lane, watch) in self.lanes.iter_mut().zip(watches) {
+            if lane.watch != *watch {
+                lane.watch = *watch;
+                lane.watched = None;
+            }
         }
     }
 
@@ -55,9 +69,10 @@ impl Pipeline {
         let absent = RawCell::Missing(Cause::BadAnswer);
         let delivered = raw.cells.iter().chain(std::iter::repeat(&absent));
         let period_us = self.period_us;
-        let lanes = self.lanes.iter_mut().zip(delivered);
+        let lanes = self.lanes.iter_mut().zip(self.sensors.iter());
         let cells: Vec<Cell> = lanes
-            .map(|(lane, cell)| lane.step(cell, raw.time, period_us))
+            .zip(delivered)
+            .map(|((lane, spec), cell)| lane.step(spec, cell, raw.time, period_us))
             .collect();
         let any = cells.iter().any(|cell| *cell != Cell::Skipped);
         any.then_some(Poll {
@@ -79,14 +94,14 @@ impl Lane {
         Self {
             band,
             max_silence_us: micros(spec.max_silence),
-            spec: spec.clone(),
+            watch: spec.watch,
             last: None,
             watched: None,
         }
     }
 
-    fn step(&mut self, raw: &RawCell, time: Timestamp, period_us: i64) -> Cell {
-        let (cell, quality, value) = self.judge(raw);
+    fn step(&mut self, spec: &SensorSpec, raw: &RawCell, time: Timestamp, period_us: i64) -> Cell {
+        let (cell, quality, value) = judge(spec, raw);
         let now = Last {
             time,
             quality,
@@ -108,7 +123,7 @@ impl Lane {
     /// stopped in between. Two polls more, for the delay counts from the first one inside, and
     /// polls are never quite on time. What is missing prolongs it: it does not count for the rules.
     fn is_watched(&mut self, value: Option<f64>, time: Timestamp, period_us: i64) -> bool {
-        let watch = self.spec.watch;
+        let watch = self.watch;
         if watch == Watch::default() {
             return false;
         }
@@ -122,43 +137,6 @@ impl Lane {
             self.watched = Some(time);
         }
         value.is_some() && (starts || lasts)
-    }
-
-    /// Quality, and the engineering value where there is one.
-    fn judge(&self, raw: &RawCell) -> (Cell, Quality, Option<f64>) {
-        let missing = |cause| (Cell::Missing(cause), Quality::Bad(cause), None);
-        let raw = match raw {
-            RawCell::Missing(cause) => return missing(*cause),
-            // A text comes here by its code.
-            RawCell::Text(_) => return missing(Cause::BadAnswer),
-            RawCell::Value(raw) => *raw,
-        };
-        let is_float = matches!(raw, Raw::Float(_));
-        if is_float != (self.spec.raw == RawKind::Float) {
-            // The column could not hold it.
-            return missing(Cause::BadAnswer);
-        }
-        let value = self.spec.value(raw);
-        if !value.is_finite() {
-            return missing(Cause::NotAvailable);
-        }
-        let in_range = |range: Option<(f64, f64)>| {
-            range.is_none_or(|(low, high)| (low..=high).contains(&value))
-        };
-        let quality = if in_range(self.spec.range) && in_range(self.spec.clamp) {
-            Quality::Good
-        } else {
-            Quality::Uncertain(Cause::OutOfRange)
-        };
-        let held = self.spec.clamp.filter(|_| !in_range(self.spec.clamp));
-        let raw = held.map_or(raw, |(low, high)| {
-            self.spec.raw_at(if value < low { low } else { high })
-        });
-        (
-            Cell::Value(raw, quality),
-            quality,
-            Some(self.spec.value(raw)),
-        )
     }
 
     fn worth_storing(&self, last: &Last, now: &Last, period_us: i64) -> bool {
@@ -177,6 +155,38 @@ impl Lane {
             _ => false,
         }
     }
+}
+
+/// Quality, and the engineering value where there is one.
+fn judge(spec: &SensorSpec, raw: &RawCell) -> (Cell, Quality, Option<f64>) {
+    let missing = |cause| (Cell::Missing(cause), Quality::Bad(cause), None);
+    let raw = match raw {
+        RawCell::Missing(cause) => return missing(*cause),
+        // A text comes here by its code.
+        RawCell::Text(_) => return missing(Cause::BadAnswer),
+        RawCell::Value(raw) => *raw,
+    };
+    let is_float = matches!(raw, Raw::Float(_));
+    if is_float != (spec.raw == RawKind::Float) {
+        // The column could not hold it.
+        return missing(Cause::BadAnswer);
+    }
+    let value = spec.value(raw);
+    if !value.is_finite() {
+        return missing(Cause::NotAvailable);
+    }
+    let in_range =
+        |range: Option<(f64, f64)>| range.is_none_or(|(low, high)| (low..=high).contains(&value));
+    let quality = if in_range(spec.range) && in_range(spec.clamp) {
+        Quality::Good
+    } else {
+        Quality::Uncertain(Cause::OutOfRange)
+    };
+    let held = spec.clamp.filter(|_| !in_range(spec.clamp));
+    let raw = held.map_or(raw, |(low, high)| {
+        spec.raw_at(if value < low { low } else { high })
+    });
+    (Cell::Value(raw, quality), quality, Some(spec.value(raw)))
 }
 
 impl SensorSpec {
@@ -233,7 +243,7 @@ mod tests {
             device: "d".to_owned(),
             asset: None,
             period,
-            sensors,
+            sensors: Arc::new(sensors),
         })
     }
 
@@ -268,6 +278,25 @@ mod tests {
             "moved by the band, not by more"
         );
         assert!(step(&mut pipeline, 27, int(500)).is_some());
+    }
+
+    #[test]
+    fn a_rule_that_comes_while_it_runs_is_not_thinned_away() {
+        let mut sensor = spec(Deadband::Absolute(50.0));
+        sensor.max_silence = Duration::from_secs(100);
+        let mut pipeline = pipeline(vec![sensor]);
+        let mut stored = |second, raw| step(&mut pipeline, second, int(raw)).is_some();
+        assert!(stored(0, 600) && !stored(1, 600));
+        let watch = Watch {
+            above: 50.0,
+            ..Watch::default()
+        };
+        pipeline.watch(&[watch]);
+        // 55.0 all the time: beyond the limit, every reading counts.
+        let mut stored = |second| step(&mut pipeline, second, int(600)).is_some();
+        assert!((2..9).all(&mut stored));
+        pipeline.watch(&[Watch::default()]);
+        assert!(step(&mut pipeline, 9, int(600)).is_none());
     }
 
     #[test]

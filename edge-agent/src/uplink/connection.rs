@@ -16,6 +16,7 @@ use protocol::sync::{
 use protocol::wire::clock_code;
 use protocol::wire::v1::{Chain, HelloV1};
 use std::convert::Infallible;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::{broadcast, mpsc, watch};
@@ -41,7 +42,9 @@ pub(super) async fn run(
     let held = held_now.borrow_and_update().clone();
     // Before the start is read, so that nothing falls between.
     let changes = uplink.storage.changes();
-    let (start, incarnation) = start(uplink, &held).await?;
+    let mut measured = uplink.catalog.clone();
+    let catalog = Arc::clone(&measured.borrow_and_update());
+    let (start, incarnation) = start(uplink, &held, &catalog).await?;
     let session = EdgeSession::new(start, clock::monotonic())?;
     let (answers, answered) = mpsc::channel(ANSWERS_MAX);
     // Whatever became durable since the start was read is told once more; that is harmless.
@@ -60,11 +63,16 @@ pub(super) async fn run(
         result = link.serve(inbound, answered, (durable, changes)) => result,
         // An error says that the store is closed: then the agent ends.
         Ok(()) = held_now.changed() => Err(UplinkError::Anew("the time is known, what waited for it goes now")),
+        Ok(()) = measured.changed() => Err(UplinkError::Anew("this box measures other things now")),
     }
 }
 
 /// What the box holds now and may send.
-async fn start(uplink: &Uplink, held: &Held) -> Result<(EdgeStart, u32), UplinkError> {
+async fn start(
+    uplink: &Uplink,
+    held: &Held,
+    catalog: &[u8],
+) -> Result<(EdgeStart, u32), UplinkError> {
     let mut state = uplink.storage.sync_state().await?;
     state.leave_out(held);
     // When there are too many, the oldest are left out: the hub has had them for long.
@@ -76,7 +84,7 @@ async fn start(uplink: &Uplink, held: &Held) -> Result<(EdgeStart, u32), UplinkE
         build: env!("CARGO_PKG_VERSION").to_owned(),
         time_us: clock::now().0,
         clock: clock_code(clock::state()),
-        catalog_hash: protocol::wire::hash(&uplink.catalog),
+        catalog_hash: protocol::wire::hash(catalog),
         incarnation: state.incarnation,
         events: events.map(|own| (own.incarnation, own.last)).collect(),
         down: state.down,
@@ -91,7 +99,7 @@ async fn start(uplink: &Uplink, held: &Held) -> Result<(EdgeStart, u32), UplinkE
     let start = EdgeStart {
         hello,
         streams: streams.collect(),
-        catalog: uplink.catalog.clone(),
+        catalog: catalog.to_vec(),
         contents,
     };
     Ok((start, state.incarnation))

@@ -100,8 +100,8 @@ pub struct Uplink {
     pub identity: PathBuf,
     /// This box.
     pub gateway: GatewayId,
-    /// What this box measures, encoded.
-    pub catalog: Vec<u8>,
+    /// What this box measures, encoded. Told too when streams came or went and it is the same.
+    pub catalog: watch::Receiver<Arc<Vec<u8>>>,
     /// Told whenever something became durable.
     pub durable: watch::Receiver<Durable>,
     /// Is told where the link is.

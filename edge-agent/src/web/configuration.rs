@@ -3,6 +3,7 @@
 
 use super::Page;
 use super::problem::Problem;
+use crate::config::DifferenceView;
 use crate::documents::{Desk, DocumentError, Request};
 use axum::Json;
 use axum::extract::State;
@@ -14,7 +15,7 @@ use tokio::sync::oneshot;
 pub(super) fn view(desk: &Desk) -> Value {
     let told = desk.told.borrow().clone();
     json!({
-        "document": desk.counts.map(|name| name.version),
+        "document": desk.counts.borrow().map(|name| name.version),
         "newest": {
             "version": told.name.version,
             "state": told.state.word(),
@@ -47,6 +48,29 @@ pub(super) async fn roll_back(State(page): State<Page>) -> Result<Json<Value>, P
                 words,
             ))
         }
+        None => Err(problem(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "ending",
+            "the agent is ending; try again when it runs",
+        )),
+    }
+}
+
+/// `POST /configuration/reload`: the local file is read again, and what differs is changed.
+pub(super) async fn reload(State(page): State<Page>) -> Result<Json<DifferenceView>, Problem> {
+    let (answer, done) = oneshot::channel();
+    let asked = page.desk.requests.send(Request::Reload(answer)).await;
+    let done = match asked {
+        Ok(()) => done.await.ok(),
+        Err(_) => None,
+    };
+    match done {
+        Some(Ok(difference)) => Ok(Json(DifferenceView::from(&difference))),
+        Some(Err(words)) => Err(problem(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "invalid_configuration",
+            &words,
+        )),
         None => Err(problem(
             StatusCode::SERVICE_UNAVAILABLE,
             "ending",

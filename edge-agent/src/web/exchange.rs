@@ -39,7 +39,7 @@ pub(super) async fn export(
     let permit = Arc::clone(&page.exchanges)
         .try_acquire_owned()
         .map_err(|_| busy())?;
-    let catalog = encode_catalog(&page.catalog).map_err(|error| problem(&error.into()))?;
+    let catalog = encode_catalog(&page.catalog()).map_err(|error| problem(&error.into()))?;
     let wanted = Wanted {
         bytes_max: input.bytes_max,
         all: input.all,

@@ -82,7 +82,7 @@ pub struct Listener {
 pub struct Page {
     storage: Storage,
     health: Arc<Health>,
-    catalog: Arc<Catalog>,
+    catalog: watch::Receiver<Arc<Catalog>>,
     settings: Arc<Settings>,
     streams: Arc<Semaphore>,
     /// One file for the hub, or one answer of it, at a time.
@@ -147,7 +147,7 @@ impl Page {
         config: &Config,
         storage: Storage,
         health: Arc<Health>,
-        catalog: Arc<Catalog>,
+        catalog: watch::Receiver<Arc<Catalog>>,
         desk: Desk,
     ) -> Result<Self, WebError> {
         let access = config
@@ -177,6 +177,13 @@ impl Page {
             stop: watch::Sender::new(false).subscribe(),
             desk,
         })
+    }
+}
+
+impl Page {
+    /// What the box measures now.
+    fn catalog(&self) -> Arc<Catalog> {
+        Arc::clone(&self.catalog.borrow())
     }
 }
 
@@ -210,6 +217,7 @@ fn router(page: Page) -> Router {
         .route("/export", post(exchange::export))
         .route("/acknowledge", post(exchange::acknowledge))
         .route("/configuration/rollback", post(configuration::roll_back))
+        .route("/configuration/reload", post(configuration::reload))
         .route_layer(axum::middleware::from_fn_with_state(
             page.clone(),
             guard::signed_in,

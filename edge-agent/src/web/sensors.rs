@@ -5,7 +5,7 @@ use super::problem::Problem;
 use crate::clock;
 use axum::Json;
 use axum::extract::{Path, Query, State};
-use protocol::catalog::Sensor;
+use protocol::catalog::{Catalog, Sensor};
 use protocol::id::SensorId;
 use protocol::reading::{Quality, Reading};
 use protocol::time::Timestamp;
@@ -20,11 +20,10 @@ const HOUR_US: i64 = 3_600 * 1_000_000;
 /// `GET /sensors`
 pub(super) async fn list(State(page): State<Page>) -> Result<Json<Value>, Problem> {
     let home = home(&page).await?;
-    let data: Vec<Value> = page
-        .catalog
-        .sensors
-        .iter()
-        .map(|sensor| view(&page, sensor, &home))
+    let catalog = page.catalog();
+    let sensors = catalog.sensors.iter();
+    let data: Vec<Value> = sensors
+        .map(|sensor| view(&page, (&catalog, sensor), &home))
         .collect();
     Ok(Json(json!({ "data": data, "next_cursor": null })))
 }
@@ -35,7 +34,9 @@ pub(super) async fn one(
     Path(id): Path<String>,
 ) -> Result<Json<Value>, Problem> {
     let home = home(&page).await?;
-    Ok(Json(view(&page, find(&page, &id)?, &home)))
+    let catalog = page.catalog();
+    let sensor = find(&catalog, &id)?;
+    Ok(Json(view(&page, (&catalog, sensor), &home)))
 }
 
 #[derive(Deserialize)]
@@ -52,7 +53,8 @@ pub(super) async fn readings(
     Path(id): Path<String>,
     Query(range): Query<Range>,
 ) -> Result<Json<Value>, Problem> {
-    let sensor = find(&page, &id)?;
+    let catalog = page.catalog();
+    let sensor = find(&catalog, &id)?;
     let to = time("to", range.to.as_deref())?.unwrap_or_else(clock::now);
     let from = time("from", range.from.as_deref())?.unwrap_or_else(|| to.plus_micros(-HOUR_US));
     if from >= to {
@@ -120,10 +122,9 @@ pub(super) async fn home(page: &Page) -> Result<protocol::view::Home, Problem> {
     })
 }
 
-fn view(page: &Page, sensor: &Sensor, home: &protocol::view::Home) -> Value {
+fn view(page: &Page, (catalog, sensor): (&Catalog, &Sensor), home: &protocol::view::Home) -> Value {
     let latest = page.health.latest(sensor.id);
-    let device = page
-        .catalog
+    let device = catalog
         .devices
         .iter()
         .find(|device| device.id == sensor.device);
@@ -161,9 +162,9 @@ fn view(page: &Page, sensor: &Sensor, home: &protocol::view::Home) -> Value {
     })
 }
 
-fn find<'a>(page: &'a Page, id: &str) -> Result<&'a Sensor, Problem> {
+fn find<'a>(catalog: &'a Catalog, id: &str) -> Result<&'a Sensor, Problem> {
     let id: SensorId = id.parse().map_err(|_| Problem::not_found("sensor"))?;
-    let found = page.catalog.sensors.iter().find(|sensor| sensor.id == id);
+    let found = catalog.sensors.iter().find(|sensor| sensor.id == id);
     found.ok_or_else(|| Problem::not_found("sensor"))
 }
 

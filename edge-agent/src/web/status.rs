@@ -89,11 +89,9 @@ pub(super) fn link(page: &Page, status: &LinkStatus) -> Value {
 
 /// One device by its name in the configuration.
 pub(super) fn device(page: &Page, name: &str) -> Option<Value> {
-    let device = page
-        .catalog
-        .devices
-        .iter()
-        .find(|device| device.name == name)?;
+    let catalog = page.catalog();
+    let mut devices = catalog.devices.iter();
+    let device = devices.find(|device| device.name == name)?;
     let report = page.health.device_now(name);
     let state = report
         .as_ref()
@@ -112,9 +110,9 @@ pub(super) fn device(page: &Page, name: &str) -> Option<Value> {
 }
 
 fn devices(page: &Page) -> Vec<Value> {
-    page.catalog
-        .devices
-        .iter()
+    let catalog = page.catalog();
+    let devices = catalog.devices.iter();
+    devices
         .filter_map(|known| device(page, &known.name))
         .collect()
 }

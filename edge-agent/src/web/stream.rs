@@ -109,7 +109,8 @@ impl Feed {
                 Told::News(Err(RecvError::Closed)) | Told::Change(Err(RecvError::Closed)) => {
                     return None;
                 }
-                Told::News(Err(_)) | Told::Change(Err(_)) => self.reset(),
+                // Others are configured: whoever looks loads anew.
+                Told::News(Err(_) | Ok(News::Plant)) | Told::Change(Err(_)) => self.reset(),
                 Told::News(Ok(News::Reading(reading))) => {
                     self.waiting.readings.insert(reading.sensor, reading);
                 }

@@ -93,14 +93,8 @@ fn bench(more: &str) -> Bench {
         clock: ClockState::Holdover,
     });
     let (desk, _) = crate::documents::Documents::look(folder.path(), true).desk();
-    let page = Page::new(
-        &config,
-        storage.clone(),
-        Arc::clone(&health),
-        Arc::new(catalog),
-        desk,
-    )
-    .unwrap();
+    let catalog = watch::Sender::new(Arc::new(catalog)).subscribe();
+    let page = Page::new(&config, storage.clone(), Arc::clone(&health), catalog, desk).unwrap();
     Bench {
         health,
         app: router(page),

@@ -47,7 +47,7 @@ pub(super) async fn write(
         }
     };
     if !page
-        .catalog
+        .catalog()
         .devices
         .iter()
         .any(|known| known.name == device)

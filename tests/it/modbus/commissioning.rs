@@ -30,8 +30,8 @@ impl Walk<'_> {
         self.page.push('\n');
     }
 
-    /// Runs a command as the page shows it; gives what it printed. `kept` says which lines are shown.
-    fn run(&mut self, args: &[&str], code: i32, kept: impl Fn(&str) -> bool) -> Result<String> {
+    /// Runs a command as the page shows it; gives what it printed. `kept` makes what is shown of it.
+    fn run(&mut self, args: &[&str], code: i32, kept: fn(&str) -> String) -> Result<String> {
         let line = self.line.display().to_string();
         let real: Vec<String> = args.iter().map(|arg| arg.replace(LINE, &line)).collect();
         let mut command = Command::new(places::program("edge-agent")?);
@@ -48,7 +48,6 @@ impl Walk<'_> {
         let printed = (result.stdout + &result.stderr)
             .replace(&line, LINE)
             .replace(&format!("{folder}/"), "");
-        let shown: Vec<&str> = printed.lines().filter(|line| kept(line)).collect();
         let quoted = |arg: &&str| {
             if arg.contains(['?', '&', ' ']) {
                 format!("'{arg}'")
@@ -60,7 +59,7 @@ impl Walk<'_> {
         let text = format!(
             "\n```console\n$ edge-agent {}\n{}\n```\n",
             args.join(" "),
-            shown.join("\n").trim_matches('\n')
+            kept(&printed).trim_matches('\n')
         );
         self.page.push_str(&text);
         Ok(printed)
@@ -94,15 +93,27 @@ impl Walk<'_> {
     }
 }
 
-fn all(_: &str) -> bool {
-    true
+fn all(printed: &str) -> String {
+    printed.to_owned()
 }
 
-/// What is of this machine, not of the cabinet, has no place on the page.
-fn of_the_plant(line: &str) -> bool {
+/// What `doctor` says of this machine, not of the cabinet, has no place on the page.
+fn of_the_plant(printed: &str) -> String {
     let of = ["configuration:", "port ", "device ", "devices:", "agent:"];
-    let rest = line.get(7..).unwrap_or_default();
-    line.is_empty() || of.iter().any(|begin| rest.starts_with(begin)) || line.contains("->")
+    let mut shown: Vec<&str> = Vec::new();
+    let mut is_kept = true;
+    for line in printed.lines() {
+        let rest = line.get(7..).unwrap_or_default();
+        // What to do belongs to the finding above it.
+        if !rest.starts_with("->") {
+            is_kept = of.iter().any(|begin| rest.starts_with(begin));
+        }
+        let parts = line.is_empty() && shown.last().is_some_and(|last| !last.is_empty());
+        if is_kept || parts {
+            shown.push(line);
+        }
+    }
+    shown.join("\n")
 }
 
 /// The configuration that the page writes; `web` is of the test alone.
@@ -127,7 +138,6 @@ fn configuration(line: &str) -> String {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "the promises runner reads it")]
 fn a_new_user_commissions_a_cabinet_as_the_page_tells() -> Result<()> {
     let begun = Instant::now();
     in_scratch("commissioning", |scratch| {
@@ -171,8 +181,8 @@ fn walk_through(walk: &mut Walk<'_>) -> Result<()> {
     ensure!(scanned.contains("set differently"), "{scanned}");
 
     walk.say(include_str!("commissioning/2-doctor.md").trim_end());
-    walk.page
-        .push_str(&format!("\n```toml\n{}```\n", configuration(LINE)));
+    let configured = configuration(LINE);
+    walk.say(&format!("\n```toml\n{configured}```"));
     walk.run(&["check"], 0, all)?;
     walk.agent.start()?;
     walk.devices("ok", 2)?;

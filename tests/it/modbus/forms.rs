@@ -47,7 +47,8 @@ fn forms() -> Result<()> {
 struct Peers {
     replays: Vec<(&'static str, ModbusPeer, String)>,
     fixed: Vec<(&'static str, Libmodbus, String)>,
-    _lines: Vec<PacedPty>,
+    /// The last one is libmodbus'.
+    lines: Vec<PacedPty>,
 }
 
 fn run(scratch: &Scratch) -> Result<()> {
@@ -73,7 +74,9 @@ fn run(scratch: &Scratch) -> Result<()> {
                 return Ok(None);
             }
         }
-        Ok(Some(()))
+        let frames = peers.lines.last().map(PacedPty::frames).unwrap_or_default();
+        let asked = frames.iter().filter(|frame| frame.request).count();
+        Ok((asked >= POLLS * FIXED.len()).then_some(()))
     })?;
     let gateway = scene.gateway;
     let groups = scene.stored()?;
@@ -172,7 +175,7 @@ impl Peers {
                 ("libmodbus-tcp", c_tcp, tcp_words),
                 ("libmodbus-rtu", c_rtu, rtu_words),
             ],
-            _lines: lines,
+            lines,
         })
     }
 }

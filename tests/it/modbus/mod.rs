@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use harness::{Agent, Api, Scratch, ports, wait_for};
 use protocol::id::{GatewayId, SensorId};
 use protocol::reading::{Cell, Poll, Quality, Raw};
+use protocol::time::Timestamp;
 use std::time::Duration;
 
 /// Longest wait for anything that should come soon; generous, for loaded machines.
@@ -124,13 +125,23 @@ impl Scene {
 /// What a sensor (`device/name`) has in the store, in the order of its polls; `None` where it has
 /// no good value.
 fn column(groups: &Groups, gateway: GatewayId, path: &str) -> Result<Vec<Option<Raw>>> {
+    let timed = timed_column(groups, gateway, path)?;
+    Ok(timed.into_iter().map(|(_, raw)| raw).collect())
+}
+
+/// The same with the time of each poll.
+fn timed_column(
+    groups: &Groups,
+    gateway: GatewayId,
+    path: &str,
+) -> Result<Vec<(Timestamp, Option<Raw>)>> {
     let sensor = SensorId::derive(gateway, path);
     let mut found = None;
     for group in groups.values() {
         let mut columns = group.schema.columns.iter();
         if let Some(place) = columns.position(|column| column.sensor == sensor) {
-            let cells = group.polls.values().map(|poll| good(poll, place));
-            found = Some(cells.collect());
+            let polls = group.polls.values();
+            found = Some(polls.map(|poll| (poll.time, good(poll, place))).collect());
         }
     }
     found.with_context(|| format!("the store has nothing of {path}"))

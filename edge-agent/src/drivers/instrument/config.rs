@@ -11,6 +11,7 @@ use crate::pipeline::{GroupSpec, SensorSpec, Words};
 use crate::transport::{Address, Parity, SerialPlace, SerialSettings, config as transport};
 use protocol::limits::GROUP_COLUMNS_MAX;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
@@ -267,7 +268,7 @@ impl GroupConfig {
                 }),
             }
         }
-        self.spec.sensors.push(spec);
+        Arc::make_mut(&mut self.spec.sensors).push(spec);
         self.points.push(point);
     }
 }

@@ -14,6 +14,7 @@ use crate::pipeline::{GroupSpec, SensorSpec, Watch, Words};
 use crate::transport::{Address as Port, config as transport};
 use protocol::limits::GROUP_COLUMNS_MAX;
 use protocol::reading::{Raw, RawKind};
+use std::sync::Arc;
 use std::time::Duration;
 
 const MS: Duration = Duration::from_millis(1);
@@ -157,6 +158,11 @@ fn read_device(device: &file::DeviceConfig) -> DeviceConfig {
             group.points.push(point);
         });
     }
+    for group in &mut groups {
+        // Kept as long as the port runs.
+        group.points.shrink_to_fit();
+        Arc::make_mut(&mut group.spec.sensors).shrink_to_fit();
+    }
     DeviceConfig {
         name: device.name.clone(),
         source: Source::Unit(unit),
@@ -204,7 +210,7 @@ fn add_sensor(
         .iter_mut()
         .find(|group| group.spec.period == period && group.spec.sensors.len() < GROUP_COLUMNS_MAX);
     if let Some(group) = open {
-        group.spec.sensors.push(spec);
+        Arc::make_mut(&mut group.spec.sensors).push(spec);
         put(group);
         return;
     }
@@ -213,7 +219,7 @@ fn add_sensor(
             device: device.name.clone(),
             asset: device.asset.clone(),
             period,
-            sensors: vec![spec],
+            sensors: Arc::new(vec![spec]),
         },
         points: Vec::new(),
         measures: Vec::new(),

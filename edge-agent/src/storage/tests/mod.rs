@@ -4,6 +4,7 @@ mod attachments;
 mod bridge;
 mod commands;
 mod damage;
+mod holes;
 mod inspect;
 mod quota;
 mod random;
