@@ -36,7 +36,7 @@ pub(super) fn catalog(config: &Config, groups: &[GroupSpec], gateway: GatewayId)
             asset: device.asset.clone(),
         })
         .collect();
-    let mut sensors = Vec::new();
+    let mut sensors = Vec::with_capacity(groups.iter().map(|group| group.sensors.len()).sum());
     for group in groups {
         for sensor in group.sensors.iter() {
             let path = group.path(sensor);

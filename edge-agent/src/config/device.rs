@@ -305,9 +305,14 @@ fn sensors(
         sensor.asset = sensor.asset.or_else(|| asset.cloned());
         name.is_some().then_some(sensor)
     });
-    let mut sensors: Vec<_> = sensors.collect();
-    // Kept as long as the agent runs.
+    let mut sensors: Vec<SensorConfig> = sensors.collect();
+    // Kept as long as the agent runs, and there may be thousands.
     sensors.shrink_to_fit();
+    if let [first, others @ ..] = sensors.as_mut_slice() {
+        for sensor in others {
+            sensor.section.share_keys(&first.section);
+        }
+    }
     sensors
 }
 

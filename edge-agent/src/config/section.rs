@@ -24,7 +24,8 @@ pub struct Section {
     place: String,
     table: Arc<Table>,
     span: Range<usize>,
-    asked: Vec<&'static str>,
+    /// Shared by copies until one of them asks for more.
+    asked: Arc<Vec<&'static str>>,
 }
 
 impl Section {
@@ -35,7 +36,7 @@ impl Section {
             place: String::new(),
             table,
             span: 0..0,
-            asked: Vec::new(),
+            asked: Arc::default(),
         }
     }
 
@@ -343,7 +344,7 @@ impl Section {
             !self.asked.contains(&key)
         });
         for entry in unknown.take(PROBLEMS_MAX) {
-            let mut known = self.asked.clone();
+            let mut known = Vec::clone(&self.asked);
             known.sort_unstable();
             let words = format!(
                 "is not known here; {}",
@@ -364,9 +365,16 @@ impl Section {
         self.table.get(key).map(|entry| entry.item.clone())
     }
 
+    /// Keeps one list of keys together with a section of the same kind.
+    pub(super) fn share_keys(&mut self, of: &Self) {
+        if self.asked == of.asked {
+            self.asked = Arc::clone(&of.asked);
+        }
+    }
+
     fn note_asked(&mut self, key: &'static str) {
         if !self.asked.contains(&key) {
-            self.asked.push(key);
+            Arc::make_mut(&mut self.asked).push(key);
         }
     }
 
@@ -393,7 +401,7 @@ impl Section {
             place,
             table,
             span: item.span.clone(),
-            asked: Vec::new(),
+            asked: Arc::default(),
         }
     }
 
