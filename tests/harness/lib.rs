@@ -38,7 +38,7 @@ pub use link::Shape;
 pub use modbus_peer::{Form, ModbusPeer, PeerOptions};
 pub use nmea_device::NmeaDevice;
 pub use paced_pty::PacedPty;
-pub use process::{CommandResult, Program};
+pub use process::{CommandResult, Program, run_command};
 pub use relay::Relay;
 pub use scratch::{Scratch, in_scratch};
 pub use small_disk::SmallDisk;

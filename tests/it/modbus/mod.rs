@@ -10,6 +10,7 @@ mod forms;
 mod instruments;
 mod late;
 mod overheard;
+mod tokio_modbus;
 
 use crate::readings::{self, Groups};
 use anyhow::{Context as _, Result, bail};
