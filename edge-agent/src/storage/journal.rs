@@ -16,7 +16,7 @@ use rusqlite::Connection;
 use std::collections::{BTreeMap, VecDeque};
 
 /// Size of a row, unless one block needs more.
-const SLOT_BYTES: usize = 32 << 10;
+const SLOT_BYTES: usize = 64 << 10;
 pub(super) const ORDER_BYTES: usize = 8;
 pub(super) const LENGTH_BYTES: usize = 4;
 
