@@ -1,10 +1,12 @@
 //! The event: one immutable change to one record, with who, where and when.
 //! Never interprets a record: the folds of `alert` and `work_order` do.
 
+mod alert_kind;
 mod correct;
 mod gateway;
 mod kept;
 
+pub use alert_kind::AlertKind;
 pub use gateway::{GapCause, GatewayEvent};
 pub use kept::{Attached, Snapshot};
 
