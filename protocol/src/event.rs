@@ -2,14 +2,15 @@
 //! Never interprets a record: the folds of `alert` and `work_order` do.
 
 mod alarm;
+mod alert_kind;
 mod correct;
 mod gateway;
 mod kept;
 
 pub use alarm::{
-    AlarmPointEvent, AlertDescription, AlertKind, Criticality, Maintained, Notified,
-    SuppressionCause,
+    AlarmPointEvent, AlertDescription, Criticality, Maintained, Notified, SuppressionCause,
 };
+pub use alert_kind::AlertKind;
 pub use gateway::{GapCause, GatewayEvent};
 pub use kept::{Attached, Snapshot};
 
