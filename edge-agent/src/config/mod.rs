@@ -3,6 +3,8 @@
 //! Never opens a port, never looks at another file but device templates, never takes a value from the
 //! environment.
 
+mod alarm;
+mod condition;
 mod copy;
 mod device;
 mod diff;
@@ -14,6 +16,8 @@ mod template;
 mod tree;
 mod value;
 
+pub use alarm::{AlarmConfig, AlarmsConfig, AssetConfig, Outage, SuppressWhile};
+pub use condition::{Comparison, Condition, TERMS_MAX};
 pub use copy::Written;
 pub use device::{
     DEVICES_MAX, Deadband, DeviceConfig, PORTS_MAX, PortConfig, SENSORS_MAX, SensorConfig, Watch,
@@ -65,6 +69,10 @@ pub struct Config {
     pub devices: Vec<DeviceConfig>,
     /// Alert rules, in the order of the file.
     pub rules: Vec<RuleConfig>,
+    /// What holds for the alerts of all rules.
+    pub alarms: AlarmsConfig,
+    /// Assets of which more is known than their tag.
+    pub assets: Vec<AssetConfig>,
     /// What was found wrong until now. Drivers add theirs while they read their tables; whoever
     /// starts them calls `check` on this afterwards. It holds the text of the file, so that the
     /// configuration is best dropped when everything was made from it.
@@ -263,7 +271,7 @@ impl Config {
         let storage = storage(top.section_or_empty("storage"));
         let queue = queue(top.section_or_empty("queue"));
         let web = web(top.section_or_empty("web"), base);
-        let (ports, devices, rules) = match plant {
+        let plant = match plant {
             None => plant_tables(&mut top, &mut templates),
             Some(mut document) => {
                 for key in PLANT {
@@ -288,9 +296,11 @@ impl Config {
             storage,
             queue,
             web,
-            ports,
-            devices,
-            rules,
+            ports: plant.ports,
+            devices: plant.devices,
+            rules: plant.rules,
+            alarms: plant.alarms,
+            assets: plant.assets,
             problems,
             local,
             tables,
@@ -299,7 +309,7 @@ impl Config {
 }
 
 /// The tables that say what the plant is.
-const PLANT: [&str; 3] = ["port", "device", "rule"];
+const PLANT: [&str; 5] = ["port", "device", "rule", "alarms", "asset"];
 /// The tables that say how the box is reached and kept: they hold from start to end of the agent.
 const FIXED: [&str; 5] = ["gateway", "hub", "storage", "queue", "web"];
 /// What is said of a table that a document may not have.
@@ -357,13 +367,28 @@ fn file_text(path: &Path, bytes_max: u64) -> Result<String, ConfigError> {
     })
 }
 
-type Plant = (Vec<PortConfig>, Vec<DeviceConfig>, Vec<RuleConfig>);
+/// What `PLANT` says.
+struct Plant {
+    ports: Vec<PortConfig>,
+    devices: Vec<DeviceConfig>,
+    rules: Vec<RuleConfig>,
+    alarms: AlarmsConfig,
+    assets: Vec<AssetConfig>,
+}
 
 fn plant_tables(top: &mut Section, templates: &mut Templates) -> Plant {
     let ports = device::ports(top);
     let mut devices = device::devices(top, &ports, templates);
     let rules = rule::rules(top, &mut devices);
-    (ports, devices, rules)
+    let alarms = alarm::alarms(top.section_or_empty("alarms"));
+    let assets = alarm::assets(top);
+    Plant {
+        ports,
+        devices,
+        rules,
+        alarms,
+        assets,
+    }
 }
 
 fn gateway(mut section: Section, base: &Path) -> GatewayConfig {
