@@ -4,6 +4,7 @@
 //! in as arguments, bytes and actions go out. Both programs and every test use the same code.
 
 pub mod alert;
+pub mod asset;
 pub mod attachment;
 pub mod block;
 pub mod catalog;
@@ -18,6 +19,7 @@ pub mod reading;
 pub mod record;
 pub mod rollup;
 pub mod series;
+pub mod stock;
 pub mod sync;
 pub mod time;
 pub mod unit;
