@@ -5,6 +5,7 @@
 
 pub mod alarm_point;
 pub mod alert;
+pub mod asset;
 pub mod attachment;
 pub mod block;
 pub mod catalog;
@@ -19,6 +20,7 @@ pub mod reading;
 pub mod record;
 pub mod rollup;
 pub mod series;
+pub mod stock;
 pub mod sync;
 pub mod time;
 pub mod unit;

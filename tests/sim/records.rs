@@ -156,7 +156,9 @@ pub(crate) fn edit(random: &mut Random, record: RecordRef, newer: bool) -> Inten
     let body = match record.kind {
         RecordKind::Alert => Body::Alert(alert_edit(random)),
         RecordKind::WorkOrder => Body::WorkOrder(order_edit(random)),
-        RecordKind::Gateway | RecordKind::AlarmPoint | RecordKind::Other(_) => return unknown(random, record, actor),
+        RecordKind::Gateway | RecordKind::AlarmPoint | RecordKind::Other(_) => {
+            return unknown(random, record, actor);
+        }
     };
     Intent {
         record,
