@@ -108,7 +108,8 @@ pub struct ChannelConfig {
     /// When only what is critical goes this way.
     pub quiet: Vec<Hours>,
     /// Messages in a minute; what is above waits and is told together. Critical ones do not wait.
-    pub per_minute: u16,
+    /// `None`: as its sort has it.
+    pub per_minute: Option<u16>,
     /// Tries of one message.
     pub attempts: u8,
     /// Longest time for one try.
@@ -340,7 +341,7 @@ fn channel(
         .iter()
         .filter_map(|text| hours(&section, "quiet", text))
         .collect();
-    let per_minute = section.integer("per_minute", 1..=600).unwrap_or(6);
+    let per_minute = section.integer("per_minute", 1..=6_000);
     let attempts = section.integer("attempts", 1..=20).unwrap_or(5);
     let timeout = section.duration("timeout", TIMEOUT);
     let to = names_of(&mut section, "to", ("person or shift", names));
@@ -525,7 +526,7 @@ repeat = "5m"
                 until: 780
             }
         );
-        assert_eq!((modem.per_minute, modem.attempts), (2, 5));
+        assert_eq!((modem.per_minute, modem.attempts), (Some(2), 5));
         assert_eq!(modem.timeout, Duration::from_secs(40));
         let steps = &notify.ladders[0].steps;
         // In the order of their times.
