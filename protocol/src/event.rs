@@ -1,14 +1,19 @@
 //! The event: one immutable change to one record, with who, where and when.
 //! Never interprets a record: the folds of `alert` and `work_order` do.
 
+mod alarm;
 mod correct;
 mod gateway;
 mod kept;
 
+pub use alarm::{
+    AlarmPointEvent, AlertDescription, AlertKind, Criticality, Maintained, Notified,
+    SuppressionCause,
+};
 pub use gateway::{GapCause, GatewayEvent};
 pub use kept::{Attached, Snapshot};
 
-use crate::id::{AlertId, EventId, Origin, SensorId, UserId, WorkOrderId};
+use crate::id::{AlarmPointId, AlertId, EventId, Origin, SensorId, UserId, WorkOrderId};
 use crate::time::{ClockState, Hlc, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -61,6 +66,8 @@ pub enum RecordKind {
     WorkOrder,
     /// The gateway itself: what it lost, when it started.
     Gateway,
+    /// An alarm point, or the maintenance switch of an asset or device.
+    AlarmPoint,
     /// A kind of a newer build, by its number: kept and passed on, never folded.
     Other(u8),
 }
@@ -72,6 +79,7 @@ impl RecordKind {
             Self::Alert => 1,
             Self::WorkOrder => 2,
             Self::Gateway => 3,
+            Self::AlarmPoint => 4,
             Self::Other(code) => code,
         }
     }
@@ -82,6 +90,7 @@ impl RecordKind {
             1 => Self::Alert,
             2 => Self::WorkOrder,
             3 => Self::Gateway,
+            4 => Self::AlarmPoint,
             other => Self::Other(other),
         }
     }
@@ -91,6 +100,15 @@ impl From<AlertId> for RecordRef {
     fn from(id: AlertId) -> Self {
         Self {
             kind: RecordKind::Alert,
+            id: id.0,
+        }
+    }
+}
+
+impl From<AlarmPointId> for RecordRef {
+    fn from(id: AlarmPointId) -> Self {
+        Self {
+            kind: RecordKind::AlarmPoint,
             id: id.0,
         }
     }
@@ -137,6 +155,8 @@ pub enum Body {
     WorkOrder(WorkOrderEvent),
     /// Happened to the gateway.
     Gateway(GatewayEvent),
+    /// Happened to an alarm point.
+    AlarmPoint(AlarmPointEvent),
     /// Written by a newer build: type, version and bytes as they came.
     Unknown {
         /// Number of the type.
@@ -200,6 +220,24 @@ pub enum AlertEvent {
         /// That value.
         value: f64,
     },
+    /// More about its beginning.
+    Described(AlertDescription),
+    /// Somebody was told, or could not be.
+    Notified(Notified),
+    /// The same rule raised the next alert before anybody took notice of this one: that one counts.
+    /// Only the gateway that measures writes this.
+    Superseded {
+        /// The next alert.
+        by: AlertId,
+    },
+    /// A person put back an alert that stays until then (latch).
+    Reset {
+        /// What they said.
+        note: Option<String>,
+    },
+    /// It still stands: it waits for a person again (re-alarm). Only the gateway that measures
+    /// writes this.
+    Realarmed,
 }
 
 /// The beginning of an alert.

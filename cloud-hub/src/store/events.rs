@@ -260,7 +260,9 @@ pub(super) fn refold(
             }
             Changed::WorkOrder(id)
         }
-        RecordKind::Gateway | RecordKind::Other(_) => Changed::Gateway(home),
+        RecordKind::Gateway | RecordKind::AlarmPoint | RecordKind::Other(_) => {
+            Changed::Gateway(home)
+        }
     };
     work.changes.push(Change { scope, what });
     Ok(())

@@ -59,7 +59,7 @@ pub(super) fn refresh(db: &Connection, record: RecordRef) -> Result<(), StorageE
             Some(order) => index_order(db, &order),
             None => Ok(()),
         },
-        RecordKind::Gateway | RecordKind::Other(_) => Ok(()),
+        RecordKind::Gateway | RecordKind::AlarmPoint | RecordKind::Other(_) => Ok(()),
     }
 }
 

@@ -12,6 +12,7 @@ const KIND: u16 = 0x0202;
 const BODY_ALERT: u16 = 1;
 const BODY_WORK_ORDER: u16 = 2;
 const BODY_GATEWAY: u16 = 3;
+const BODY_ALARM_POINT: u16 = 4;
 
 /// An event as stored and sent: version byte, then the body.
 pub fn encode_event(event: &Event) -> Result<Vec<u8>, WireError> {
@@ -37,6 +38,7 @@ fn to_wire(event: &Event) -> Result<v1::EventV1, WireError> {
         Body::Alert(body) => (BODY_ALERT, 1, to_bytes("an alert event", body)?),
         Body::WorkOrder(body) => (BODY_WORK_ORDER, 1, to_bytes("a work order event", body)?),
         Body::Gateway(body) => (BODY_GATEWAY, 1, to_bytes("a gateway event", body)?),
+        Body::AlarmPoint(body) => (BODY_ALARM_POINT, 1, to_bytes("an alarm point event", body)?),
         Body::Unknown {
             kind,
             version,
@@ -88,6 +90,7 @@ fn from_wire(wire: v1::EventV1) -> Result<Event, WireError> {
         (BODY_ALERT, 1) => from_bytes(&wire.body, KIND, 1).ok().map(Body::Alert),
         (BODY_WORK_ORDER, 1) => from_bytes(&wire.body, KIND, 1).ok().map(Body::WorkOrder),
         (BODY_GATEWAY, 1) => from_bytes(&wire.body, KIND, 1).ok().map(Body::Gateway),
+        (BODY_ALARM_POINT, 1) => from_bytes(&wire.body, KIND, 1).ok().map(Body::AlarmPoint),
         _ => None,
     };
     let body = known.unwrap_or(Body::Unknown {
