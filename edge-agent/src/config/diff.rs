@@ -55,7 +55,23 @@ pub enum Kind {
     Sensor,
     /// `[[rule]]`
     Rule,
+    /// `[[person]]`
+    Person,
+    /// `[[shift]]`
+    Shift,
+    /// `[[channel]]`
+    Channel,
+    /// `[[ladder]]`
+    Ladder,
 }
+
+/// What tells how people are told; always of the box's own file.
+const TELLING: [(Kind, &str); 4] = [
+    (Kind::Person, "person"),
+    (Kind::Shift, "shift"),
+    (Kind::Channel, "channel"),
+    (Kind::Ladder, "ladder"),
+];
 
 /// See `PartChange`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +103,10 @@ impl Kind {
             Self::Device => "device",
             Self::Sensor => "sensor",
             Self::Rule => "rule",
+            Self::Person => "person",
+            Self::Shift => "shift",
+            Self::Channel => "channel",
+            Self::Ladder => "ladder",
         }
     }
 }
@@ -130,6 +150,10 @@ impl Difference {
             list(&next.tables.plant, "rule"),
         );
         named(Kind::Rule, "", &before, &after, &mut parts);
+        for (kind, key) in TELLING {
+            let of = |config: &Config| list(&config.tables.telling, key);
+            named(kind, "", &of(running), &of(next), &mut parts);
+        }
         let fates = fates(running, next);
         tell_orders(&mut parts, &fates, [running, next]);
         Self {
@@ -145,6 +169,7 @@ impl Difference {
         nothing.ports.clear();
         nothing.devices.clear();
         nothing.tables.plant = Arc::default();
+        nothing.tables.telling = Arc::default();
         Self::between(&nothing, next)
     }
 
@@ -194,7 +219,9 @@ fn tell_orders(
     both: [&Config; 2],
 ) {
     let mut told: BTreeSet<String> = BTreeSet::new();
-    for part in parts.iter().filter(|part| part.kind != Kind::Rule) {
+    let of_a_port =
+        |part: &&PartChange| matches!(part.kind, Kind::Port | Kind::Device | Kind::Sensor);
+    for part in parts.iter().filter(of_a_port) {
         if part.kind == Kind::Port {
             told.insert(part.name.clone());
             continue;
