@@ -92,7 +92,8 @@ export function remove(path: string): Promise<void> {
   return send<void>("DELETE", path, undefined, newKey());
 }
 
-async function send<T>(method: string, path: string, body?: unknown, key?: string): Promise<T> {
+/** Any call; `get`, `post`, `patch` and `remove` say it shorter. */
+export async function send<T>(method: string, path: string, body?: unknown, key?: string): Promise<T> {
   const headers: Record<string, string> = { Accept: "application/json, application/problem+json" };
   if (method !== "GET") {
     headers["Content-Type"] = "application/json";

@@ -15,7 +15,7 @@ export function upload<T>(path: string, query: Record<string, string>, file: Blo
   const request = new XMLHttpRequest();
   const done = new Promise<T>((resolve, reject) => {
     const lost = (title: string) =>
-      reject(new Problem(0, { title, detail: "Nothing was added. Check the network of this device, then try again.", code: "unreachable" }));
+      reject(new Problem(0, { title, detail: "Nothing was added. Check the network of this device.", code: "unreachable" }));
     request.open("POST", `/api/v1${path}?${new URLSearchParams(query)}`);
     request.timeout = 0;
     request.setRequestHeader("Accept", "application/json, application/problem+json");
