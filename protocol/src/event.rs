@@ -1,6 +1,7 @@
 //! The event: one immutable change to one record, with who, where and when.
 //! Never interprets a record: the folds of `alert` and `work_order` do.
 
+mod alarm;
 mod asset;
 mod correct;
 mod gateway;
@@ -9,6 +10,10 @@ mod order;
 mod stock;
 mod work;
 
+pub use alarm::{
+    AlarmPointEvent, AlertDescription, AlertKind, Criticality, Maintained, Notified,
+    SuppressionCause,
+};
 pub use asset::{AssetEvent, AssetProposed};
 pub use gateway::{GapCause, GatewayEvent};
 pub use kept::{Attached, Snapshot};
@@ -19,7 +24,7 @@ pub use work::{
     TaskChoice, TaskKind, TaskNew, TaskValue, TasksAdded,
 };
 
-use crate::id::{AlertId, EventId, Origin, SensorId, UserId, WorkOrderId};
+use crate::id::{AlarmPointId, AlertId, EventId, Origin, SensorId, UserId, WorkOrderId};
 use crate::time::{ClockState, Hlc, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -72,6 +77,8 @@ pub enum RecordKind {
     WorkOrder,
     /// The gateway itself: what it lost, when it started.
     Gateway,
+    /// An alarm point, or the maintenance switch of an asset or device.
+    AlarmPoint,
     /// An asset that somebody made on a box and the hub has not taken over yet.
     Asset,
     /// The moves of one part in the stock of a gateway.
@@ -87,6 +94,7 @@ impl RecordKind {
             Self::Alert => 1,
             Self::WorkOrder => 2,
             Self::Gateway => 3,
+            Self::AlarmPoint => 4,
             Self::Asset => 5,
             Self::Stock => 6,
             Self::Other(code) => code,
@@ -99,6 +107,7 @@ impl RecordKind {
             1 => Self::Alert,
             2 => Self::WorkOrder,
             3 => Self::Gateway,
+            4 => Self::AlarmPoint,
             5 => Self::Asset,
             6 => Self::Stock,
             other => Self::Other(other),
@@ -110,6 +119,15 @@ impl From<AlertId> for RecordRef {
     fn from(id: AlertId) -> Self {
         Self {
             kind: RecordKind::Alert,
+            id: id.0,
+        }
+    }
+}
+
+impl From<AlarmPointId> for RecordRef {
+    fn from(id: AlarmPointId) -> Self {
+        Self {
+            kind: RecordKind::AlarmPoint,
             id: id.0,
         }
     }
@@ -156,6 +174,8 @@ pub enum Body {
     WorkOrder(WorkOrderEvent),
     /// Happened to the gateway.
     Gateway(GatewayEvent),
+    /// Happened to an alarm point.
+    AlarmPoint(AlarmPointEvent),
     /// Happened to an asset that was made on a box.
     Asset(AssetEvent),
     /// Happened to a part of the stock.
@@ -223,6 +243,24 @@ pub enum AlertEvent {
         /// That value.
         value: f64,
     },
+    /// More about its beginning.
+    Described(AlertDescription),
+    /// Somebody was told, or could not be.
+    Notified(Notified),
+    /// The same rule raised the next alert before anybody took notice of this one: that one counts.
+    /// Only the gateway that measures writes this.
+    Superseded {
+        /// The next alert.
+        by: AlertId,
+    },
+    /// A person put back an alert that stays until then (latch).
+    Reset {
+        /// What they said.
+        note: Option<String>,
+    },
+    /// It still stands: it waits for a person again (re-alarm). Only the gateway that measures
+    /// writes this.
+    Realarmed,
 }
 
 /// The beginning of an alert.

@@ -3,8 +3,8 @@
 use super::NewEvent;
 use super::error::StorageError;
 use protocol::event::{
-    AlertEvent, AssetEvent, Body, FailureReport, FieldValue, GatewayEvent, RecordKind, StockEvent,
-    TaskKind, TaskValue, TasksAdded, WorkOrderCreated, WorkOrderEvent,
+    AlarmPointEvent, AlertEvent, AssetEvent, Body, FailureReport, FieldValue, GatewayEvent,
+    RecordKind, StockEvent, TaskKind, TaskValue, TasksAdded, WorkOrderCreated, WorkOrderEvent,
 };
 use protocol::limits::{
     EVENT_BODY_BYTES_MAX, NAME_BYTES_MAX, SENSOR_TEXT_BYTES_MAX, TASK_CHOICES_MAX,
@@ -17,6 +17,7 @@ pub(super) fn new_event(new: &NewEvent) -> Result<(), StorageError> {
         Body::Alert(_) => new.record.kind == RecordKind::Alert,
         Body::WorkOrder(_) => new.record.kind == RecordKind::WorkOrder,
         Body::Gateway(_) => new.record.kind == RecordKind::Gateway,
+        Body::AlarmPoint(_) => new.record.kind == RecordKind::AlarmPoint,
         Body::Asset(_) => new.record.kind == RecordKind::Asset,
         Body::Stock(_) => new.record.kind == RecordKind::Stock,
         Body::Unknown { .. } => true,
@@ -49,6 +50,7 @@ pub(super) fn new_event(new: &NewEvent) -> Result<(), StorageError> {
             text("what came of it", outcome.as_ref())
         }
         Body::Gateway(_) => Ok(()),
+        Body::AlarmPoint(body) => alarm_point(body),
         Body::Asset(body) => asset(body),
         Body::Stock(body) => stock(body),
         Body::Unknown { bytes, .. } => count("an event", bytes.len(), EVENT_BODY_BYTES_MAX),
@@ -60,7 +62,33 @@ fn alert(body: &AlertEvent) -> Result<(), StorageError> {
         AlertEvent::Raised(raised) => limit("the alert's title", &raised.title, TEXT_BYTES_MAX),
         AlertEvent::Acknowledged { note } => text("the note", note.as_ref()),
         AlertEvent::Commented { text: said } => text("the comment", Some(said)),
-        AlertEvent::Cleared { .. } | AlertEvent::Peaked { .. } => Ok(()),
+        AlertEvent::Described(described) => text("what was found", Some(&described.words)),
+        AlertEvent::Notified(notified) => {
+            limit("the name of a channel", &notified.channel, NAME_BYTES_MAX)?;
+            limit("who was told", &notified.to, TEXT_BYTES_MAX)?;
+            limit("how it was told", &notified.words, TEXT_BYTES_MAX)
+        }
+        AlertEvent::Reset { note } => text("the note", note.as_ref()),
+        AlertEvent::Cleared { .. }
+        | AlertEvent::Peaked { .. }
+        | AlertEvent::Superseded { .. }
+        | AlertEvent::Realarmed => Ok(()),
+    }
+}
+
+fn alarm_point(body: &AlarmPointEvent) -> Result<(), StorageError> {
+    match body {
+        AlarmPointEvent::Shelved { reason, .. }
+        | AlarmPointEvent::OutOfService { reason, .. }
+        | AlarmPointEvent::MaintenanceBegan { reason, .. } => text("the reason", Some(reason)),
+        AlarmPointEvent::Unshelved { note }
+        | AlarmPointEvent::InService { note }
+        | AlarmPointEvent::MaintenanceEnded { note } => text("the note", note.as_ref()),
+        AlarmPointEvent::Suppressed { .. }
+        | AlarmPointEvent::Unsuppressed
+        | AlarmPointEvent::Chattering { .. }
+        | AlarmPointEvent::Calmed
+        | AlarmPointEvent::Withheld { .. } => Ok(()),
     }
 }
 

@@ -1,6 +1,8 @@
 //! Golden bytes: every message, event and document of version 1 as it was released. A line of a
 //! golden file is never changed; what this build writes and reads must agree with it for ever.
 
+mod alarms;
+
 use super::v1::*;
 use super::*;
 use crate::attachment::ContentHash;
@@ -368,6 +370,11 @@ fn event(body: Body) -> Event {
             RecordKind::WorkOrder,
             Origin::Hub,
             Actor::Person("Ana".into(), Some(UserId(B))),
+        ),
+        Body::AlarmPoint(_) => (
+            RecordKind::AlarmPoint,
+            Origin::Gateway(GatewayId(A)),
+            Actor::Person("Bo".into(), None),
         ),
         body => (
             match body {
@@ -834,6 +841,11 @@ fn alert_number(body: &AlertEvent) -> u8 {
         AlertEvent::Cleared { .. } => 2,
         AlertEvent::Commented { .. } => 3,
         AlertEvent::Peaked { .. } => 4,
+        AlertEvent::Described(_) => 5,
+        AlertEvent::Notified(_) => 6,
+        AlertEvent::Superseded { .. } => 7,
+        AlertEvent::Reset { .. } => 8,
+        AlertEvent::Realarmed => 9,
     }
 }
 
