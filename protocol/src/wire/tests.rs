@@ -695,7 +695,7 @@ fn tasks_added() -> WorkOrderEvent {
     };
     WorkOrderEvent::TasksAdded(TasksAdded {
         checklist: Some(ChecklistRef {
-            id: B,
+            id: "pump-monthly".into(),
             version: 300,
             title: "Pump, monthly".into(),
         }),
