@@ -164,6 +164,7 @@ fn tasks(added: &TasksAdded) -> Result<(), StorageError> {
         TASKS_PER_EVENT_MAX,
     )?;
     if let Some(checklist) = &added.checklist {
+        limit("the checklist's name", &checklist.id, NAME_BYTES_MAX)?;
         text("the checklist's title", Some(&checklist.title))?;
     }
     for task in &added.tasks {

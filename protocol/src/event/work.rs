@@ -20,8 +20,8 @@ pub struct TasksAdded {
 /// Which version of which checklist.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChecklistRef {
-    /// The checklist.
-    pub id: Uuid,
+    /// Its name at the site.
+    pub id: String,
     /// Its version.
     pub version: u32,
     /// Its title then.

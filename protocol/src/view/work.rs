@@ -95,7 +95,7 @@ pub struct ChoiceView {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[expect(missing_docs, reason = "the fields are described in docs/api.md")]
 pub struct ChecklistView {
-    pub id: Uuid,
+    pub id: String,
     pub version: u32,
     pub title: String,
 }
@@ -216,7 +216,7 @@ fn task(task: &Task) -> TaskView {
         high: None,
         choices: Vec::new(),
         checklist: task.checklist.as_ref().map(|checklist| ChecklistView {
-            id: checklist.id,
+            id: checklist.id.clone(),
             version: checklist.version,
             title: checklist.title.clone(),
         }),

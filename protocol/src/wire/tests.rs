@@ -371,6 +371,11 @@ fn event(body: Body) -> Event {
             Origin::Hub,
             Actor::Person("Ana".into(), Some(UserId(B))),
         ),
+        Body::AlarmPoint(_) => (
+            RecordKind::AlarmPoint,
+            Origin::Gateway(GatewayId(A)),
+            Actor::Person("Bo".into(), None),
+        ),
         body => (
             match body {
                 Body::AlarmPoint(_) => RecordKind::AlarmPoint,
@@ -691,7 +696,7 @@ fn tasks_added() -> WorkOrderEvent {
     };
     WorkOrderEvent::TasksAdded(TasksAdded {
         checklist: Some(ChecklistRef {
-            id: B,
+            id: "pump-monthly".into(),
             version: 300,
             title: "Pump, monthly".into(),
         }),

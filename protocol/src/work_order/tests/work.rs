@@ -34,7 +34,7 @@ fn pressure() -> TaskKind {
 fn tasks(tasks: Vec<TaskNew>) -> E {
     E::TasksAdded(TasksAdded {
         checklist: Some(ChecklistRef {
-            id: Uuid::from_u128(400),
+            id: "pump-monthly".into(),
             version: 1,
             title: "Pump, monthly".into(),
         }),
