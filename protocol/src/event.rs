@@ -2,6 +2,7 @@
 //! Never interprets a record: the folds of `alert` and `work_order` do.
 
 mod alarm;
+mod alert_kind;
 mod asset;
 mod correct;
 mod gateway;
@@ -13,6 +14,7 @@ mod work;
 pub use alarm::{
     AlarmPointEvent, AlertDescription, Criticality, Maintained, Notified, SuppressionCause,
 };
+pub use alert_kind::AlertKind;
 pub use asset::{AssetEvent, AssetProposed};
 pub use gateway::{GapCause, GatewayEvent};
 pub use kept::{Attached, Snapshot};
