@@ -34,7 +34,7 @@ impl TlsSettings {
 
 /// Speaks TLS over `stream`. The files are read each time: a renewed certificate counts from the
 /// next connection on.
-pub(super) async fn wrap(
+pub async fn wrap(
     settings: &TlsSettings,
     stream: TcpStream,
 ) -> io::Result<TlsStream<TcpStream>> {

@@ -7,6 +7,7 @@ mod bus;
 mod configuration;
 mod exchange;
 mod guard;
+mod notify;
 mod pages;
 mod problem;
 mod records;
@@ -20,6 +21,7 @@ mod write;
 use crate::config::Config;
 use crate::documents::Desk;
 use crate::health::Health;
+use crate::notify::Handle;
 use crate::storage::Storage;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -93,6 +95,8 @@ pub struct Page {
     writes: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
     desk: Desk,
+    /// How people are told.
+    telling: Option<Handle>,
 }
 
 #[derive(Debug)]
@@ -176,11 +180,19 @@ impl Page {
             captures: Arc::new(Semaphore::new(bus::CAPTURES_MAX)),
             stop: watch::Sender::new(false).subscribe(),
             desk,
+            telling: None,
         })
     }
 }
 
 impl Page {
+    /// With the channels to people.
+    #[must_use]
+    pub fn telling(mut self, telling: Handle) -> Self {
+        self.telling = Some(telling);
+        self
+    }
+
     /// What the box measures now.
     fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.catalog.borrow())
@@ -210,6 +222,9 @@ fn router(page: Page) -> Router {
             get(attachments::one),
         )
         .route("/devices/{device}/write", post(write::write))
+        .route("/channels", get(notify::channels))
+        .route("/channels/{name}/test", post(notify::test))
+        .route("/deliveries", get(notify::deliveries))
         .route("/bus", get(bus::list))
         .route("/bus/{port}", get(bus::one))
         .route("/bus/{port}/capture", get(bus::capture))

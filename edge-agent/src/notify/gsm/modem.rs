@@ -188,6 +188,16 @@ impl Modem {
         self.is_ready && self.task.is_none()
     }
 
+    /// Whether it is in the network.
+    pub const fn is_ready(&self) -> bool {
+        self.is_ready
+    }
+
+    /// Whether there are bytes for it, or events of it.
+    pub fn has_something(&self) -> bool {
+        !self.out.is_empty() || !self.events.is_empty()
+    }
+
     /// Strength of the signal in dBm, where it is known.
     pub const fn dbm(&self) -> Option<i16> {
         self.dbm

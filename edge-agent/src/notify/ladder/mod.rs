@@ -115,6 +115,13 @@ impl Ladder {
         self.plan = plan;
     }
 
+    /// What was handed to these channels and did not end is handed over again: they were ended.
+    pub fn put_back(&mut self, channels: &[String]) {
+        for job in self.jobs.iter_mut().filter(|job| channels.contains(&job.channel)) {
+            job.message = None;
+        }
+    }
+
     /// The configuration that counts.
     pub const fn plan(&self) -> &Plan {
         &self.plan
@@ -167,7 +174,7 @@ impl Ladder {
     }
 
     /// The alert is over: nobody further is told. A lamp may go on to wait for somebody.
-    fn cleared(&mut self, alert: AlertId) {
+    pub fn cleared(&mut self, alert: AlertId) {
         if let Some(case) = self.cases.get_mut(&alert.0) {
             case.cleared = true;
             case.plays.clear();

@@ -94,12 +94,16 @@ impl Ladder {
     /// Sends what is due and may go, the most urgent first.
     pub(super) fn send_due(&mut self, now: Now, out: &mut Vec<Output>) {
         let mut order: Vec<(Severity, i64, Uuid)> = Vec::new();
+        let mut next = i64::MAX;
         for job in self.jobs.iter().filter(|job| job.message.is_none()) {
             if job.due > now.up {
-                self.wake_at(job.due);
+                next = next.min(job.due);
             } else if let Some(case) = self.cases.get(&job.case) {
                 order.push((case.matter.severity, job.due, job.id));
             }
+        }
+        if next < i64::MAX {
+            self.wake_at(next);
         }
         order.sort_by_key(|(severity, due, id)| (std::cmp::Reverse(*severity), *due, *id));
         let mut done = BTreeSet::new();
