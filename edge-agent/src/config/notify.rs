@@ -120,6 +120,13 @@ pub struct ChannelConfig {
     pub section: Section,
 }
 
+impl ChannelConfig {
+    /// Whether its table says the same.
+    pub fn is_same(&self, other: &Self) -> bool {
+        self.section.table().same(other.section.table())
+    }
+}
+
 /// `[[ladder]]`: who is told first, and who next when nobody acknowledges.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LadderConfig {

@@ -79,7 +79,9 @@ impl Plan {
         Self {
             zone,
             people: people.collect(),
-            shifts: shifts.map(|shift| (shift.name.clone(), shift.clone())).collect(),
+            shifts: shifts
+                .map(|shift| (shift.name.clone(), shift.clone()))
+                .collect(),
             ways,
             ladders: config.ladders.clone(),
         }
@@ -147,7 +149,10 @@ impl Plan {
         let wanted = tail(phone);
         let mut people = self.people.iter();
         let (name, _) = people.find(|(_, reach)| {
-            reach.phone.as_deref().is_some_and(|known| tail(known) == wanted)
+            reach
+                .phone
+                .as_deref()
+                .is_some_and(|known| tail(known) == wanted)
         })?;
         (wanted.len() >= 3).then_some(name)
     }
@@ -158,7 +163,11 @@ impl Plan {
         way.quiet.iter().any(|hours| {
             let from = minute >= hours.from;
             let until = minute < hours.until;
-            if hours.is_over_midnight() { from || until } else { from && until }
+            if hours.is_over_midnight() {
+                from || until
+            } else {
+                from && until
+            }
         })
     }
 
@@ -182,7 +191,10 @@ impl Plan {
         let local = time.to_zoned(self.zone.clone());
         let day = local.weekday().to_monday_zero_offset();
         let minute = i32::from(local.hour()) * 60 + i32::from(local.minute());
-        (usize::try_from(day).unwrap_or(0), u16::try_from(minute).unwrap_or(0))
+        (
+            usize::try_from(day).unwrap_or(0),
+            u16::try_from(minute).unwrap_or(0),
+        )
     }
 }
 
@@ -195,7 +207,9 @@ pub fn zone(text: &str) -> Option<TimeZone> {
     if text == "UTC" {
         return Some(TimeZone::UTC);
     }
-    TimeZone::get(text).ok().or_else(|| TimeZone::posix(text).ok())
+    TimeZone::get(text)
+        .ok()
+        .or_else(|| TimeZone::posix(text).ok())
 }
 
 fn offset(text: &str) -> Option<jiff::tz::Offset> {

@@ -87,6 +87,16 @@ impl Language {
         }
     }
 
+    /// How an SMS that tells several things is answered.
+    pub const fn answer_all(self) -> &'static str {
+        match self {
+            Self::English => "Answer OK ALL",
+            Self::German => "Antwort: OK ALLE",
+            Self::French => "Repondez OK TOUT",
+            Self::Spanish => "Responda OK TODO",
+        }
+    }
+
     /// The text of a test.
     pub const fn test(self) -> &'static str {
         match self {

@@ -48,7 +48,9 @@ impl Ladder {
             return true;
         };
         let (ladder, number, round) = (play.ladder.clone(), play.step, play.round);
-        let repeat = step.repeat.and_then(|every| i64::try_from(every.as_micros()).ok());
+        let repeat = step
+            .repeat
+            .and_then(|every| i64::try_from(every.as_micros()).ok());
         play.round = play.round.saturating_add(1);
         play.is_reached = false;
         play.due = repeat.map(|every| now.up.saturating_add(every));
@@ -94,12 +96,16 @@ impl Ladder {
     /// Sends what is due and may go, the most urgent first.
     pub(super) fn send_due(&mut self, now: Now, out: &mut Vec<Output>) {
         let mut order: Vec<(Severity, i64, Uuid)> = Vec::new();
+        let mut next = i64::MAX;
         for job in self.jobs.iter().filter(|job| job.message.is_none()) {
             if job.due > now.up {
-                self.wake_at(job.due);
+                next = next.min(job.due);
             } else if let Some(case) = self.cases.get(&job.case) {
                 order.push((case.matter.severity, job.due, job.id));
             }
+        }
+        if next < i64::MAX {
+            self.wake_at(next);
         }
         order.sort_by_key(|(severity, due, id)| (std::cmp::Reverse(*severity), *due, *id));
         let mut done = BTreeSet::new();
@@ -146,9 +152,8 @@ impl Ladder {
             sent.pop_front();
         }
         sent.push_back(now.up);
-        let same = |job: &&Job| {
-            job.message.is_none() && job.channel == channel && job.person == person
-        };
+        let same =
+            |job: &&Job| job.message.is_none() && job.channel == channel && job.person == person;
         let waiting: BTreeSet<Uuid> = self.jobs.iter().filter(same).map(|job| job.id).collect();
         let mut together: Vec<Uuid> = order
             .iter()
@@ -183,9 +188,11 @@ impl Ladder {
             let message = message.get_or_insert_with(|| Message {
                 id: first,
                 channel: job.channel.clone(),
-                to: job.person.clone().zip(job.address.clone()).map(|(name, address)| {
-                    Recipient { name, address }
-                }),
+                to: job
+                    .person
+                    .clone()
+                    .zip(job.address.clone())
+                    .map(|(name, address)| Recipient { name, address }),
                 call: false,
                 attempt: job.attempt,
                 round: job.round,
@@ -214,7 +221,10 @@ fn job_id(case: &Case, step: &StepConfig, job: &Job, round: u16) -> Uuid {
 fn made(plan: &Plan, case: &Case, step: &StepConfig, now: Now) -> Made {
     let mut made = Made::default();
     for channel in &step.channels {
-        let Some(way) = plan.way(channel).filter(|way| case.matter.severity >= way.severity) else {
+        let Some(way) = plan
+            .way(channel)
+            .filter(|way| case.matter.severity >= way.severity)
+        else {
             continue;
         };
         if way.lamp.is_some() {
@@ -241,7 +251,11 @@ fn made(plan: &Plan, case: &Case, step: &StepConfig, now: Now) -> Made {
             made.jobs.push(job(None, None));
             continue;
         }
-        let names = if step.to.is_empty() { &way.to } else { &step.to };
+        let names = if step.to.is_empty() {
+            &way.to
+        } else {
+            &step.to
+        };
         let people = plan.on_duty(names, now.wall);
         let mut unreachable = |to: &str, words: String| {
             made.unreachable.push(Entry {
