@@ -6,8 +6,8 @@ import { toast } from "../shared/toast.svelte";
 import { upload } from "../shared/upload";
 import { bytes } from "../shared/format";
 import { entryStore } from "./keep";
-import { type Answer, ENTRIES_MAX, type Entry, FILES_BYTES_MAX, NotKept, Queue, type Refusal, type Result } from "./queue";
-import { mayAct, signedOutByBox, whoIsIt } from "./session.svelte";
+import { type Answer, ENTRIES_MAX, type Entry, FILES_BYTES_MAX, NotKept, Queue, type Refusal, type Result, type Who } from "./queue";
+import { asPerson, mayAct, signedOutByBox, whoIsIt } from "./session.svelte";
 import { uuid5 } from "./uuid5";
 
 const RETRY_MS = 5000;
@@ -145,22 +145,22 @@ function settled(entry: Entry, result: Result): void {
 
 async function send(entry: Entry, file: Blob | null): Promise<Answer> {
   try {
-    const value = file ? await sendFile(entry, file) : await sendJson("POST", entry.path, entry.body, entry.key);
+    const value = file ? await sendFile(entry, file) : await sendJson("POST", entry.path, entry.body, entry.key, asPerson(entry.who));
     return { kind: "stored", value };
   } catch (error) {
-    return answerOf(problemOf(error));
+    return answerOf(entry.who, problemOf(error));
   }
 }
 
 function sendFile(entry: Entry, file: Blob): Promise<unknown> {
   const query = Object.fromEntries(Object.entries(entry.body).map(([name, value]) => [name, String(value)]));
-  return upload(entry.path, query, file, (share) => (state.share = { ...state.share, [entry.key]: share })).done;
+  return upload(entry.path, query, file, (share) => (state.share = { ...state.share, [entry.key]: share }), asPerson(entry.who)).done;
 }
 
-function answerOf(problem: Problem): Answer {
+function answerOf(who: Who, problem: Problem): Answer {
   if (problem.unreachable) return { kind: "away" };
   if (problem.status === 401) {
-    signedOutByBox();
+    signedOutByBox(who);
     return { kind: "later" };
   }
   if (problem.retryable || problem.retryAfterS !== null) return { kind: "later" };

@@ -1,7 +1,7 @@
 // Who holds this phone. Where the box knows the people of its site they sign in with their PIN; else a name is enough, it
 // is written beside every entry. The phone remembers who it was, so that work goes on while the box is out of reach.
 // Never keeps a PIN.
-import { get, post, problemOf, remove } from "../shared/api";
+import { post, problemOf, send } from "../shared/api";
 import { on } from "../shared/live.svelte";
 import type { Named } from "../shared/types";
 import type { Who } from "./queue";
@@ -27,7 +27,7 @@ const KEY = "chatterfix.session";
 const OLD_KEY = "chatterfix.person";
 const NOBODY: Session = { who: null, people: [], pinNeeded: false, may: [] };
 
-const state = $state<{ session: Session; asking: boolean; expired: boolean }>({ session: load(), asking: false, expired: false });
+const state = $state<{ session: Session; asking: boolean; out: string[] }>({ session: load(), asking: false, out: [] });
 let waiting: ((who: Signed | null) => void)[] = [];
 
 function load(): Session {
@@ -55,7 +55,8 @@ export function person(): string {
 }
 /** The box knows this person no longer; what waits is sent after the next sign-in. */
 export function expired(): boolean {
-  return state.expired;
+  const id = state.session.who?.id;
+  return state.session.pinNeeded && id !== undefined && id !== null && state.out.includes(id);
 }
 export function asking(): boolean {
   return state.asking;
@@ -65,12 +66,15 @@ export function may(action: string): boolean {
   return !state.session.pinNeeded || state.session.may.length === 0 || state.session.may.includes(action);
 }
 
-/** Whether entries of this person can be sent now. */
+/** Whether entries of this person can be sent now. The box keeps a session for each person of a phone. */
 export function mayAct(who: Who): boolean {
-  const { session } = state;
+  const { session, out } = state;
   if (!session.pinNeeded) return true;
-  if (state.expired || session.who === null) return false;
-  return who.id === null ? who.name === session.who.name : who.id === session.who.id;
+  return who.id === null ? who.name === session.who?.name : !out.includes(who.id);
+}
+/** The header that says for whom an entry is. */
+export function asPerson(who: Who): Record<string, string> {
+  return who.id !== null && state.session.pinNeeded ? { "X-Person": who.id } : {};
 }
 
 /** Who it is, asked for when it is not known; null when the person would not say. */
@@ -105,53 +109,56 @@ export function iAm(name: string): void {
 /** Signs in with a PIN; the problem is the caller's to show. */
 export async function signIn(who: Named, pin: string): Promise<void> {
   const signed = await post<Answer>("/session", { person: who.id, pin });
+  state.out = state.out.filter((id) => id !== who.id);
   take(signed);
-  if (state.session.who === null) await refreshSession();
   answer(state.session.who);
 }
 
 /** Nobody holds this phone any more. What waits stays, bound to whoever entered it. */
 export async function signOut(): Promise<void> {
+  const { who, pinNeeded } = state.session;
+  set({ ...state.session, who: null, may: [] });
+  if (!pinNeeded || who === null || who.id === null) return;
+  state.out = [...state.out, who.id];
   // Without the box the phone forgets the person, and the box is told when it answers again.
-  const { session } = state;
-  set({ ...session, who: null, may: [] });
-  if (!session.pinNeeded) return;
-  try {
-    await remove("/session");
-  } catch (error) {
-    if (problemOf(error).unreachable) localStorage.setItem(SIGN_OUT_KEY, "1");
-  }
+  if (!(await closed(who.id))) localStorage.setItem(SIGN_OUT_KEY, who.id);
 }
 const SIGN_OUT_KEY = "chatterfix.sign-out";
 
-function take(signed: Answer): void {
-  const { person, people, pin_needed, may = [] } = signed;
-  state.expired = false;
-  if (pin_needed) {
-    const before = state.session.who;
-    // A session that ended is told, not passed over: the phone goes on in the person's name, the box will ask again.
-    if (person === null && before !== null && before.id !== null) {
-      state.expired = true;
-      set({ ...state.session, people, pinNeeded: true });
-      return;
-    }
-    set({ who: person, people, pinNeeded: true, may });
-  } else set({ ...state.session, people, pinNeeded: false, may: [] });
+async function closed(id: string): Promise<boolean> {
+  try {
+    await send("DELETE", "/session", undefined, undefined, { "X-Person": id });
+    return true;
+  } catch (error) {
+    return !problemOf(error).unreachable;
+  }
 }
 
-/** The box has just refused an entry for want of a session. */
-export function signedOutByBox(): void {
-  if (state.session.pinNeeded) state.expired = true;
+function take(answer: Answer): void {
+  const { person, people, pin_needed, may = [] } = answer;
+  const before = state.session.who;
+  if (!pin_needed) return set({ ...state.session, people, pinNeeded: false, may: [] });
+  if (person !== null) return set({ who: person, people, pinNeeded: true, may });
+  // A session that ended is told, not passed over: what waits is still this person's.
+  if (before !== null && before.id !== null) {
+    if (!state.out.includes(before.id)) state.out = [...state.out, before.id];
+    return set({ ...state.session, people, pinNeeded: true });
+  }
+  set({ who: null, people, pinNeeded: true, may: [] });
+}
+
+/** The box has just refused an entry of this person for want of a session. */
+export function signedOutByBox(who: Who): void {
+  if (who.id !== null && !state.out.includes(who.id)) state.out = [...state.out, who.id];
   void refreshSession();
 }
 
 export async function refreshSession(): Promise<void> {
   try {
-    if (localStorage.getItem(SIGN_OUT_KEY) !== null) {
-      await remove("/session");
-      localStorage.removeItem(SIGN_OUT_KEY);
-    }
-    take(await get<Answer>("/session"));
+    const left = localStorage.getItem(SIGN_OUT_KEY);
+    if (left !== null && (await closed(left))) localStorage.removeItem(SIGN_OUT_KEY);
+    const { who } = state.session;
+    take(await send<Answer>("GET", "/session", undefined, undefined, who?.id ? { "X-Person": who.id } : {}));
   } catch (error) {
     // A box of an older build has no sessions: a name is enough there, as it was.
     if ([404, 405].includes(problemOf(error).status)) set({ ...state.session, pinNeeded: false, may: [] });
