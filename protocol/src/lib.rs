@@ -6,8 +6,10 @@
 pub mod alarm_load;
 pub mod alarm_point;
 pub mod alert;
+pub mod asset;
 pub mod attachment;
 pub mod block;
+pub mod bundle;
 pub mod catalog;
 pub mod claim;
 pub mod event;
@@ -20,6 +22,7 @@ pub mod reading;
 pub mod record;
 pub mod rollup;
 pub mod series;
+pub mod stock;
 pub mod sync;
 pub mod time;
 pub mod unit;

@@ -59,7 +59,23 @@ pub enum Kind {
     Alarms,
     /// `[[asset]]`
     Asset,
+    /// `[[person]]`
+    Person,
+    /// `[[shift]]`
+    Shift,
+    /// `[[channel]]`
+    Channel,
+    /// `[[ladder]]`
+    Ladder,
 }
+
+/// What tells how people are told; always of the box's own file.
+const TELLING: [(Kind, &str); 4] = [
+    (Kind::Person, "person"),
+    (Kind::Shift, "shift"),
+    (Kind::Channel, "channel"),
+    (Kind::Ladder, "ladder"),
+];
 
 /// See `PartChange`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +109,10 @@ impl Kind {
             Self::Rule => "rule",
             Self::Alarms => "alarms",
             Self::Asset => "asset",
+            Self::Person => "person",
+            Self::Shift => "shift",
+            Self::Channel => "channel",
+            Self::Ladder => "ladder",
         }
     }
 }
@@ -137,6 +157,10 @@ impl Difference {
         );
         named(Kind::Rule, "", &before, &after, &mut parts);
         alarms(&running.tables.plant, &next.tables.plant, &mut parts);
+        for (kind, key) in TELLING {
+            let of = |config: &Config| list(&config.tables.telling, key);
+            named(kind, "", &of(running), &of(next), &mut parts);
+        }
         let fates = fates(running, next);
         tell_orders(&mut parts, &fates, [running, next]);
         Self {
@@ -152,6 +176,7 @@ impl Difference {
         nothing.ports.clear();
         nothing.devices.clear();
         nothing.tables.plant = Arc::default();
+        nothing.tables.telling = Arc::default();
         Self::between(&nothing, next)
     }
 
@@ -201,9 +226,9 @@ fn tell_orders(
     both: [&Config; 2],
 ) {
     let mut told: BTreeSet<String> = BTreeSet::new();
-    let of_ports =
-        |part: &&PartChange| !matches!(part.kind, Kind::Rule | Kind::Alarms | Kind::Asset);
-    for part in parts.iter().filter(of_ports) {
+    let of_a_port =
+        |part: &&PartChange| matches!(part.kind, Kind::Port | Kind::Device | Kind::Sensor);
+    for part in parts.iter().filter(of_a_port) {
         if part.kind == Kind::Port {
             told.insert(part.name.clone());
             continue;

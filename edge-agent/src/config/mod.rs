@@ -9,6 +9,7 @@ mod copy;
 mod device;
 mod diff;
 mod hub;
+mod notify;
 mod problem;
 mod rule;
 mod section;
@@ -27,6 +28,11 @@ pub use diff::{
     What,
 };
 pub use hub::{HubConfig, ProxyConfig};
+pub use notify::{
+    CHANNELS_MAX, ChannelConfig, DAYS, Hours, LADDERS_MAX, LadderConfig, NAMES_MAX, NotifyConfig,
+    PEOPLE_MAX, PersonConfig, SHIFTS_MAX, STEPS_MAX, ShiftConfig, StepConfig, Topic,
+    is_mail_address, phone_number,
+};
 pub use problem::{ConfigError, PROBLEMS_MAX, Problem, Problems};
 pub use rule::{
     DeviationRule, FlatRule, Limits, PatternRule, RULES_MAX, RateRule, RuleConfig, RuleKind,
@@ -73,6 +79,8 @@ pub struct Config {
     pub alarms: AlarmsConfig,
     /// Assets of which more is known than their tag.
     pub assets: Vec<AssetConfig>,
+    /// How people are told.
+    pub notify: NotifyConfig,
     /// What was found wrong until now. Drivers add theirs while they read their tables; whoever
     /// starts them calls `check` on this afterwards. It holds the text of the file, so that the
     /// configuration is best dropped when everything was made from it.
@@ -97,6 +105,8 @@ struct Tables {
     local: Arc<Table>,
     /// Where ports, devices and rules are: in the file, or in a document of the hub.
     plant: Arc<Table>,
+    /// Where people, channels and ladders are: always in the file.
+    telling: Arc<Table>,
 }
 
 impl Config {
@@ -114,6 +124,10 @@ impl Config {
             storage: self.storage.clone(),
             queue: self.queue.clone(),
             web: self.web.clone(),
+            notify: NotifyConfig {
+                section: self.notify.section.clone(),
+                ..next.notify
+            },
             tables,
             ..next
         }
@@ -264,6 +278,7 @@ impl Config {
         let base = file.parent().unwrap_or(Path::new(""));
         let tables = Tables {
             local: Arc::clone(top.table()),
+            telling: Arc::clone(top.table()),
             plant: Arc::clone(plant.as_ref().unwrap_or(&top).table()),
         };
         let gateway = gateway(top.section_or_empty("gateway"), base);
@@ -271,6 +286,7 @@ impl Config {
         let storage = storage(top.section_or_empty("storage"));
         let queue = queue(top.section_or_empty("queue"));
         let web = web(top.section_or_empty("web"), base);
+        let notify = notify::read(&mut top);
         let plant = match plant {
             None => plant_tables(&mut top, &mut templates),
             Some(mut document) => {
@@ -279,6 +295,9 @@ impl Config {
                 }
                 for key in FIXED {
                     document.refuse(key, NOT_OF_THE_HUB);
+                }
+                for key in notify::TABLES {
+                    document.refuse(key, NOT_TOLD_BY_THE_HUB);
                 }
                 let tables = plant_tables(&mut document, &mut templates);
                 document.finish();
@@ -301,6 +320,7 @@ impl Config {
             rules: plant.rules,
             alarms: plant.alarms,
             assets: plant.assets,
+            notify,
             problems,
             local,
             tables,
@@ -311,10 +331,14 @@ impl Config {
 /// The tables that say what the plant is.
 const PLANT: [&str; 5] = ["port", "device", "rule", "alarms", "asset"];
 /// The tables that say how the box is reached and kept: they hold from start to end of the agent.
-const FIXED: [&str; 5] = ["gateway", "hub", "storage", "queue", "web"];
+const FIXED: [&str; 6] = ["gateway", "hub", "storage", "queue", "web", "notify"];
 /// What is said of a table that a document may not have.
 const NOT_OF_THE_HUB: &str = "says how this box is reached and kept, which only its own file may say; \
     leave it out of the document";
+
+/// The same of one that says how people are told.
+const NOT_TOLD_BY_THE_HUB: &str = "says how people are told here, with devices and passwords of this box, \
+    which only its own file may say; leave it out of the document";
 
 /// The text of a file as its top table.
 fn open(file: &Path, text: impl Into<Arc<str>>) -> Result<(Problems, Section), ConfigError> {

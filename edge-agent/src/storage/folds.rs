@@ -61,7 +61,9 @@ pub(super) fn refresh(db: &Connection, record: RecordRef) -> Result<(), StorageE
             None => Ok(()),
         },
         RecordKind::AlarmPoint => points::refresh_point(db, AlarmPointId(record.id)),
-        RecordKind::Gateway | RecordKind::Other(_) => Ok(()),
+        RecordKind::Gateway | RecordKind::Asset | RecordKind::Stock | RecordKind::Other(_) => {
+            Ok(())
+        }
     }
 }
 

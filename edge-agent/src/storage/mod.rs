@@ -16,9 +16,11 @@ mod attachments;
 mod blocks;
 mod bridge;
 mod buffer;
+mod bundle;
 mod checks;
 mod commands;
 mod database;
+mod deliveries;
 mod error;
 mod evict;
 mod folds;
@@ -48,6 +50,7 @@ pub use adopt::adopt;
 pub use attachments::{AttachError, NewAttachment, Received};
 pub use bridge::Held;
 pub use commands::{CommandResult, TakenOn};
+pub use deliveries::{DELIVERIES_MAX, Delivery, DeliveryEnd, TELLING_BYTES_MAX};
 pub use error::{PushError, StorageError};
 pub use folds::{Counts, Page};
 pub use gaps::Gap;
@@ -143,6 +146,7 @@ pub struct Storage {
     changes: broadcast::Sender<RecordChange>,
     held: watch::Receiver<Held>,
     attachments: Arc<Attachments>,
+    bundle: Arc<bundle::Shown>,
     gateway: GatewayId,
 }
 

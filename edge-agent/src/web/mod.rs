@@ -4,13 +4,16 @@
 mod actions;
 mod attachments;
 mod bus;
+mod caller;
 mod configuration;
 mod exchange;
 mod guard;
+mod notify;
 mod pages;
 mod problem;
 mod records;
 mod sensors;
+mod session;
 mod status;
 mod stream;
 #[cfg(test)]
@@ -20,6 +23,7 @@ mod write;
 use crate::config::Config;
 use crate::documents::Desk;
 use crate::health::Health;
+use crate::notify::Handle;
 use crate::storage::Storage;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -27,6 +31,7 @@ use axum::routing::{get, post};
 use guard::AccessCode;
 use problem::Problem;
 use protocol::catalog::Catalog;
+pub use session::LOCAL_TOKEN_FILE;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -93,6 +98,9 @@ pub struct Page {
     writes: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
     desk: Desk,
+    people: Arc<session::Desk>,
+    /// How people are told.
+    telling: Option<Handle>,
 }
 
 #[derive(Debug)]
@@ -122,6 +130,9 @@ impl Listener {
 
     /// Serves until `stop` turns true.
     pub async fn serve(self, page: Page, stop: watch::Receiver<bool>) {
+        if let Err(error) = page.people.load(&page.storage).await {
+            tracing::warn!(%error, "who was signed in is forgotten: people sign in again");
+        }
         let page = Page {
             stop: stop.clone(),
             ..page
@@ -176,11 +187,20 @@ impl Page {
             captures: Arc::new(Semaphore::new(bus::CAPTURES_MAX)),
             stop: watch::Sender::new(false).subscribe(),
             desk,
+            people: Arc::new(session::Desk::new(&config.gateway.data_dir)),
+            telling: None,
         })
     }
 }
 
 impl Page {
+    /// With the channels to people.
+    #[must_use]
+    pub fn telling(mut self, telling: Handle) -> Self {
+        self.telling = Some(telling);
+        self
+    }
+
     /// What the box measures now.
     fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.catalog.borrow())
@@ -210,6 +230,9 @@ fn router(page: Page) -> Router {
             get(attachments::one),
         )
         .route("/devices/{device}/write", post(write::write))
+        .route("/channels", get(notify::channels))
+        .route("/channels/{name}/test", post(notify::test))
+        .route("/deliveries", get(notify::deliveries))
         .route("/bus", get(bus::list))
         .route("/bus/{port}", get(bus::one))
         .route("/bus/{port}/capture", get(bus::capture))
@@ -223,7 +246,12 @@ fn router(page: Page) -> Router {
             guard::signed_in,
         ))
         .route("/status", get(status::status))
-        .route("/session", post(guard::sign_in))
+        .route(
+            "/session",
+            get(session::who)
+                .post(session::sign_in)
+                .delete(session::sign_out),
+        )
         .fallback(|| async { Problem::not_found("address") });
     Router::new()
         .nest("/api/v1", api)

@@ -45,6 +45,8 @@ export interface Comment {
   by: NameLike;
   text: string;
   late?: boolean;
+  /** On this phone, not yet on the box. */
+  waits?: boolean;
 }
 
 export interface Alert {
@@ -114,8 +116,8 @@ export interface WorkOrder {
   needs_review: boolean;
   conflicts?: Conflict[];
   comments?: Comment[];
-  labour?: { at: string; by: NameLike; minutes: number; note: string | null }[];
-  parts?: { at: string; by: NameLike; part: string; quantity: number }[];
+  labour?: { at: string; by: NameLike; minutes: number; note: string | null; waits?: boolean }[];
+  parts?: { at: string; by: NameLike; part: string; quantity: number; waits?: boolean }[];
   remedy: string | null;
   attachments?: Attachment[];
   snapshot?: Snapshot[];
@@ -134,7 +136,8 @@ export interface Attachment {
   by: NameLike;
   note: string | null;
   late: boolean;
-  place: "box" | "both" | "hub" | "none";
+  /** `phone`: waits on this phone, under its id. */
+  place: "box" | "both" | "hub" | "none" | "phone";
 }
 
 export type Quality = "good" | "uncertain" | "bad";
