@@ -229,4 +229,4 @@ pub fn to_sign(hash: &[u8; 32]) -> Vec<u8> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -15,7 +15,7 @@ pub use alarm::{
     SuppressionCause,
 };
 pub use asset::{AssetEvent, AssetProposed};
-pub use gateway::{GapCause, GatewayEvent};
+pub use gateway::{Access, GapCause, GatewayEvent};
 pub use kept::{Attached, Snapshot};
 pub use order::{FieldValue, HoldReason, WorkOrderCreated, WorkOrderEvent, WorkType};
 pub use stock::{StockEvent, StockMove};

@@ -2,8 +2,9 @@
 //! whoever reads it. Never judges who signed it: that was done before it comes here.
 
 use super::error::{Doing as _, StorageError};
-use super::{Storage, records::Core};
+use super::{NewEvent, Storage, records::Core};
 use protocol::bundle::Bundle;
+use protocol::event::{Access, Actor, Body, GatewayEvent, RecordKind, RecordRef};
 use protocol::wire::{decode_bundle, encode_bundle};
 use rusqlite::{Connection, OptionalExtension as _};
 use std::sync::Arc;
@@ -32,16 +33,51 @@ impl Storage {
     pub async fn keep_bundle(&self, bundle: Bundle) -> Result<bool, StorageError> {
         let bytes = encode_bundle(&bundle).doing(DOING)?;
         let shown = Arc::clone(&self.bundle);
-        self.job(move |writer| {
-            let held = shown.borrow().as_ref().map_or(0, |held| held.number);
-            if bundle.number <= held {
-                return Ok(false);
-            }
-            keep(&writer.core, bundle.number, &bytes)?;
-            shown.send_replace(Some(Arc::new(bundle)));
-            Ok(true)
-        })
-        .await
+        let taken = Access::BundleTaken {
+            number: bundle.number,
+            valid_until: bundle.valid_until,
+        };
+        let is_kept: Result<bool, StorageError> = self
+            .job(move |writer| {
+                // A box that was given to another site begins anew.
+                let held = shown.borrow().clone();
+                let held = held.filter(|held| held.site == bundle.site);
+                if held.is_some_and(|held| bundle.number <= held.number) {
+                    return Ok(false);
+                }
+                keep(&writer.core, bundle.number, &bytes)?;
+                shown.send_replace(Some(Arc::new(bundle)));
+                Ok(true)
+            })
+            .await;
+        let is_kept = is_kept?;
+        if is_kept {
+            self.note(taken).await?;
+        }
+        Ok(is_kept)
+    }
+
+    /// Number of the bundle that is held of the box's site; 0: none.
+    pub async fn held_bundle(&self) -> Result<u64, StorageError> {
+        let Some(held) = self.bundle() else {
+            return Ok(0);
+        };
+        let site = self.site().await?;
+        let is_of_site = site.is_some_and(|site| site.site == held.site.0);
+        Ok(if is_of_site { held.number } else { 0 })
+    }
+
+    async fn note(&self, access: Access) -> Result<(), StorageError> {
+        let event = NewEvent {
+            id: None,
+            actor: Actor::System("edge-agent".to_owned()),
+            record: RecordRef {
+                kind: RecordKind::Gateway,
+                id: self.gateway.0,
+            },
+            body: Body::Gateway(GatewayEvent::Access(access)),
+        };
+        self.records(move |tx| tx.append(event).map(drop)).await
     }
 }
 

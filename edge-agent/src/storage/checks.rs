@@ -3,7 +3,7 @@
 use super::NewEvent;
 use super::error::StorageError;
 use protocol::event::{
-    AlarmPointEvent, AlertEvent, AssetEvent, Body, FailureReport, FieldValue, GatewayEvent,
+    Access, AlarmPointEvent, AlertEvent, AssetEvent, Body, FailureReport, FieldValue, GatewayEvent,
     RecordKind, StockEvent, TaskKind, TaskValue, TasksAdded, WorkOrderCreated, WorkOrderEvent,
 };
 use protocol::limits::{
@@ -48,6 +48,9 @@ pub(super) fn new_event(new: &NewEvent) -> Result<(), StorageError> {
             limit("a place in a device", place, TEXT_BYTES_MAX)?;
             limit("a value", value, TEXT_BYTES_MAX)?;
             text("what came of it", outcome.as_ref())
+        }
+        Body::Gateway(GatewayEvent::Access(Access::LockedOut { address })) => {
+            limit("an address", address, NAME_BYTES_MAX)
         }
         Body::Gateway(_) => Ok(()),
         Body::AlarmPoint(body) => alarm_point(body),

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 const DAY_US: i64 = 86_400_000_000;
 
-fn bundle() -> Bundle {
+pub(crate) fn bundle() -> Bundle {
     Bundle {
         number: 7,
         site: SiteId(Uuid::from_u128(1)),
