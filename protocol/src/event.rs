@@ -2,6 +2,7 @@
 //! Never interprets a record: the folds of `alert` and `work_order` do.
 
 mod alarm;
+mod alert_kind;
 mod asset;
 mod correct;
 mod gateway;
@@ -11,9 +12,9 @@ mod stock;
 mod work;
 
 pub use alarm::{
-    AlarmPointEvent, AlertDescription, AlertKind, Criticality, Maintained, Notified,
-    SuppressionCause,
+    AlarmPointEvent, AlertDescription, Criticality, Maintained, Notified, SuppressionCause,
 };
+pub use alert_kind::AlertKind;
 pub use asset::{AssetEvent, AssetProposed};
 pub use gateway::{Access, GapCause, GatewayEvent};
 pub use kept::{Attached, Snapshot};
