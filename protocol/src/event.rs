@@ -5,7 +5,7 @@ mod correct;
 mod gateway;
 mod kept;
 
-pub use gateway::{GapCause, GatewayEvent};
+pub use gateway::{Access, GapCause, GatewayEvent};
 pub use kept::{Attached, Snapshot};
 
 use crate::id::{AlertId, EventId, Origin, SensorId, UserId, WorkOrderId};

@@ -6,6 +6,7 @@
 pub mod alert;
 pub mod attachment;
 pub mod block;
+pub mod bundle;
 pub mod catalog;
 pub mod claim;
 pub mod event;

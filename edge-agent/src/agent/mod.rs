@@ -422,6 +422,7 @@ fn uplink(
         desk,
         commands: given,
         results: told,
+        incoming: tokio::sync::Mutex::default(),
     };
     Some((uplink, doing, commands))
 }

@@ -3,7 +3,8 @@
 use super::NewEvent;
 use super::error::StorageError;
 use protocol::event::{
-    AlertEvent, Body, FieldValue, GatewayEvent, RecordKind, WorkOrderCreated, WorkOrderEvent,
+    Access, AlertEvent, Body, FieldValue, GatewayEvent, RecordKind, WorkOrderCreated,
+    WorkOrderEvent,
 };
 use protocol::limits::{
     EVENT_BODY_BYTES_MAX, NAME_BYTES_MAX, SENSOR_TEXT_BYTES_MAX, TEXT_BYTES_MAX,
@@ -44,6 +45,9 @@ pub(super) fn new_event(new: &NewEvent) -> Result<(), StorageError> {
             limit("a place in a device", place, TEXT_BYTES_MAX)?;
             limit("a value", value, TEXT_BYTES_MAX)?;
             text("what came of it", outcome.as_ref())
+        }
+        Body::Gateway(GatewayEvent::Access(Access::LockedOut { address })) => {
+            limit("an address", address, NAME_BYTES_MAX)
         }
         Body::Gateway(_) => Ok(()),
         Body::Unknown { bytes, .. } => count("an event", bytes.len(), EVENT_BODY_BYTES_MAX),

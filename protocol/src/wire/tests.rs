@@ -4,10 +4,11 @@
 use super::v1::*;
 use super::*;
 use crate::attachment::ContentHash;
+use crate::bundle::Role;
 use crate::catalog::{Device, Limit, Port, Sensor};
 use crate::claim::Claim;
 use crate::event::{
-    Actor, AlertEvent, AlertRaised, Attached, Body, Direction, Event, FieldValue, GapCause,
+    Access, Actor, AlertEvent, AlertRaised, Attached, Body, Direction, Event, FieldValue, GapCause,
     GatewayEvent, HoldReason, RecordKind, RecordRef, Severity, Snapshot, WorkOrderCreated,
     WorkOrderEvent, WorkType,
 };
@@ -297,6 +298,34 @@ fn down_lane() -> Vec<(&'static str, Message)> {
         ("document_state", Message::DocumentState(state)),
         ("command_result", Message::CommandResult(result)),
         ("result_ack", Message::ResultAck(ResultAckV1 { id: A })),
+        (
+            "bundle_head",
+            Message::BundleHead(BundleHeadV1 {
+                number: 7,
+                hash: [3; 32],
+                length: 70_000,
+                certificate: vec![0x30, 1],
+                signature: vec![0x30, 2],
+            }),
+        ),
+        (
+            "bundle_piece",
+            Message::BundlePiece(BundlePieceV1 {
+                number: 7,
+                offset: 32_768,
+                bytes: vec![1, 2, 3],
+            }),
+        ),
+        (
+            "bundle_state",
+            Message::BundleState(BundleStateV1 {
+                held: 6,
+                number: 7,
+                hash: [3; 32],
+                bytes: 32_768,
+                refused: "it is of another site".into(),
+            }),
+        ),
         ("document", Message::Document(document)),
         ("command", Message::Command(command)),
     ]
@@ -574,6 +603,31 @@ fn gateway_bodies() -> Vec<(&'static str, GatewayEvent)> {
                 outcome: Some("kept".into()),
             },
         ),
+        (
+            "gateway_signed_in",
+            GatewayEvent::Access(Access::SignedIn {
+                bundle: 7,
+                role: Role::Engineer,
+                overdue: true,
+            }),
+        ),
+        (
+            "gateway_signed_out",
+            GatewayEvent::Access(Access::SignedOut),
+        ),
+        (
+            "gateway_locked_out",
+            GatewayEvent::Access(Access::LockedOut {
+                address: "10.0.0.7".into(),
+            }),
+        ),
+        (
+            "gateway_bundle_taken",
+            GatewayEvent::Access(Access::BundleTaken {
+                number: 7,
+                valid_until: Timestamp(1_000_001),
+            }),
+        ),
     ]
 }
 
@@ -644,6 +698,7 @@ fn events_are_as_released() {
 
 #[test]
 fn documents_are_as_released() {
+    let bundle = crate::bundle::tests::bundle();
     let claim = Claim {
         token: [7; 16],
         authority: [9; 32],
@@ -653,12 +708,14 @@ fn documents_are_as_released() {
         ("schema", encode_schema(&schema()).unwrap()),
         ("catalog", encode_catalog(&catalog()).unwrap()),
         ("claim", claim.to_string().into_bytes()),
+        ("bundle", encode_bundle(&bundle).unwrap()),
     ];
     let golden = same_as_golden("documents_v1.hex", &built);
     assert_eq!(decode_schema(&golden[0]), Ok(schema()));
     assert_eq!(decode_catalog(&golden[1]), Ok(catalog()));
     let text = String::from_utf8(golden[2].clone()).unwrap();
     assert_eq!(Claim::parse(&text), Ok(claim));
+    assert_eq!(decode_bundle(&golden[3]), Ok(bundle));
 }
 
 /// The numbers of the variants, written down a second time: a variant that is moved or put in
@@ -710,6 +767,7 @@ fn gateway_number(body: &GatewayEvent) -> u8 {
         GatewayEvent::Commanded { .. } => 3,
         GatewayEvent::Worded { .. } => 4,
         GatewayEvent::Wrote { .. } => 5,
+        GatewayEvent::Access(_) => 6,
     }
 }
 
