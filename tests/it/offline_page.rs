@@ -20,7 +20,8 @@ fn offline_page() -> Result<()> {
         let mut agent = box_of(scratch, &plant)?;
         agent.start()?;
         wait_for("the alert and its order", DEADLINE, || {
-            let there = agent.api().list("/alerts")?.len() + agent.api().list("/work-orders")?.len();
+            let there =
+                agent.api().list("/alerts")?.len() + agent.api().list("/work-orders")?.len();
             Ok((there == 2).then_some(()))
         })?;
         let address = agent.api().base().to_owned();
