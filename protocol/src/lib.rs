@@ -3,6 +3,7 @@
 //! Never touches a clock, a file, a socket or a source of randomness: time and random bytes come
 //! in as arguments, bytes and actions go out. Both programs and every test use the same code.
 
+pub mod action;
 pub mod alarm_load;
 pub mod alarm_point;
 pub mod alert;

@@ -13,6 +13,7 @@ import { startLine } from "./line.mjs";
 const box = setting("CHATTERFIX_BOX");
 const [EVA, JO] = ["Eva Lang", "Jo Brandt"];
 const NOTE = "The seal drips since the morning";
+const ROOM_BYTES = 4_000_000;
 const NEW = "Replace the seal of pump 7";
 
 const api = async (path) => (await fetch(`${box}/api/v1${path}`)).json();
@@ -24,11 +25,15 @@ const orderOf = async (title) => {
 };
 const said = (order, what) => order.history.filter((line) => line.what.split(".").pop() === what);
 
-/** A phone with a line of its own; the page is kept on it. */
-async function phone(name) {
+/** A phone with a line of its own, and room for `room_bytes` where it has little; the page is kept on it. */
+async function phone(name, room_bytes = null) {
   const line = await startLine(box);
   const { context, end } = await device(PHONE);
   const page = await open(context, name);
+  if (room_bytes !== null) {
+    const debug = await context.newCDPSession(page);
+    await debug.send("Storage.overrideQuotaForOrigin", { origin: line.address, quotaSize: room_bytes });
+  }
   await page.goto(`${line.address}/more`);
   await hook(page, "page-card", '[data-state="kept"]').waitFor();
   return { line, page, context, end: () => end().then(line.end), go: (path) => page.goto(line.address + path) };
@@ -183,18 +188,15 @@ async function phoneIsFull(jo, orderPath) {
   await jo.go(orderPath);
   await hook(jo.page, "order").waitFor();
   await jo.line.cut();
-  const debug = await jo.context.newCDPSession(jo.page);
-  await debug.send("Storage.overrideQuotaForOrigin", { origin: jo.line.address, quotaSize: 1 });
-  await hook(jo.page, "attachment-input").setInputFiles({ name: "large.png", mimeType: "image/png", buffer: Buffer.alloc(3_000_000, 7) });
+  await hook(jo.page, "attachment-input").setInputFiles({ name: "large.png", mimeType: "image/png", buffer: Buffer.alloc(2 * ROOM_BYTES, 7) });
   await hook(jo.page, "toasts").filter({ hasText: "not kept on this phone" }).waitFor();
   await look(jo.page, "box-phone-full");
-  await debug.send("Storage.overrideQuotaForOrigin", { origin: jo.line.address });
   await jo.line.restore();
   await countWaiting(jo, 0);
 }
 
 const started = Date.now();
-const [eva, jo] = [await phone("Eva's phone"), await phone("Jo's phone")];
+const [eva, jo] = [await phone("Eva's phone"), await phone("Jo's phone", ROOM_BYTES)];
 let failed = null;
 try {
   const orderPath = await workOffline(eva);

@@ -19,6 +19,7 @@ mod errors;
 mod kills;
 mod live;
 mod modbus;
+mod notify;
 mod offline_page;
 mod outage;
 mod plant;

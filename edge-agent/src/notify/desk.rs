@@ -295,7 +295,8 @@ impl Desk {
                 self.acknowledge(vec![alert], &by, &channel).await;
             }
             News::Answered { from, text } => {
-                let Some(person) = self.ladder.plan().person_of(&from).map(str::to_owned) else {
+                let found = self.ladder.plan().person_of(&from);
+                let Some(person) = found.map(str::to_owned) else {
                     tracing::warn!(
                         from,
                         "an answer of a number that no person has is not followed"
@@ -435,8 +436,9 @@ impl Desk {
             },
             Request::Change(built, done) => {
                 self.change(built).await;
-                // Who asked may have gone.
-                drop(done.send(()));
+                if done.send(()).is_err() {
+                    tracing::debug!("who asked for other channels has gone");
+                }
             }
         }
     }

@@ -13,6 +13,7 @@ mod notify;
 mod pages;
 mod problem;
 mod records;
+mod reference;
 mod sensors;
 mod session;
 mod status;
@@ -260,6 +261,7 @@ fn router(page: Page) -> Router {
         .route("/bus", get(bus::list))
         .route("/bus/{port}", get(bus::one))
         .route("/bus/{port}/capture", get(bus::capture))
+        .route("/reference", get(reference::all))
         .route("/stream", get(stream::open))
         .route("/export", post(exchange::export))
         .route("/acknowledge", post(exchange::acknowledge))

@@ -1,7 +1,7 @@
 //! The JSON shapes of what work on an order leaves behind (docs/api.md, shape `WorkOrder`).
 //! Only written, never read back.
 
-use super::{UnitView, rfc3339};
+use super::{OrderLink, UnitView, rfc3339};
 use crate::event::{FailureEffect, SignedBy, SignedFor, TaskKind, TaskValue};
 use crate::id::{EventId, UserId, WorkOrderId};
 use crate::unit::Unit;
@@ -81,6 +81,8 @@ pub struct TaskView {
     pub checklist: Option<ChecklistView>,
     pub result: Option<TaskResultView>,
     pub earlier: Vec<TaskResultView>,
+    pub failed: bool,
+    pub follow_up: Option<OrderLink>,
 }
 
 /// One choice of a task.
@@ -202,10 +204,12 @@ pub(super) fn follow_ups(order: &WorkOrder) -> Vec<FollowUpView> {
 }
 
 pub(super) fn tasks(order: &WorkOrder) -> Vec<TaskView> {
-    order.tasks.iter().map(task).collect()
+    order.tasks.iter().map(|task| one(order, task)).collect()
 }
 
-fn task(task: &Task) -> TaskView {
+fn one(order: &WorkOrder, task: &Task) -> TaskView {
+    let mut follow_ups = order.follow_ups.iter();
+    let next = follow_ups.find(|next| next.task == Some(task.id));
     let mut view = TaskView {
         id: task.id,
         title: task.title.clone(),
@@ -222,6 +226,11 @@ fn task(task: &Task) -> TaskView {
         }),
         result: task.result.as_ref().map(result),
         earlier: task.earlier.iter().map(result).collect(),
+        failed: task.is_failed(),
+        follow_up: next.map(|next| OrderLink {
+            id: next.order,
+            number: next.number.clone(),
+        }),
     };
     view.kind = match &task.kind {
         TaskKind::Check => "check",

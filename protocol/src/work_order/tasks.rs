@@ -9,6 +9,7 @@ use crate::id::Origin;
 use crate::limits::TASKS_PER_ORDER_MAX;
 use crate::record::HistoryEntry;
 use crate::time::{Hlc, Timestamp};
+use crate::unit::Unit;
 use uuid::Uuid;
 
 /// One thing to be done in an order.
@@ -67,6 +68,25 @@ impl Task {
     pub fn is_failed(&self) -> bool {
         let result = self.result.as_ref();
         result.is_some_and(|result| result.good == Some(false))
+    }
+
+    /// Title, result and limits in one line.
+    pub fn words(&self) -> String {
+        let Some(result) = &self.result else {
+            return format!("{}: open", self.title);
+        };
+        let (title, found) = (&self.title, result.words());
+        match &self.kind {
+            TaskKind::Number { unit, low, high } => {
+                let limit =
+                    |limit: &Option<f64>| limit.map_or_else(String::new, |at| at.to_string());
+                let (low, high) = (limit(low), limit(high));
+                let unit = Unit::parse(unit);
+                let unit = unit.symbol();
+                format!("{title}: {found} {unit} (good: {low} to {high} {unit})")
+            }
+            _ => format!("{title}: {found}"),
+        }
     }
 
     fn put(&mut self, result: TaskResult) {

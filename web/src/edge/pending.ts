@@ -1,6 +1,8 @@
 // A record as it will be when the box has taken what waits on this phone. Pure. What it adds is marked `waits`, so that
 // every page can say that it is not on the box yet.
-import type { Alert, OrderState, WorkOrder } from "../shared/types";
+import { nameOf } from "../shared/format";
+import type { Alert, Failure, OrderState, Task, WorkOrder } from "../shared/types";
+import { isOpen } from "../shared/words";
 import type { Entry } from "./queue";
 import { uuid5 } from "./uuid5";
 
@@ -35,6 +37,8 @@ function mayNow(order: WorkOrder): string[] {
     ["hold", state === "open" || state === "scheduled" || state === "in_progress"],
     ["close", !ended],
     ["reopen", ended || state === "done"],
+    ["verify", state === "done"],
+    ["duplicate", !ended],
     ["cancel", (before || state === "on_hold") && order.started_at === null],
     ["assign", !ended],
     ["edit", !ended],
@@ -68,11 +72,52 @@ function step(order: WorkOrder, entry: Entry): WorkOrder {
   if (action === "complete") changed = { ...changed, done_at: at, remedy: text(body.remedy) ?? order.remedy };
   if (action === "close") changed = { ...changed, closed_at: at };
   if (minutes > 0) changed = { ...changed, labour: [...(order.labour ?? []), { at, by, minutes, note: text(body.note), waits: true }] };
+  if (action === "labour_start" && changed.clocks) {
+    const clocks = [...changed.clocks.filter((clock) => nameOf(clock.by) !== by), { by, since: at, waits: true }];
+    const begun: OrderState = isOpen(order) && order.state !== "requested" ? "in_progress" : order.state;
+    changed = { ...changed, clocks, state: begun, started_at: order.started_at ?? at };
+  }
+  if (action === "labour_stop" || action === "complete") changed = { ...changed, clocks: stopped(changed, by) };
+  if (action === "failure") changed = { ...changed, failure: { ...NO_FAILURE, ...order.failure, ...(body as Partial<Failure>) } };
+  if (action === "assign") changed = { ...changed, assignee: text(body.name) };
+  if (action === "unassign") changed = { ...changed, assignee: null };
+  if (action === "edit") changed = { ...changed, ...edited(body) };
+  if (action === "task") changed = answered(changed, entry);
   if (action === "part") {
     const part = { at, by, part: String(body.part ?? ""), quantity: Number(body.quantity ?? 1), waits: true };
     changed = { ...changed, parts: [...(order.parts ?? []), part] };
   }
-  return next ? { ...changed, actions: mayNow(changed) } : changed;
+  return changed.state !== order.state ? { ...changed, actions: mayNow(changed) } : changed;
+}
+
+const NO_FAILURE: Failure = { problem: null, cause: null, remedy: null, problem_code: null, cause_code: null, remedy_code: null, effect: null, downtime_minutes: null };
+
+function stopped(order: WorkOrder, by: string): WorkOrder["clocks"] {
+  return order.clocks?.filter((clock) => nameOf(clock.by) !== by);
+}
+
+function edited(body: Record<string, unknown>): Partial<WorkOrder> {
+  const fields = ["title", "priority", "due", "description", "asset"] as const;
+  return Object.fromEntries(fields.flatMap((name) => (name in body ? [[name, body[name]]] : [])));
+}
+
+/** The step with the result that waits, judged as the box will judge it (`TaskKind::judge`). */
+function answered(order: WorkOrder, { body, at, who }: Entry): WorkOrder {
+  const value = (body.value ?? null) as boolean | number | string | null;
+  const tasks = (order.tasks ?? []).map((task): Task => {
+    if (task.id !== body.task) return task;
+    const skipped = body.skip === true;
+    const result = { at, by: who.name, value, skipped, good: skipped ? null : judge(task, value), note: text(body.note), late: false, waits: true };
+    return { ...task, result };
+  });
+  return { ...order, tasks };
+}
+
+export function judge(task: Task, value: boolean | number | string | null): boolean | null {
+  if (task.kind === "check") return value === true;
+  if (task.kind === "choice") return task.choices.find((choice) => choice.text === value)?.good ?? null;
+  if (task.kind !== "number" || typeof value !== "number") return value === null ? null : true;
+  return (task.low === null || value >= task.low) && (task.high === null || value <= task.high);
 }
 
 /** Orders that were made on this phone and are not on the box yet. */
@@ -93,7 +138,7 @@ function newOrder({ key, who, body, at }: Entry): WorkOrder {
     description: text(body.description),
     type: "corrective",
     priority: Number(body.priority ?? 3),
-    state: "open",
+    state: body.request === true ? "requested" : "open",
     hold_reason: null,
     asset: text(body.asset),
     alert_id: text(body.alert),
@@ -109,6 +154,7 @@ function newOrder({ key, who, body, at }: Entry): WorkOrder {
     site: null,
     needs_review: false,
     remedy: null,
+    clocks: [],
   };
   return { ...order, actions: mayNow(order) };
 }

@@ -16,7 +16,7 @@ const UNKNOWN: u8 = 0x81;
 
 /// A message that came in.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Delivered {
+pub(super) struct Delivered {
     /// Who sent it: a number, or a name where a network puts one.
     pub from: String,
     /// What it says.
@@ -25,7 +25,7 @@ pub struct Delivered {
 
 /// A SUBMIT as hexadecimal digits, with the number that `AT+CMGS=` takes: its length in bytes
 /// without the number of the centre, which the modem knows (3GPP TS 27.005 section 3.5.1).
-pub fn submit(to: &str, coded: &Coded) -> (usize, String) {
+pub(super) fn submit(to: &str, coded: &Coded) -> (usize, String) {
     let digits: Vec<u8> = to
         .bytes()
         .filter(u8::is_ascii_digit)
@@ -60,7 +60,7 @@ fn length(count: usize) -> u8 {
 }
 
 /// What a DELIVER says; `None` when it is none or is cut off.
-pub fn delivered(hex: &str) -> Option<Delivered> {
+pub(super) fn delivered(hex: &str) -> Option<Delivered> {
     let bytes = HEXUPPER
         .decode(hex.trim().to_ascii_uppercase().as_bytes())
         .ok()?;

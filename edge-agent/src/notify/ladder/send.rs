@@ -48,9 +48,11 @@ impl Ladder {
             return true;
         };
         let (ladder, number, round) = (play.ladder.clone(), play.step, play.round);
+        // What waits for nobody is told once.
         let repeat = step
             .repeat
-            .and_then(|every| i64::try_from(every.as_micros()).ok());
+            .filter(|_| super::waits_for_somebody(&case.matter));
+        let repeat = repeat.and_then(|every| i64::try_from(every.as_micros()).ok());
         play.round = play.round.saturating_add(1);
         play.is_reached = false;
         play.due = repeat.map(|every| now.up.saturating_add(every));

@@ -176,17 +176,9 @@ fn nobody_answers_and_the_next_one_is_told() {
     // It is Monday 10:01: the day shift.
     assert_eq!(told(&run(&mut ladder, at(MINUTE))), ["modem Anna"]);
     assert_eq!(told(&run(&mut ladder, at(5 * MINUTE))), ["speaker"]);
-    let called = told(&run(&mut ladder, at(10 * MINUTE)));
-    assert_eq!(
-        called,
-        ["modem Anna call", "modem Ben call", "speaker"]
-            .map(str::to_owned)
-            .to_vec()
-            .into_iter()
-            .collect::<Vec<_>>()
-            .as_slice(),
-        "{called:?}"
-    );
+    let mut called = told(&run(&mut ladder, at(10 * MINUTE)));
+    called.sort();
+    assert_eq!(called, ["modem Anna call", "modem Ben call", "speaker"]);
     let mut out = Vec::new();
     ladder.acknowledged(alert(1), &mut out);
     let after = ladder.poll(at(20 * MINUTE));
