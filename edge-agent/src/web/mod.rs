@@ -12,7 +12,6 @@ mod notify;
 mod pages;
 mod problem;
 mod records;
-mod reference;
 mod sensors;
 mod session;
 mod status;
@@ -237,7 +236,6 @@ fn router(page: Page) -> Router {
         .route("/bus", get(bus::list))
         .route("/bus/{port}", get(bus::one))
         .route("/bus/{port}/capture", get(bus::capture))
-        .route("/reference", get(reference::all))
         .route("/stream", get(stream::open))
         .route("/export", post(exchange::export))
         .route("/acknowledge", post(exchange::acknowledge))

@@ -4,6 +4,7 @@ import { nameOf } from "../shared/format";
 import type { Alert, Failure, OrderState, Task, WorkOrder } from "../shared/types";
 import { isOpen } from "../shared/words";
 import type { Entry } from "./queue";
+import type { Asset } from "./reference.svelte";
 import { uuid5 } from "./uuid5";
 
 /** The last word of an action's path: ".../actions/complete". */
@@ -123,6 +124,22 @@ export function judge(task: Task, value: boolean | number | string | null): bool
 /** Orders that were made on this phone and are not on the box yet. */
 export function newOrders(entries: Entry[]): WorkOrder[] {
   return entries.filter((entry) => entry.path === "/work-orders").map((entry) => orderWith(newOrder(entry), entries.filter((other) => other.record === entry.record && other !== entry)));
+}
+
+/** Machines that were written down on this phone and are not on the box yet. */
+export function newAssets(entries: Entry[]): Asset[] {
+  return entries
+    .filter((entry) => entry.path === "/assets" && entry.refused === null)
+    .map(({ body }) => ({
+      tag: String(body.tag ?? ""),
+      name: String(body.name ?? body.tag ?? ""),
+      parent: text(body.parent),
+      criticality: null,
+      class: null,
+      location: null,
+      provisional: null,
+      waits: true,
+    }));
 }
 
 /** The id that the box gives the order of this entry. */
