@@ -4,6 +4,7 @@
 
 mod asked;
 mod known_time;
+mod learned;
 
 pub(super) use asked::Ask;
 
@@ -17,6 +18,7 @@ use crate::storage::{Committed, NewEvent, PAGE_MAX, Page, RecordTx, Storage, Sto
 use crate::uplink::Durable;
 use crate::work_orders::{Alarm, Decision, NewOrder, Policy, Standing, cleared};
 use known_time::KnownTime;
+use learned::Learned;
 use protocol::alert::Alert;
 use protocol::event::{Actor, AlertEvent, AlertRaised, Body, Snapshot, WorkOrderEvent};
 use protocol::id::{AlertId, EventId, Origin, StreamId, WorkOrderId};
@@ -70,6 +72,7 @@ pub(super) struct Judge {
     saved_at: Timestamp,
     time: KnownTime,
     durable: watch::Sender<Durable>,
+    learned: Learned,
 }
 
 impl Judge {
@@ -88,6 +91,7 @@ impl Judge {
         let was_untrusted = saved.untrusted.as_ref() == Some(&begun.boot);
         let time = KnownTime::new(begun, is_waiting, was_untrusted);
         let mut detectors = Detectors::new(&config.rules, gateway);
+        detectors.restore(&learned::load(&storage).await?);
         detectors.restore(&saved.detectors);
         let mut book = AlertBook::new(&config.rules);
         book.restore(&saved.alerts);
@@ -113,6 +117,7 @@ impl Judge {
             saved_at: Timestamp::default(),
             time,
             durable: watch::Sender::new(durable),
+            learned: Learned::default(),
         };
         if knows_nothing {
             judge.take_up_open_alerts().await?;
@@ -200,6 +205,7 @@ impl Judge {
                 }
                 _ = tick.tick() => {
                     self.look_at_clock().await;
+                    self.look_at_time().await;
                     self.snapshots.take_due(&self.storage, clock::now()).await;
                 }
             }
