@@ -20,6 +20,7 @@ mod kills;
 mod live;
 mod modbus;
 mod offline_page;
+mod notify;
 mod outage;
 mod plant;
 mod power;

@@ -55,6 +55,13 @@ impl Client {
         self.call(path, Some(body))
     }
 
+    /// `POST /api/v1{path}` of something that takes its time, without a limit for the whole.
+    pub(super) fn post_patiently(&mut self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let body = serde_json::to_vec(body)?;
+        let mut response = self.post_long(path, "application/json", &body)?;
+        read(&mut response)
+    }
+
     /// Every item of a list, over all its pages.
     pub(super) fn list(&mut self, path: &str) -> anyhow::Result<Vec<Value>> {
         let joint = if path.contains('?') { '&' } else { '?' };

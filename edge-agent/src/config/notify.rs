@@ -544,7 +544,7 @@ repeat = "5m"
     #[test]
     fn what_is_wrong_is_told_with_its_place() {
         for (wrong, right, told) in [
-            ("kind = \"gsm\"", "", "kind is missing"),
+            ("kind = \"gsm\"", "", "key \"kind\": is missing"),
             (
                 "to = [\"night\"]",
                 "to = [\"nihgt\"]",

@@ -12,7 +12,7 @@ const LISTED_MAX: usize = 5;
 
 /// What sort of thing happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Sort {
+pub(super) enum Sort {
     /// An alert was raised.
     Raised,
     /// It still waits for somebody.
@@ -29,7 +29,7 @@ pub enum Sort {
 
 /// Something that people are to be told.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Matter {
+pub(super) struct Matter {
     /// Follows from what happened: the same matter is told once.
     pub id: Uuid,
     /// What sort of thing.
@@ -52,7 +52,7 @@ pub struct Matter {
 
 impl Matter {
     /// Somebody tries a channel.
-    pub fn test(id: Uuid, title: String, time: Timestamp) -> Self {
+    pub(super) fn test(id: Uuid, title: String, time: Timestamp) -> Self {
         Self {
             id,
             sort: Sort::Test,
@@ -67,7 +67,7 @@ impl Matter {
     }
 
     /// The title with the asset in front, unless the title names it.
-    pub fn headline(&self) -> String {
+    pub(super) fn headline(&self) -> String {
         match &self.asset {
             Some(asset) if !self.title.contains(asset.as_str()) => {
                 format!("{asset}: {}", self.title)
@@ -79,7 +79,7 @@ impl Matter {
 
 /// Who a message goes to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Recipient {
+pub(super) struct Recipient {
     /// The person.
     pub name: String,
     /// Telephone number or mail address.
@@ -88,7 +88,7 @@ pub struct Recipient {
 
 /// One matter of a message, and the delivery that it is part of.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Part {
+pub(super) struct Part {
     /// The delivery.
     pub job: Uuid,
     /// What is told.
@@ -99,7 +99,7 @@ pub struct Part {
 
 /// One message on its way.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Message {
+pub(super) struct Message {
     /// The same for each try: a receiver can tell a repetition by it.
     pub id: Uuid,
     /// Name of the channel.
@@ -118,23 +118,23 @@ pub struct Message {
 
 impl Message {
     /// The most urgent matter.
-    pub fn head(&self) -> Option<&Matter> {
+    pub(super) fn head(&self) -> Option<&Matter> {
         self.parts.first().map(|part| &part.matter)
     }
 
     /// How urgent it is.
-    pub fn severity(&self) -> Severity {
+    pub(super) fn severity(&self) -> Severity {
         self.head().map_or(Severity::Low, |matter| matter.severity)
     }
 
     /// When the oldest of its matters happened.
-    pub fn since(&self) -> Timestamp {
+    pub(super) fn since(&self) -> Timestamp {
         let times = self.parts.iter().map(|part| part.matter.time);
         times.min().unwrap_or_default()
     }
 
     /// One line without line ends: severity and headline, or how many there are.
-    pub fn subject(&self, language: Language) -> String {
+    pub(super) fn subject(&self, language: Language) -> String {
         let Some(head) = self.head() else {
             return String::new();
         };
@@ -154,7 +154,7 @@ impl Message {
     }
 
     /// Subject, words, further matters, each on a line of its own.
-    pub fn body(&self, language: Language) -> String {
+    pub(super) fn body(&self, language: Language) -> String {
         let mut lines = vec![self.subject(language)];
         if let Some(head) = self.head()
             && !head.words.is_empty()

@@ -20,7 +20,6 @@ mod tests;
 mod webhook;
 mod words;
 
-pub use ladder::{CASES_MAX, JOBS_MAX};
 pub use matter::Outcome;
 pub use seat::{QUEUE_MAX, Status};
 

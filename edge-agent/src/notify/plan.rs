@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 
 /// What a channel needs to know of a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wants {
+pub(super) enum Wants {
     /// Nothing: whoever is there hears or sees it.
     Nobody,
     /// A telephone number.
@@ -20,7 +20,7 @@ pub enum Wants {
 
 /// A channel as the ladder sees it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Way {
+pub(super) struct Way {
     /// What it needs to know of a person.
     pub wants: Wants,
     /// Shows a state instead of telling something: on while an alert waits for somebody.
@@ -39,7 +39,7 @@ pub struct Way {
 
 /// When a lamp goes off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum OffWhen {
+pub(super) enum OffWhen {
     /// Somebody acknowledged.
     Acknowledged,
     /// Somebody acknowledged, or all is normal again.
@@ -48,7 +48,7 @@ pub enum OffWhen {
 
 /// How a person is reached.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reach {
+pub(super) struct Reach {
     /// Telephone number.
     pub phone: Option<String>,
     /// Mail address.
@@ -57,7 +57,7 @@ pub struct Reach {
 
 /// The configuration as the ladder asks it.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(super) struct Plan {
     zone: TimeZone,
     people: BTreeMap<String, Reach>,
     shifts: BTreeMap<String, ShiftConfig>,
@@ -67,7 +67,7 @@ pub struct Plan {
 
 impl Plan {
     /// From the configuration and what is known of its channels.
-    pub fn new(config: &NotifyConfig, ways: BTreeMap<String, Way>, zone: TimeZone) -> Self {
+    pub(super) fn new(config: &NotifyConfig, ways: BTreeMap<String, Way>, zone: TimeZone) -> Self {
         let people = config.people.iter().map(|person| {
             let reach = Reach {
                 phone: person.phone.clone(),
@@ -88,29 +88,29 @@ impl Plan {
     }
 
     /// The channels.
-    pub const fn ways(&self) -> &BTreeMap<String, Way> {
+    pub(super) const fn ways(&self) -> &BTreeMap<String, Way> {
         &self.ways
     }
 
     /// A channel.
-    pub fn way(&self, channel: &str) -> Option<&Way> {
+    pub(super) fn way(&self, channel: &str) -> Option<&Way> {
         self.ways.get(channel)
     }
 
     /// The ladders.
-    pub fn ladders(&self) -> &[LadderConfig] {
+    pub(super) fn ladders(&self) -> &[LadderConfig] {
         &self.ladders
     }
 
     /// A step of a ladder.
-    pub fn step(&self, ladder: &str, step: u16) -> Option<&StepConfig> {
+    pub(super) fn step(&self, ladder: &str, step: u16) -> Option<&StepConfig> {
         let ladder = self.ladders.iter().find(|known| known.name == ladder)?;
         ladder.steps.get(usize::from(step))
     }
 
     /// The people of these names who are on duty, each once: a person always is, of a shift those
     /// whose hours it is.
-    pub fn on_duty(&self, names: &[String], now: Timestamp) -> Vec<String> {
+    pub(super) fn on_duty(&self, names: &[String], now: Timestamp) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
         for name in names {
             let one = std::slice::from_ref(name);
@@ -129,7 +129,7 @@ impl Plan {
     }
 
     /// Where a channel finds a person.
-    pub fn address(&self, person: &str, wants: Wants) -> Option<String> {
+    pub(super) fn address(&self, person: &str, wants: Wants) -> Option<String> {
         let reach = self.people.get(person)?;
         match wants {
             Wants::Nobody => None,
@@ -140,7 +140,7 @@ impl Plan {
 
     /// Whose telephone number this is. Numbers are compared from their ends, for networks write
     /// the country's code or leave it out.
-    pub fn person_of(&self, phone: &str) -> Option<&str> {
+    pub(super) fn person_of(&self, phone: &str) -> Option<&str> {
         const DIGITS: usize = 8;
         let tail = |number: &str| -> Vec<char> {
             let digits = number.chars().rev().filter(char::is_ascii_digit);
@@ -158,7 +158,7 @@ impl Plan {
     }
 
     /// Whether only what is critical goes this way now.
-    pub fn is_quiet(&self, way: &Way, now: Timestamp) -> bool {
+    pub(super) fn is_quiet(&self, way: &Way, now: Timestamp) -> bool {
         let (_, minute) = self.local(now);
         way.quiet.iter().any(|hours| {
             let from = minute >= hours.from;
@@ -200,7 +200,7 @@ impl Plan {
 
 /// A time zone from `Europe/Berlin` (as the box's own zone files have it), `+01:00`, or a rule of
 /// POSIX (`CET-1CEST,M3.5.0,M10.5.0/3`). `None` when it is none of these.
-pub fn zone(text: &str) -> Option<TimeZone> {
+pub(super) fn zone(text: &str) -> Option<TimeZone> {
     if let Some(offset) = offset(text) {
         return Some(TimeZone::fixed(offset));
     }

@@ -19,7 +19,7 @@ pub const QUEUE_MAX: usize = 64;
 
 /// What a channel is to do.
 #[derive(Debug)]
-pub enum Order {
+pub(super) enum Order {
     /// Send this. Who tries the channel waits for the outcome.
     Send(Message, Option<oneshot::Sender<Outcome>>),
     /// A lamp is to be on or off.
@@ -28,7 +28,7 @@ pub enum Order {
 
 /// What a channel tells.
 #[derive(Debug)]
-pub enum News {
+pub(super) enum News {
     /// One try ended.
     Ended(Message, Outcome, Timestamp),
     /// A person answered by telephone.
@@ -76,7 +76,7 @@ struct Inner {
 
 /// The queue and the state of one channel; clones are the same.
 #[derive(Clone, Debug, Default)]
-pub struct Queue {
+pub(super) struct Queue {
     inner: Arc<Mutex<Inner>>,
     came: Arc<Notify>,
     withdrawn: Arc<Notify>,
@@ -84,7 +84,7 @@ pub struct Queue {
 
 impl Queue {
     /// Hands something over; answers the message that had to go for it.
-    pub fn push(&self, order: Order) -> Option<(Message, Option<oneshot::Sender<Outcome>>)> {
+    pub(super) fn push(&self, order: Order) -> Option<(Message, Option<oneshot::Sender<Outcome>>)> {
         let dropped = self.with(|inner| {
             if matches!(order, Order::Lamp(_)) {
                 // Only the newest state of a lamp counts.
@@ -113,7 +113,7 @@ impl Queue {
     }
 
     /// Nobody needs this message any more: it leaves the queue, and one that is being sent is told.
-    pub fn withdraw(&self, message: Uuid) -> Option<Message> {
+    pub(super) fn withdraw(&self, message: Uuid) -> Option<Message> {
         let found = self.with(|inner| {
             let mut waiting = inner.waiting.iter();
             let at =
@@ -138,12 +138,12 @@ impl Queue {
     }
 
     /// How the channel is.
-    pub fn status(&self) -> Status {
+    pub(super) fn status(&self) -> Status {
         self.with(|inner| inner.status.clone())
     }
 
     /// Messages that wait.
-    pub fn depth(&self) -> usize {
+    pub(super) fn depth(&self) -> usize {
         self.with(|inner| inner.waiting.len())
     }
 
@@ -154,7 +154,7 @@ impl Queue {
 
 /// What one channel works with.
 #[derive(Clone, Debug)]
-pub struct Seat {
+pub(super) struct Seat {
     /// Name of the channel.
     pub name: String,
     /// Language of its messages.
@@ -173,7 +173,7 @@ pub struct Seat {
 
 impl Seat {
     /// The next thing to do; `None` when the channel is to end.
-    pub async fn next(&mut self) -> Option<Order> {
+    pub(super) async fn next(&mut self) -> Option<Order> {
         loop {
             if *self.stop.borrow() {
                 return None;
@@ -197,7 +197,7 @@ impl Seat {
     }
 
     /// Returns when nobody needs the message any more that is being sent.
-    pub async fn withdrawn(&self) {
+    pub(super) async fn withdrawn(&self) {
         loop {
             let told = self.queue.withdrawn.notified();
             let is_withdrawn = self
@@ -211,7 +211,7 @@ impl Seat {
     }
 
     /// Tells how a message ended.
-    pub async fn ended(
+    pub(super) async fn ended(
         &self,
         message: Message,
         outcome: Outcome,
@@ -239,7 +239,7 @@ impl Seat {
     }
 
     /// Tells something.
-    pub async fn tell(&self, news: News) {
+    pub(super) async fn tell(&self, news: News) {
         if self.news.send(news).await.is_err() {
             tracing::debug!(
                 channel = self.name,
@@ -249,7 +249,7 @@ impl Seat {
     }
 
     /// What the channel says of itself.
-    pub fn set_words(&self, words: &str, is_down: bool) {
+    pub(super) fn set_words(&self, words: &str, is_down: bool) {
         let changed = self.queue.with(|inner| {
             let changed = inner.status.is_down != is_down;
             words.clone_into(&mut inner.status.words);
@@ -265,22 +265,22 @@ impl Seat {
 }
 
 /// Returns when it is to end.
-pub async fn until_stop(stop: &mut watch::Receiver<bool>) {
+pub(super) async fn until_stop(stop: &mut watch::Receiver<bool>) {
     // An error: the agent is gone, which is an end too.
     drop(stop.wait_for(|stop| *stop).await);
 }
 
 /// What runs in a task of its own.
-pub type Task<'a, T = ()> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+pub(super) type Task<'a, T = ()> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// A channel.
-pub trait Channel: Send + 'static {
+pub(super) trait Channel: Send + 'static {
     /// Serves its queue until it is to end.
     fn run(self: Box<Self>, seat: Seat) -> Task<'static>;
 }
 
 /// A channel that sends one message after the other and has nothing else to do.
-pub trait Sends: Send + 'static {
+pub(super) trait Sends: Send + 'static {
     /// Sends one message. Given up when it takes too long, or when it is withdrawn and
     /// `STOPS_WHEN_WITHDRAWN`.
     fn send<'a>(&'a mut self, message: &'a Message, seat: &'a Seat) -> Task<'a, Outcome>;

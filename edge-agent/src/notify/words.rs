@@ -5,7 +5,7 @@ use protocol::event::Severity;
 
 /// A language of messages and announcements.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Language {
+pub(super) enum Language {
     /// English.
     #[default]
     English,
@@ -18,7 +18,7 @@ pub enum Language {
 }
 
 /// As `[notify] language` writes them; also espeak-ng's names of their voices.
-pub const LANGUAGES: &[(&str, Language)] = &[
+pub(super) const LANGUAGES: &[(&str, Language)] = &[
     ("en", Language::English),
     ("de", Language::German),
     ("fr", Language::French),
@@ -27,13 +27,13 @@ pub const LANGUAGES: &[(&str, Language)] = &[
 
 impl Language {
     /// As the configuration writes it.
-    pub fn code(self) -> &'static str {
+    pub(super) fn code(self) -> &'static str {
         let found = LANGUAGES.iter().find(|(_, language)| *language == self);
         found.map_or("en", |(code, _)| *code)
     }
 
     /// The word for how urgent an alert is.
-    pub const fn severity(self, severity: Severity) -> &'static str {
+    pub(super) const fn severity(self, severity: Severity) -> &'static str {
         let [low, medium, high, critical] = match self {
             Self::English => ["Low", "Medium", "High", "Critical"],
             Self::German => ["Niedrig", "Mittel", "Hoch", "Kritisch"],
@@ -49,7 +49,7 @@ impl Language {
     }
 
     /// Said before an announcement.
-    pub const fn attention(self) -> &'static str {
+    pub(super) const fn attention(self) -> &'static str {
         match self {
             Self::English | Self::French => "Attention",
             Self::German => "Achtung",
@@ -58,7 +58,7 @@ impl Language {
     }
 
     /// Before the title of an alert that is over.
-    pub const fn over(self) -> &'static str {
+    pub(super) const fn over(self) -> &'static str {
         match self {
             Self::English => "Normal again",
             Self::German => "Wieder normal",
@@ -68,7 +68,7 @@ impl Language {
     }
 
     /// `and 3 more`
-    pub fn more(self, count: usize) -> String {
+    pub(super) fn more(self, count: usize) -> String {
         match self {
             Self::English => format!("and {count} more"),
             Self::German => format!("und {count} weitere"),
@@ -78,7 +78,7 @@ impl Language {
     }
 
     /// How an SMS is answered.
-    pub fn answer(self, code: u16) -> String {
+    pub(super) fn answer(self, code: u16) -> String {
         match self {
             Self::English => format!("Answer OK {code}"),
             Self::German => format!("Antwort: OK {code}"),
@@ -88,7 +88,7 @@ impl Language {
     }
 
     /// How an SMS that tells several things is answered.
-    pub const fn answer_all(self) -> &'static str {
+    pub(super) const fn answer_all(self) -> &'static str {
         match self {
             Self::English => "Answer OK ALL",
             Self::German => "Antwort: OK ALLE",
@@ -98,7 +98,7 @@ impl Language {
     }
 
     /// The text of a test.
-    pub const fn test(self) -> &'static str {
+    pub(super) const fn test(self) -> &'static str {
         match self {
             Self::English => "This is a test of the alarm system",
             Self::German => "Dies ist ein Test der Alarmanlage",

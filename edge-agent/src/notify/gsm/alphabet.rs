@@ -2,9 +2,9 @@
 //! and UCS-2; which of the two a text needs, and how it is cut to one message. Pure.
 
 /// Letters of one message in the 7 bit alphabet; those of the extension count twice.
-pub const SEPTETS_MAX: usize = 160;
+pub(super) const SEPTETS_MAX: usize = 160;
 /// Letters of one message in UCS-2.
-pub const UCS2_MAX: usize = 70;
+pub(super) const UCS2_MAX: usize = 70;
 /// The letter that says that one of the extension follows.
 const ESCAPE: u8 = 0x1B;
 
@@ -26,7 +26,7 @@ const EXTENSION: [(u8, char); 10] = [
 
 /// A text in the letters that fit it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Coded {
+pub(super) enum Coded {
     /// Seven bits each, one per byte.
     Septets(Vec<u8>),
     /// Sixteen bits each.
@@ -37,7 +37,7 @@ pub enum Coded {
 /// dashes, curly quotes, some accents) is written so; a text with other letters goes as UCS-2. Too
 /// long, it is cut at the last gap between words that leaves room for `…` (`...` in 7 bits) and for
 /// `tail`, which is never cut: it holds how to answer.
-pub fn one_message(text: &str, tail: &str) -> Coded {
+pub(super) fn one_message(text: &str, tail: &str) -> Coded {
     let (text, tail) = (near(text), near(tail));
     if let (Some(body), Some(end)) = (septets(&text), septets(&tail)) {
         if body.len() + end.len() <= SEPTETS_MAX {
@@ -52,7 +52,7 @@ pub fn one_message(text: &str, tail: &str) -> Coded {
 }
 
 /// The same as UCS-2, whatever its letters are.
-pub fn ucs2(text: &str, tail: &str) -> Vec<u16> {
+pub(super) fn ucs2(text: &str, tail: &str) -> Vec<u16> {
     let end: Vec<u16> = tail.encode_utf16().collect();
     let body: Vec<u16> = text.encode_utf16().collect();
     if body.len() + end.len() <= UCS2_MAX {
@@ -116,7 +116,7 @@ fn near(text: &str) -> String {
 }
 
 /// A text in the 7 bit alphabet; `None` when it has another letter.
-pub fn septets(text: &str) -> Option<Vec<u8>> {
+pub(super) fn septets(text: &str) -> Option<Vec<u8>> {
     let mut out = Vec::with_capacity(text.len());
     for c in text.chars() {
         out.extend(septet(c)?);
@@ -135,7 +135,7 @@ fn septet(c: char) -> Option<Vec<u8>> {
 }
 
 /// The text of letters in the 7 bit alphabet; one that is none is `?`.
-pub fn text_of(septets: &[u8]) -> String {
+pub(super) fn text_of(septets: &[u8]) -> String {
     let mut out = String::with_capacity(septets.len());
     let mut codes = septets.iter();
     while let Some(code) = codes.next() {
@@ -152,7 +152,7 @@ pub fn text_of(septets: &[u8]) -> String {
 }
 
 /// Letters packed, 8 in 7 bytes (3GPP TS 23.038 section 6.1.2.1.1), after `skip` bits of filling.
-pub fn pack(septets: &[u8], skip: u8) -> Vec<u8> {
+pub(super) fn pack(septets: &[u8], skip: u8) -> Vec<u8> {
     let mut out = Vec::with_capacity(septets.len());
     let (mut bits, mut count) = (0_u32, u32::from(skip));
     for septet in septets {
@@ -171,11 +171,14 @@ pub fn pack(septets: &[u8], skip: u8) -> Vec<u8> {
 }
 
 /// The opposite of `pack`; `count` letters at most.
-pub fn unpack(bytes: &[u8], skip: u8, count: usize) -> Vec<u8> {
+pub(super) fn unpack(bytes: &[u8], skip: u8, count: usize) -> Vec<u8> {
     let mut out = Vec::with_capacity(count);
     let (mut bits, mut have) = (0_u32, 0_u32);
     let mut skip = u32::from(skip);
     for byte in bytes {
+        if out.len() >= count {
+            break;
+        }
         bits |= u32::from(*byte) << have;
         have += 8;
         let skipped = skip.min(have);

@@ -6,7 +6,7 @@ const LINE_BYTES_MAX: usize = 1_024;
 
 /// One thing that a modem said.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub(super) enum Said {
     /// A command is done.
     Ok,
     /// A command failed; in the words of the standard where it gives a number.
@@ -21,13 +21,13 @@ pub enum Said {
 
 /// Bytes that are not a whole line yet.
 #[derive(Clone, Debug, Default)]
-pub struct Lines {
+pub(super) struct Lines {
     bytes: Vec<u8>,
 }
 
 impl Lines {
     /// Takes bytes and gives what they complete.
-    pub fn feed(&mut self, bytes: &[u8]) -> Vec<Said> {
+    pub(super) fn feed(&mut self, bytes: &[u8]) -> Vec<Said> {
         let mut said = Vec::new();
         for byte in bytes {
             match byte {
@@ -52,7 +52,7 @@ impl Lines {
     }
 
     /// Forgets what is not whole: the line was opened anew.
-    pub fn clear(&mut self) {
+    pub(super) fn clear(&mut self) {
         self.bytes.clear();
     }
 }

@@ -31,7 +31,7 @@ const END_OF_TEXT: u8 = 0x1A;
 
 /// How a modem is spoken with.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ModemSettings {
+pub(super) struct ModemSettings {
     /// PIN of the SIM; none: it has none.
     pub pin: Option<String>,
     /// Messages as text instead of their bytes.
@@ -42,7 +42,7 @@ pub struct ModemSettings {
 
 /// What it is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Task {
+pub(super) enum Task {
     /// Send a message.
     Message {
         /// Number.
@@ -61,7 +61,7 @@ pub enum Task {
 
 /// What it tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Event {
+pub(super) enum Event {
     /// It can send, or again; `dbm` is the strength of the signal where it is known.
     Ready {
         /// In dBm.
@@ -115,7 +115,7 @@ struct Call {
 
 /// The modem.
 #[derive(Debug)]
-pub struct Modem {
+pub(super) struct Modem {
     settings: ModemSettings,
     lines: Lines,
     waiting: VecDeque<Command>,
@@ -135,7 +135,7 @@ pub struct Modem {
 
 impl Modem {
     /// On a line that was just opened.
-    pub fn new(settings: ModemSettings, now: i64) -> Self {
+    pub(super) fn new(settings: ModemSettings, now: i64) -> Self {
         let mut modem = Self {
             settings,
             lines: Lines::default(),
@@ -158,7 +158,7 @@ impl Modem {
 
     /// On the same line opened anew: the modem may have been plugged in again. A PIN that was tried
     /// is not tried again.
-    pub fn reopened(&mut self, now: i64) {
+    pub(super) fn reopened(&mut self, now: i64) {
         self.lines.clear();
         self.waiting.clear();
         self.running = None;
@@ -185,27 +185,22 @@ impl Modem {
     }
 
     /// Whether it can take a task.
-    pub const fn is_free(&self) -> bool {
+    pub(super) const fn is_free(&self) -> bool {
         self.is_ready && self.task.is_none()
     }
 
     /// Whether it is in the network.
-    pub const fn is_ready(&self) -> bool {
+    pub(super) const fn is_ready(&self) -> bool {
         self.is_ready
     }
 
     /// Whether there are bytes for it, or events of it.
-    pub fn has_something(&self) -> bool {
+    pub(super) fn has_something(&self) -> bool {
         !self.out.is_empty() || !self.events.is_empty()
     }
 
-    /// Strength of the signal in dBm, where it is known.
-    pub const fn dbm(&self) -> Option<i16> {
-        self.dbm
-    }
-
     /// Takes a task on; `Event::Ended` says what came of it. Only when it is free.
-    pub fn task(&mut self, task: Task, now: i64) {
+    pub(super) fn task(&mut self, task: Task, now: i64) {
         match &task {
             Task::Message { to, text, tail } => self.message(to, text, tail),
             Task::Call { to } => self.add(&format!("ATD{to};"), For::Dial),
@@ -243,7 +238,7 @@ impl Modem {
     }
 
     /// Bytes that came from the modem.
-    pub fn received(&mut self, bytes: &[u8], now: i64) {
+    pub(super) fn received(&mut self, bytes: &[u8], now: i64) {
         for said in self.lines.feed(bytes) {
             match said {
                 Said::Ok => self.done(Ok(()), now),
@@ -257,24 +252,24 @@ impl Modem {
     }
 
     /// Bytes for the modem.
-    pub fn transmit(&mut self) -> Option<Vec<u8>> {
+    pub(super) fn transmit(&mut self) -> Option<Vec<u8>> {
         self.out.pop_front()
     }
 
     /// What happened.
-    pub fn event(&mut self) -> Option<Event> {
+    pub(super) fn event(&mut self) -> Option<Event> {
         self.events.pop_front()
     }
 
     /// When `tick` is wanted.
-    pub fn wake(&self) -> i64 {
+    pub(super) fn wake(&self) -> i64 {
         let running = self.running.as_ref().map_or(i64::MAX, |(_, until)| *until);
         let call = self.call.map_or(i64::MAX, |call| call.look.min(call.until));
         running.min(call).min(self.look)
     }
 
     /// Time has passed.
-    pub fn tick(&mut self, now: i64) {
+    pub(super) fn tick(&mut self, now: i64) {
         if let Some((command, until)) = &self.running
             && now >= *until
         {

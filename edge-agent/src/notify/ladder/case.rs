@@ -9,9 +9,9 @@ use std::collections::{BTreeMap, VecDeque};
 use uuid::Uuid;
 
 /// Most alerts that wait for somebody; see `Ladder::make_room` for what goes when there are more.
-pub const CASES_MAX: usize = 500;
+pub(in crate::notify) const CASES_MAX: usize = 500;
 /// Most messages that wait or are on their way; further ones are told as unreachable.
-pub const JOBS_MAX: usize = 2_000;
+pub(in crate::notify) const JOBS_MAX: usize = 2_000;
 /// Matters that are known to have been told; the oldest are forgotten.
 pub(super) const SEEN_MAX: usize = 1_024;
 /// Codes that answers name alerts by: 1 to this.
@@ -77,7 +77,7 @@ pub(super) struct Job {
 
 /// What a step could not tell somebody.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
+pub(in crate::notify) struct Entry {
     /// What was to be told.
     pub matter: Matter,
     /// By which channel.
@@ -169,7 +169,7 @@ impl Job {
 
 /// What survives a restart.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Saved {
+pub(in crate::notify) struct Saved {
     version: u8,
     /// Both clocks when it was saved.
     wall: i64,
@@ -182,7 +182,7 @@ pub struct Saved {
 
 impl Ladder {
     /// What is to be kept.
-    pub fn save(&self, now: Now) -> Saved {
+    pub(in crate::notify) fn save(&self, now: Now) -> Saved {
         let cases = self.cases.iter().map(|(key, case)| (*key, case.clone()));
         Saved {
             version: VERSION,
@@ -198,7 +198,7 @@ impl Ladder {
     /// Goes on with what was kept. Time that passed meanwhile counts, at most a day. What was on
     /// its way when the agent ended is sent again, under its old id: nobody knows whether it got
     /// there.
-    pub fn restore(plan: Plan, saved: Saved, now: Now) -> Self {
+    pub(in crate::notify) fn restore(plan: Plan, saved: Saved, now: Now) -> Self {
         let mut ladder = Self::new(plan.clone());
         if saved.version != VERSION {
             return ladder;

@@ -13,7 +13,7 @@ mod send;
 #[cfg(test)]
 mod tests;
 
-pub use case::{CASES_MAX, Entry, JOBS_MAX, Saved};
+pub(super) use case::{CASES_MAX, Entry, Saved};
 
 use super::matter::{Matter, Message, Outcome, Sort};
 use super::plan::{OffWhen, Plan};
@@ -32,7 +32,7 @@ const QUIET_LOOK_US: i64 = 15_000_000;
 
 /// Both clocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Now {
+pub(super) struct Now {
     /// The wall clock, for shifts and quiet hours.
     pub wall: Timestamp,
     /// A clock that only runs forward, in microseconds, for delays.
@@ -41,7 +41,7 @@ pub struct Now {
 
 /// What is to be done.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Output {
+pub(super) enum Output {
     /// Send this.
     Send(Message),
     /// Nobody needs this any more: take it out of the queue, stop speaking.
@@ -64,7 +64,7 @@ pub enum Output {
 
 /// What came of one try.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Verdict {
+pub(super) struct Verdict {
     /// It is tried again.
     pub again: bool,
     /// To be noted in the history of the alert: the first delivery, or the end of all tries.
@@ -73,7 +73,7 @@ pub struct Verdict {
 
 /// The ladders at work.
 #[derive(Clone, Debug)]
-pub struct Ladder {
+pub(super) struct Ladder {
     plan: Plan,
     cases: BTreeMap<Uuid, Case>,
     jobs: Vec<Job>,
@@ -89,7 +89,7 @@ pub struct Ladder {
 
 impl Ladder {
     /// With nothing to tell.
-    pub fn new(plan: Plan) -> Self {
+    pub(super) fn new(plan: Plan) -> Self {
         Self {
             plan,
             cases: BTreeMap::new(),
@@ -105,11 +105,10 @@ impl Ladder {
 
     /// Another configuration: steps that are gone are not gone any further; what is on its way by a
     /// channel that is gone is dropped.
-    pub fn change_plan(&mut self, plan: Plan) {
+    pub(super) fn change_plan(&mut self, plan: Plan) {
         self.jobs.retain(|job| plan.way(&job.channel).is_some());
         for case in self.cases.values_mut() {
-            case.plays
-                .retain(|play| plan.step(&play.ladder, play.step).is_some());
+            case.plays.retain(|play| plan.step(&play.ladder, play.step).is_some());
             case.lamps.retain(|lamp| plan.way(lamp).is_some());
         }
         self.lamps.retain(|lamp, _| plan.way(lamp).is_some());
@@ -117,23 +116,19 @@ impl Ladder {
     }
 
     /// What was handed to these channels and did not end is handed over again: they were ended.
-    pub fn put_back(&mut self, channels: &[String]) {
-        for job in self
-            .jobs
-            .iter_mut()
-            .filter(|job| channels.contains(&job.channel))
-        {
+    pub(super) fn put_back(&mut self, channels: &[String]) {
+        for job in self.jobs.iter_mut().filter(|job| channels.contains(&job.channel)) {
             job.message = None;
         }
     }
 
     /// The configuration that counts.
-    pub const fn plan(&self) -> &Plan {
+    pub(super) const fn plan(&self) -> &Plan {
         &self.plan
     }
 
     /// Something is to be told. The same matter counts once.
-    pub fn tell(&mut self, matter: Matter, now: Now) {
+    pub(super) fn tell(&mut self, matter: Matter, now: Now) {
         if self.seen.contains(&matter.id) {
             return;
         }
@@ -157,43 +152,38 @@ impl Ladder {
             None => 0,
         };
         self.make_room(matter.severity);
-        self.cases
-            .insert(key, Case::new(matter, plays, code, now.up));
+        self.cases.insert(key, Case::new(matter, plays, code, now.up));
     }
 
     /// Whether this alert is being told, or was.
-    pub fn knows(&self, alert: AlertId) -> bool {
+    pub(super) fn knows(&self, alert: AlertId) -> bool {
         self.cases.contains_key(&alert.0)
     }
 
     /// Alerts that wait for somebody.
-    pub fn waiting(&self) -> Vec<AlertId> {
-        let alerts = self
-            .cases
-            .values()
-            .filter(|case| waits_for_somebody(&case.matter));
+    pub(super) fn waiting(&self) -> Vec<AlertId> {
+        let alerts = self.cases.values().filter(|case| waits_for_somebody(&case.matter));
         alerts.filter_map(|case| case.matter.alert).collect()
     }
 
     /// Somebody took notice, by whatever way: nobody is told any more.
-    pub fn acknowledged(&mut self, alert: AlertId, out: &mut Vec<Output>) {
+    pub(super) fn acknowledged(&mut self, alert: AlertId, out: &mut Vec<Output>) {
         if self.cases.remove(&alert.0).is_some() {
             self.end_jobs(alert.0, out);
         }
     }
 
     /// The alert is over: nobody further is told. A lamp may go on to wait for somebody.
-    pub fn cleared(&mut self, alert: AlertId) {
+    pub(super) fn cleared(&mut self, alert: AlertId) {
         if let Some(case) = self.cases.get_mut(&alert.0) {
             case.cleared = true;
             case.plays.clear();
-            self.jobs
-                .retain(|job| job.case != alert.0 || job.message.is_some());
+            self.jobs.retain(|job| job.case != alert.0 || job.message.is_some());
         }
     }
 
     /// One try of a message ended.
-    pub fn ended(&mut self, message: &Message, outcome: &Outcome, now: Now) -> Verdict {
+    pub(super) fn ended(&mut self, message: &Message, outcome: &Outcome, now: Now) -> Verdict {
         let mut verdict = Verdict::default();
         for part in &message.parts {
             let Some(at) = self.jobs.iter().position(|job| job.id == part.job) else {
@@ -254,7 +244,7 @@ impl Ladder {
 
     /// What an answer of a person acknowledges: `OK` what they were told last, `OK 17` that one,
     /// `OK ALL` all that they were told.
-    pub fn answer(&self, person: &str, text: &str) -> Vec<AlertId> {
+    pub(super) fn answer(&self, person: &str, text: &str) -> Vec<AlertId> {
         let mut words = text.split_whitespace().map(str::to_ascii_uppercase);
         let first = words.next().unwrap_or_default();
         let first = first.trim_end_matches(['.', ',', '!']);
@@ -266,11 +256,7 @@ impl Ladder {
         });
         let alert = |case: &Case| case.matter.alert;
         match words.next().as_deref() {
-            None => told
-                .max_by_key(|case| case.told_at)
-                .and_then(alert)
-                .into_iter()
-                .collect(),
+            None => told.max_by_key(|case| case.told_at).and_then(alert).into_iter().collect(),
             Some("ALL" | "ALLE" | "TOUT" | "TODO") => told.filter_map(alert).collect(),
             Some(code) => {
                 let code = code.trim_start_matches('#').parse::<u16>().ok();
@@ -282,17 +268,18 @@ impl Ladder {
     }
 
     /// Cases that were dropped because there was no room.
-    pub const fn dropped(&self) -> u64 {
+    #[cfg(test)]
+    pub(super) const fn dropped(&self) -> u64 {
         self.dropped
     }
 
     /// When it wants to be asked again, by the clock that only runs forward.
-    pub const fn wake(&self) -> Option<i64> {
+    pub(super) const fn wake(&self) -> Option<i64> {
         self.wake
     }
 
     /// What is to be done now.
-    pub fn poll(&mut self, now: Now) -> Vec<Output> {
+    pub(super) fn poll(&mut self, now: Now) -> Vec<Output> {
         let mut out = Vec::new();
         self.wake = None;
         self.fire_due(now, &mut out);
@@ -308,19 +295,11 @@ impl Ladder {
 
     /// The steps that concern a matter, each with its time.
     fn plays(&self, matter: &Matter, now: Now) -> Vec<Play> {
-        let concerned = self
-            .plan
-            .ladders()
-            .iter()
-            .filter(|ladder| concerns(ladder, matter));
+        let concerned = self.plan.ladders().iter().filter(|ladder| concerns(ladder, matter));
         let all = concerned.flat_map(|ladder| {
             let steps = (0_u16..).zip(&ladder.steps);
             // What waits for nobody is told once, to those of the first step.
-            let steps = steps.take(if waits_for_somebody(matter) {
-                usize::MAX
-            } else {
-                1
-            });
+            let steps = steps.take(if waits_for_somebody(matter) { usize::MAX } else { 1 });
             steps.map(|(step, config)| {
                 let after = i64::try_from(config.after.as_micros()).unwrap_or(i64::MAX);
                 Play::new(&ladder.name, step, now.up.saturating_add(after))
@@ -352,18 +331,14 @@ impl Ladder {
             self.cases.remove(&key);
             self.jobs.retain(|job| job.case != key);
             self.dropped += 1;
-            tracing::error!(
-                ?severity,
-                "too many alerts wait for somebody; the least urgent is not told any more"
-            );
+            tracing::error!(?severity, "too many alerts wait for somebody; the least urgent is not told any more");
         }
     }
 
     /// Ends what is on its way for a case.
     fn end_jobs(&mut self, case: Uuid, out: &mut Vec<Output>) {
-        let (ended, rest): (Vec<Job>, Vec<Job>) = std::mem::take(&mut self.jobs)
-            .into_iter()
-            .partition(|job| job.case == case);
+        let (ended, rest): (Vec<Job>, Vec<Job>) =
+            std::mem::take(&mut self.jobs).into_iter().partition(|job| job.case == case);
         self.jobs = rest;
         for job in ended {
             let Some(message) = job.message else { continue };
@@ -439,10 +414,8 @@ fn concerns(ladder: &LadderConfig, matter: &Matter) -> bool {
 /// Whether a name is one of these; `P-*` stands for all that begin with `P-`.
 fn fits(patterns: &[String], name: Option<&str>) -> bool {
     let Some(name) = name else { return false };
-    patterns
-        .iter()
-        .any(|pattern| match pattern.strip_suffix('*') {
-            Some(beginning) => name.starts_with(beginning),
-            None => pattern == name,
-        })
+    patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
+        Some(beginning) => name.starts_with(beginning),
+        None => pattern == name,
+    })
 }
