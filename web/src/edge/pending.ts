@@ -9,7 +9,7 @@ import { uuid5 } from "./uuid5";
 
 /** The last word of an action's path: ".../actions/complete". */
 export function actionOf(entry: Entry): string | null {
-  return /\/actions\/([a-z_]+)$/.exec(entry.path)?.[1] ?? null;
+  return /\/actions\/([a-z_-]+)$/.exec(entry.path)?.[1] ?? null;
 }
 
 /** The state after an action, where it changes it. */
@@ -186,6 +186,13 @@ export function alertWith(alert: Alert, entries: Entry[]): Alert {
         const state = changed.state === "cleared" ? "closed" : "acknowledged";
         return { ...changed, state, acknowledged_at: entry.at, acknowledged_by: by } satisfies Alert;
       }
+      if (action === "shelve") {
+        const until = new Date(Date.parse(entry.at) + Number(entry.body.minutes ?? 0) * 60_000).toISOString();
+        return { ...changed, shelved: { at: entry.at, by, reason: String(entry.body.reason ?? ""), until } };
+      }
+      if (action === "out-of-service") return { ...changed, out_of_service: { at: entry.at, by, reason: String(entry.body.reason ?? "") } };
+      if (action === "unshelve") return { ...changed, shelved: null };
+      if (action === "in-service") return { ...changed, out_of_service: null };
       if (action === "comment") {
         const note = { at: entry.at, by, text: String(entry.body.text ?? ""), waits: true };
         return { ...changed, comments: [...(changed.comments ?? []), note] };
