@@ -37,6 +37,7 @@ mod room;
 mod salvage;
 mod series;
 mod site;
+mod site_records;
 mod source;
 mod words;
 mod writer;

@@ -8,11 +8,14 @@ mod caller;
 mod configuration;
 mod exchange;
 mod guard;
+mod orders;
 mod pages;
 mod problem;
+mod qr;
 mod records;
 mod sensors;
 mod session;
+mod site;
 mod status;
 mod stream;
 #[cfg(test)]
@@ -205,18 +208,24 @@ fn router(page: Page) -> Router {
         .route("/alerts/{id}/actions/{action}", post(actions::alert))
         .route(
             "/work-orders",
-            get(records::work_orders).post(actions::create),
+            get(records::work_orders).post(orders::create),
         )
         .route("/work-orders/{id}", get(records::work_order))
-        .route(
-            "/work-orders/{id}/actions/{action}",
-            post(actions::work_order),
-        )
+        .route("/work-orders/{id}/actions/{action}", post(orders::act))
         .route("/work-orders/{id}/attachments", post(attachments::add))
         .route(
             "/work-orders/{id}/attachments/{hash}",
             get(attachments::one),
         )
+        .route("/stock", get(site::stock))
+        .route("/stock/{part}", get(site::stock_of))
+        .route("/stock/{part}/actions/{action}", post(site::move_stock))
+        .route("/assets", get(site::assets).post(site::propose))
+        .route("/assets/{tag}", get(site::asset))
+        .route("/checklists", get(site::checklists))
+        .route("/failure-codes", get(site::failure_codes))
+        .route("/codes/{code}", get(qr::what))
+        .route("/qr/{kind}/{name}", get(qr::picture))
         .route("/devices/{device}/write", post(write::write))
         .route("/bus", get(bus::list))
         .route("/bus/{port}", get(bus::one))
@@ -240,6 +249,7 @@ fn router(page: Page) -> Router {
         .fallback(|| async { Problem::not_found("address") });
     Router::new()
         .nest("/api/v1", api)
+        .route("/c/{code}", get(qr::go))
         .fallback(pages::serve)
         .layer(axum::middleware::from_fn(guard::headers))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
