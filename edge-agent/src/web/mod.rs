@@ -10,11 +10,14 @@ mod configuration;
 mod exchange;
 mod guard;
 mod notify;
+mod orders;
 mod pages;
 mod problem;
+mod qr;
 mod records;
 mod sensors;
 mod session;
+mod site;
 mod status;
 mod stream;
 #[cfg(test)]
@@ -241,18 +244,24 @@ fn router(page: Page) -> Router {
         )
         .route(
             "/work-orders",
-            get(records::work_orders).post(actions::create),
+            get(records::work_orders).post(orders::create),
         )
         .route("/work-orders/{id}", get(records::work_order))
-        .route(
-            "/work-orders/{id}/actions/{action}",
-            post(actions::work_order),
-        )
+        .route("/work-orders/{id}/actions/{action}", post(orders::act))
         .route("/work-orders/{id}/attachments", post(attachments::add))
         .route(
             "/work-orders/{id}/attachments/{hash}",
             get(attachments::one),
         )
+        .route("/stock", get(site::stock))
+        .route("/stock/{part}", get(site::stock_of))
+        .route("/stock/{part}/actions/{action}", post(site::move_stock))
+        .route("/assets", get(site::assets).post(site::propose))
+        .route("/assets/{tag}", get(site::asset))
+        .route("/checklists", get(site::checklists))
+        .route("/failure-codes", get(site::failure_codes))
+        .route("/codes/{code}", get(qr::what))
+        .route("/qr/{kind}/{name}", get(qr::picture))
         .route("/devices/{device}/write", post(write::write))
         .route("/channels", get(notify::channels))
         .route("/channels/{name}/test", post(notify::test))
@@ -279,6 +288,7 @@ fn router(page: Page) -> Router {
         .fallback(|| async { Problem::not_found("address") });
     Router::new()
         .nest("/api/v1", api)
+        .route("/c/{code}", get(qr::go))
         .fallback(pages::serve)
         .layer(axum::middleware::from_fn(guard::headers))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
