@@ -47,7 +47,9 @@ pub use gateways::{Connected, GatewayRow, LinkState, SiteRow};
 pub use holders::Holder;
 pub use holes::{GapSpan, Hole, Holes, StreamHoles};
 pub use ingest::{Ingest, Ingested, LostPolls};
-pub use lists::{AlertFilter, AlertRow, WorkOrderFilter, WorkOrderRow};
+pub use lists::{
+    AlarmPointRow, AlertFilter, AlertRow, HELD_POINTS_MAX, WorkOrderFilter, WorkOrderRow,
+};
 pub use offers::Known;
 pub(crate) use page::hex;
 pub use page::{LIMIT_DEFAULT, LIMIT_MAX, Listed, Page};

@@ -81,6 +81,8 @@ pub struct Agent {
     pub web: SocketAddr,
     /// What it runs with.
     config: Arc<Config>,
+    /// The same, for the page.
+    running: watch::Sender<Arc<Config>>,
     health: Arc<Health>,
     catalog: watch::Sender<Arc<Catalog>>,
     /// The same as the hub gets it.
@@ -181,9 +183,10 @@ impl Agent {
         let (stop, stopped) = watch::channel(false);
         let (handle, telling) =
             notify::start(telling, storage.clone(), notices, stopped.clone()).await;
+        let running = watch::Sender::new(Arc::clone(&config));
         let shown = (&storage, &health, desk, &handle);
         let told = (durable, stopped.clone());
-        let (web, mut rest) = tell_others(&config, shown, measured, told).await?;
+        let (web, mut rest) = tell_others(running.subscribe(), shown, measured, told).await?;
         rest.push(holes::keep(holes, storage.clone(), stopped));
         rest.push(telling);
         let (ask, asked) = mpsc::channel(1);
@@ -197,6 +200,7 @@ impl Agent {
             gateway,
             web,
             config,
+            running,
             health,
             catalog,
             encoded,
@@ -367,24 +371,26 @@ async fn started(
 
 /// Opens the page and the link to the hub; answers where the page is, and their tasks.
 async fn tell_others(
-    config: &Config,
+    running: watch::Receiver<Arc<Config>>,
     (storage, health, desk, telling): (&Storage, &Arc<Health>, Desk, &Handle),
     (catalog, encoded): Measured,
     (durable, stopped): (watch::Receiver<Durable>, watch::Receiver<bool>),
 ) -> Result<(SocketAddr, Vec<JoinHandle<()>>), AgentError> {
+    let config = Arc::clone(&running.borrow());
     let listener = web::bind(config.web.listen).await?;
     let address = listener.address();
     let page = web::Page::new(
-        config,
+        &config,
         storage.clone(),
         Arc::clone(health),
         catalog.clone(),
         desk.clone(),
     )?
-    .telling(telling.clone());
+    .telling(telling.clone())
+    .with_running(running);
     let mut tasks = vec![tokio::spawn(listener.serve(page, stopped.clone()))];
     let told = (catalog, encoded);
-    if let Some(link) = uplink(config, storage, (health, desk), told, durable) {
+    if let Some(link) = uplink(&config, storage, (health, desk), told, durable) {
         let (uplink, commands, given) = link;
         tasks.push(tokio::spawn(uplink.run(stopped.clone())));
         tasks.push(tokio::spawn(commands.run(given, stopped)));

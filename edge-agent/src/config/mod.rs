@@ -4,6 +4,7 @@
 //! environment.
 
 mod alarm;
+mod assets;
 mod condition;
 mod copy;
 mod device;
@@ -18,6 +19,7 @@ mod tree;
 mod value;
 
 pub use alarm::{AlarmConfig, AlarmsConfig, AssetConfig, Outage, SuppressWhile};
+pub use assets::{Assets, priority};
 pub use condition::{Comparison, Condition, TERMS_MAX};
 pub use copy::Written;
 pub use device::{

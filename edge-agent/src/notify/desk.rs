@@ -138,7 +138,10 @@ impl Desk {
         for (name, running) in running {
             let longest = running.config.timeout;
             let abort = running.task.abort_handle();
-            if tokio::time::timeout(longest.min(Duration::from_secs(5)), running.task).await.is_err() {
+            if tokio::time::timeout(longest.min(Duration::from_secs(5)), running.task)
+                .await
+                .is_err()
+            {
                 // It hangs; what it was to send is sent after the next start.
                 abort.abort();
                 tracing::warn!(channel = name, "the channel did not end in time");
@@ -204,12 +207,18 @@ impl Desk {
     }
 
     fn unreachable(&mut self, entry: Entry) {
-        tracing::warn!(channel = entry.channel, to = entry.to, "nobody told: {}", entry.words);
+        tracing::warn!(
+            channel = entry.channel,
+            to = entry.to,
+            "nobody told: {}",
+            entry.words
+        );
         let now = clock::now();
         if let Some(alert) = entry.matter.alert {
             let to = entry.to.clone();
             let words = entry.words.clone();
-            self.noted.push((alert, record::event(&entry.channel, to, false, words)));
+            self.noted
+                .push((alert, record::event(&entry.channel, to, false, words)));
         }
         self.log.push(Delivery {
             message: Uuid::new_v5(&entry.matter.id, entry.channel.as_bytes()),
@@ -239,14 +248,28 @@ impl Desk {
             Outcome::Withdrawn => (DeliveryEnd::Withdrawn, "somebody acknowledged before"),
         };
         if matches!(ended, DeliveryEnd::Failed | DeliveryEnd::GivenUp) {
-            tracing::warn!(channel = message.channel, attempt = message.attempt, "not told: {words}");
+            tracing::warn!(
+                channel = message.channel,
+                attempt = message.attempt,
+                "not told: {words}"
+            );
         }
-        let person = message.to.as_ref().map(|to| to.name.clone()).unwrap_or_default();
+        let person = message
+            .to
+            .as_ref()
+            .map(|to| to.name.clone())
+            .unwrap_or_default();
         if verdict.noted {
             let delivered = ended == DeliveryEnd::Delivered;
             let alerts = message.parts.iter().filter_map(|part| part.matter.alert);
-            let event = record::event(&message.channel, person.clone(), delivered, words.to_owned());
-            self.noted.extend(alerts.map(|alert| (alert, event.clone())));
+            let event = record::event(
+                &message.channel,
+                person.clone(),
+                delivered,
+                words.to_owned(),
+            );
+            self.noted
+                .extend(alerts.map(|alert| (alert, event.clone())));
         }
         let head = message.head();
         self.log.push(Delivery {
@@ -274,7 +297,10 @@ impl Desk {
             News::Answered { from, text } => {
                 let found = self.ladder.plan().person_of(&from);
                 let Some(person) = found.map(str::to_owned) else {
-                    tracing::warn!(from, "an answer of a number that no person has is not followed");
+                    tracing::warn!(
+                        from,
+                        "an answer of a number that no person has is not followed"
+                    );
                     return;
                 };
                 let alerts = self.ladder.answer(&person, &text);
@@ -315,9 +341,10 @@ impl Desk {
                 )
             )
         });
-        let is_over = change.events.iter().any(|event| {
-            matches!(event.body, Body::Alert(AlertEvent::Cleared { .. }))
-        });
+        let is_over = change
+            .events
+            .iter()
+            .any(|event| matches!(event.body, Body::Alert(AlertEvent::Cleared { .. })));
         if is_seen {
             self.seen(alert);
         }
@@ -418,13 +445,23 @@ impl Desk {
 
     /// Goes on with another configuration: channels whose table is the same go on.
     async fn change(&mut self, built: Built) {
-        let Built { channels, plan, language, .. } = built;
+        let Built {
+            channels,
+            plan,
+            language,
+            ..
+        } = built;
         let ended = self.ended_by(&channels, language);
         for name in &ended {
-            let Some(running) = self.running.remove(name) else { continue };
+            let Some(running) = self.running.remove(name) else {
+                continue;
+            };
             running.stop.send_replace(true);
             let abort = running.task.abort_handle();
-            if tokio::time::timeout(Duration::from_secs(5), running.task).await.is_err() {
+            if tokio::time::timeout(Duration::from_secs(5), running.task)
+                .await
+                .is_err()
+            {
                 abort.abort();
             }
         }
@@ -452,7 +489,9 @@ impl Desk {
     ) -> Vec<String> {
         let same = |running: &Running| {
             language == self.language
-                && next.iter().any(|(config, _)| config.is_same(&running.config))
+                && next
+                    .iter()
+                    .any(|(config, _)| config.is_same(&running.config))
         };
         let ended = self.running.iter().filter(|(_, running)| !same(running));
         ended.map(|(name, _)| name.clone()).collect()

@@ -1,10 +1,10 @@
 //! What a person does on the page: each action is one transaction of events. Never does what the
 //! record would not follow: the guard is asked in the same transaction.
 
-use super::Page;
 use super::caller::Caller;
 use super::problem::Problem;
 use super::records::{alert_id, alert_view, order_id, work_order_view};
+use super::{Page, alarms};
 use crate::clock;
 use crate::people::Act;
 use crate::storage::{NewEvent, RecordTx};
@@ -30,16 +30,16 @@ const MINUTES_MAX: u32 = 7 * 24 * 60;
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Input {
-    by: String,
+    pub(super) by: String,
     title: Option<String>,
     description: Option<String>,
     asset: Option<String>,
     priority: Option<u8>,
     text: Option<String>,
-    note: Option<String>,
-    reason: Option<String>,
+    pub(super) note: Option<String>,
+    pub(super) reason: Option<String>,
     remedy: Option<String>,
-    minutes: Option<u32>,
+    pub(super) minutes: Option<u32>,
     part: Option<String>,
     quantity: Option<f64>,
 }
@@ -56,12 +56,20 @@ pub(super) async fn alert(
 ) -> Result<Response, Problem> {
     let id = alert_id(&id)?;
     let input = input(posted)?;
+    if alarms::is_of_point(&action) {
+        let point = alarms::point_of_alert(&page, id).await?;
+        alarms::on_point(&page, point, &action, (caller, &headers, input)).await?;
+        return Ok(Json(alert_view(&page, id, true).await?).into_response());
+    }
     let event = match action.as_str() {
         "acknowledge" => AlertEvent::Acknowledged {
             note: text("note", input.note.as_deref())?,
         },
         "comment" => AlertEvent::Commented {
             text: required("text", input.text.as_deref())?,
+        },
+        "reset" => AlertEvent::Reset {
+            note: text("note", input.note.as_deref())?,
         },
         _ => return Err(Problem::not_found("action")),
     };
@@ -70,9 +78,15 @@ pub(super) async fn alert(
     page.storage
         .records(move |tx| {
             let alert = tx.alert(id)?.ok_or_else(|| Problem::not_found("alert"))?;
+            let is_done = alert.history.iter().any(|line| line.id == key);
+            if matches!(event, AlertEvent::Reset { .. }) && !alert.is_latched() && !is_done {
+                return Err(Problem::not_now(
+                    "There is nothing to reset: it does not latch, or the value is not back.",
+                ));
+            }
             let again =
                 matches!(event, AlertEvent::Acknowledged { .. }) && alert.acknowledged.is_some();
-            if again && !alert.history.iter().any(|line| line.id == key) {
+            if again && !is_done {
                 return Err(Problem::not_now(
                     "Somebody acknowledged this alert already.",
                 ));
@@ -245,7 +259,7 @@ fn not_now(order: &WorkOrder, action: Action) -> Problem {
 }
 
 /// Writes events whose ids follow from one key: the same action again writes nothing.
-fn append(
+pub(super) fn append(
     tx: &mut RecordTx<'_>,
     key: EventId,
     actor: &Actor,
@@ -268,7 +282,7 @@ fn append(
 }
 
 /// The key of the caller, or a new one.
-fn key(headers: &HeaderMap) -> Result<EventId, Problem> {
+pub(super) fn key(headers: &HeaderMap) -> Result<EventId, Problem> {
     let Some(given) = headers.get("idempotency-key") else {
         let mut random = [0; 10];
         if SystemRandom::new().fill(&mut random).is_err() {
@@ -281,7 +295,7 @@ fn key(headers: &HeaderMap) -> Result<EventId, Problem> {
     key.ok_or_else(|| Problem::invalid(None, "the header Idempotency-Key must be a UUID"))
 }
 
-fn input(posted: Posted) -> Result<Input, Problem> {
+pub(super) fn input(posted: Posted) -> Result<Input, Problem> {
     posted
         .map(|Json(input)| input)
         .map_err(|error| Problem::invalid(None, error.body_text()))
@@ -291,7 +305,7 @@ fn missing(field: &'static str) -> Problem {
     Problem::invalid(Some(field), format!("{field} is missing"))
 }
 
-fn required(field: &'static str, value: Option<&str>) -> Result<String, Problem> {
+pub(super) fn required(field: &'static str, value: Option<&str>) -> Result<String, Problem> {
     text(field, value)?.ok_or_else(|| missing(field))
 }
 

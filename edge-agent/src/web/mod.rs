@@ -2,6 +2,7 @@
 //! Never changes a record by itself: every action is an event written through the store.
 
 mod actions;
+mod alarms;
 mod attachments;
 mod bus;
 mod caller;
@@ -99,6 +100,8 @@ pub struct Page {
     writes: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
     desk: Desk,
+    /// What the box runs with.
+    running: watch::Receiver<Arc<Config>>,
     people: Arc<session::Desk>,
     /// How people are told.
     telling: Option<Handle>,
@@ -188,6 +191,7 @@ impl Page {
             captures: Arc::new(Semaphore::new(bus::CAPTURES_MAX)),
             stop: watch::Sender::new(false).subscribe(),
             desk,
+            running: watch::Sender::new(Arc::new(config.clone())).subscribe(),
             people: Arc::new(session::Desk::new(&config.gateway.data_dir)),
             telling: None,
         })
@@ -200,6 +204,18 @@ impl Page {
     pub fn telling(mut self, telling: Handle) -> Self {
         self.telling = Some(telling);
         self
+    }
+
+    /// With news of what the box runs with.
+    #[must_use]
+    pub fn with_running(mut self, running: watch::Receiver<Arc<Config>>) -> Self {
+        self.running = running;
+        self
+    }
+
+    /// What the box runs with now.
+    fn running(&self) -> Arc<Config> {
+        Arc::clone(&self.running.borrow())
     }
 
     /// What the box measures now.
@@ -216,6 +232,14 @@ fn router(page: Page) -> Router {
         .route("/alerts", get(records::alerts))
         .route("/alerts/{id}", get(records::alert))
         .route("/alerts/{id}/actions/{action}", post(actions::alert))
+        .route("/alarms", get(alarms::list))
+        .route("/alarms/load", get(alarms::load))
+        .route("/alarms/{id}", get(alarms::one))
+        .route("/alarms/{id}/actions/{action}", post(alarms::act))
+        .route(
+            "/maintenance",
+            get(alarms::maintenance).post(alarms::maintain),
+        )
         .route(
             "/work-orders",
             get(records::work_orders).post(actions::create),
