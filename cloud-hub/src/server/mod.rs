@@ -9,8 +9,9 @@ use crate::api::{self, Context, Peer, PublicAddress};
 use crate::auth::{self, Role, UserError};
 use crate::ca::{Authority, CaError};
 use crate::clock::{self, NoRandom};
-use crate::config::Config;
+use crate::config::{Config, NotifyConfig};
 use crate::ingest::{self, IngestError};
+use crate::notify;
 use crate::store::{self, Page, Retention, Store, StoreError};
 use crate::web;
 use listener::Limited;
@@ -133,6 +134,7 @@ struct Bound {
     context: Context,
     store: Store,
     retention: Retention,
+    notify: NotifyConfig,
     stopping: watch::Receiver<bool>,
 }
 
@@ -178,6 +180,7 @@ impl Bound {
             people_max: config.web.connections_max,
             store: store.clone(),
             retention: upkeep::retention(&config.retention),
+            notify: config.notify.clone(),
             context: Context::new(
                 store,
                 public.and_then(PublicAddress::parse),
@@ -198,8 +201,9 @@ impl Bound {
         };
         let people = Limited::new(self.people, self.people_max);
         let people = axum::serve(people, service).with_graceful_shutdown(stop);
-        let (served, (), ()) = tokio::join!(
+        let (served, (), (), ()) = tokio::join!(
             people,
+            notify::run(self.store.clone(), self.notify, self.stopping.clone()),
             upkeep::run(self.store, self.retention, self.stopping.clone()),
             self.gateways.serve(self.limits, self.stopping)
         );
