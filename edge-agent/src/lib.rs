@@ -13,6 +13,7 @@ pub mod exchange;
 pub mod health;
 pub mod identity;
 pub mod notify;
+pub mod people;
 pub mod pipeline;
 #[cfg(feature = "driver-modbus")]
 pub mod simulate;

@@ -77,7 +77,9 @@ fn endpoint(host: &str, usual_port: u16) -> Option<String> {
         Some((name, port)) if !host.ends_with(']') => (name, port.parse::<u16>().ok()?),
         _ => (host, usual_port),
     };
-    let bare = name.strip_prefix('[').and_then(|name| name.strip_suffix(']'));
+    let bare = name
+        .strip_prefix('[')
+        .and_then(|name| name.strip_suffix(']'));
     let good = match bare {
         Some(bare) => bare.parse::<std::net::Ipv6Addr>().is_ok(),
         None => !name.is_empty() && name.chars().all(letter),
@@ -102,7 +104,11 @@ pub fn answer(bytes: &[u8]) -> Option<Answer> {
     let is_chunked = coding.is_some_and(|coding| coding.contains("chunked"));
     Some(Answer {
         status: status(&head)?,
-        body: if is_chunked { unchunked(body) } else { body.to_vec() },
+        body: if is_chunked {
+            unchunked(body)
+        } else {
+            body.to_vec()
+        },
     })
 }
 
@@ -128,7 +134,10 @@ fn unchunked(mut body: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     while let Some(end) = body.windows(2).position(|two| two == b"\r\n") {
         let line = String::from_utf8_lossy(body.get(..end).unwrap_or_default()).into_owned();
-        let length = line.split(';').next().and_then(|text| usize::from_str_radix(text.trim(), 16).ok());
+        let length = line
+            .split(';')
+            .next()
+            .and_then(|text| usize::from_str_radix(text.trim(), 16).ok());
         let rest = body.get(end + 2..).unwrap_or_default();
         let Some(length) = length.filter(|length| *length > 0) else {
             break;
@@ -147,17 +156,42 @@ mod tests {
     #[test]
     fn addresses_are_taken_apart() {
         let plain = Target::parse("http://andon.lan:8000/hook?a=1").unwrap();
-        assert_eq!((plain.is_tls, plain.endpoint.as_str()), (false, "andon.lan:8000"));
-        assert_eq!((plain.host.as_str(), plain.path.as_str()), ("andon.lan:8000", "/hook?a=1"));
-        assert_eq!(Target::parse("https://10.0.0.5").unwrap().endpoint, "10.0.0.5:443");
-        assert_eq!(Target::parse("http://[::1]:80/").unwrap().endpoint, "[::1]:80");
-        for wrong in ["ftp://x/", "http://", "http://a b/", "http://u@host/", "http://h/a b", "http://h:0/"] {
+        assert_eq!(
+            (plain.is_tls, plain.endpoint.as_str()),
+            (false, "andon.lan:8000")
+        );
+        assert_eq!(
+            (plain.host.as_str(), plain.path.as_str()),
+            ("andon.lan:8000", "/hook?a=1")
+        );
+        assert_eq!(
+            Target::parse("https://10.0.0.5").unwrap().endpoint,
+            "10.0.0.5:443"
+        );
+        assert_eq!(
+            Target::parse("http://[::1]:80/").unwrap().endpoint,
+            "[::1]:80"
+        );
+        for wrong in [
+            "ftp://x/",
+            "http://",
+            "http://a b/",
+            "http://u@host/",
+            "http://h/a b",
+            "http://h:0/",
+        ] {
             assert_eq!(Target::parse(wrong), None, "{wrong}");
         }
         let bytes = plain.post(&[("A", "1\r\nEvil: 2".to_owned())], b"{}");
         let text = String::from_utf8(bytes).unwrap();
-        assert!(text.starts_with("POST /hook?a=1 HTTP/1.1\r\nHost: andon.lan:8000\r\n"), "{text}");
-        assert!(!text.contains("\nEvil") && text.ends_with("\r\n\r\n{}"), "{text}");
+        assert!(
+            text.starts_with("POST /hook?a=1 HTTP/1.1\r\nHost: andon.lan:8000\r\n"),
+            "{text}"
+        );
+        assert!(
+            !text.contains("\nEvil") && text.ends_with("\r\n\r\n{}"),
+            "{text}"
+        );
     }
 
     #[test]

@@ -22,7 +22,8 @@ impl Reply {
     pub fn line(&mut self, text: &str) -> Option<bool> {
         let text = text.trim_end();
         self.code = text.get(..3)?.parse().ok()?;
-        self.lines.push(text.get(4..).unwrap_or_default().to_owned());
+        self.lines
+            .push(text.get(4..).unwrap_or_default().to_owned());
         let is_last = text.get(3..4) != Some("-");
         (self.lines.len() <= REPLY_LINES_MAX).then_some(is_last)
     }
@@ -80,7 +81,10 @@ pub struct Errand {
 /// Never shows the password, nor the mail.
 impl std::fmt::Debug for Errand {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Errand").field("from", &self.from).field("to", &self.to).finish_non_exhaustive()
+        f.debug_struct("Errand")
+            .field("from", &self.from)
+            .field("to", &self.to)
+            .finish_non_exhaustive()
     }
 }
 
@@ -128,7 +132,11 @@ impl Talk {
         if reply.code != wanted && !forwards {
             let words = format!("the server said {} {words}", reply.code);
             let is_final = reply.code >= 500;
-            return Err(if is_final { Failure::Refused(words) } else { Failure::Failed(words) });
+            return Err(if is_final {
+                Failure::Refused(words)
+            } else {
+                Failure::Failed(words)
+            });
         }
         let (at, next) = match self.at {
             At::Greeting => (At::Hello, self.hello()),
@@ -205,7 +213,11 @@ impl Mail<'_> {
             .chunks(76)
             .map(|line| String::from_utf8_lossy(line).into_owned())
             .collect();
-        let importance = if self.is_urgent { "Importance: high\n" } else { "" };
+        let importance = if self.is_urgent {
+            "Importance: high\n"
+        } else {
+            ""
+        };
         format!(
             "Date: {}\nFrom: <{}>\nTo: <{}>\nSubject: {}\nMessage-ID: <{}@{}>\n{importance}\
              Auto-Submitted: auto-generated\nMIME-Version: 1.0\n\
@@ -237,7 +249,9 @@ fn header_text(text: &str) -> String {
         part.push(c);
     }
     words.push(part);
-    let encoded = words.iter().map(|word| format!("=?utf-8?B?{}?=", BASE64.encode(word.as_bytes())));
+    let encoded = words
+        .iter()
+        .map(|word| format!("=?utf-8?B?{}?=", BASE64.encode(word.as_bytes())));
     encoded.collect::<Vec<_>>().join("\n ")
 }
 
@@ -247,9 +261,8 @@ pub fn is_mail_address(text: &str) -> bool {
     let parts = text.split_once('@');
     text.len() <= 254
         && text.chars().all(good)
-        && parts.is_some_and(|(who, host)| {
-            !who.is_empty() && !host.is_empty() && !host.contains('@')
-        })
+        && parts
+            .is_some_and(|(who, host)| !who.is_empty() && !host.is_empty() && !host.contains('@'))
 }
 
 #[cfg(test)]
@@ -286,12 +299,21 @@ mod tests {
         assert_eq!(talk.after_tls(), "EHLO box.lan\r\n");
         let login = say(talk.heard(&reply(250, &["mail.lan", "AUTH PLAIN"])));
         assert_eq!(login, "AUTH PLAIN AGJveABzZWNyZXQ=\r\n");
-        assert_eq!(say(talk.heard(&reply(235, &["ok"]))), "MAIL FROM:<box@plant.lan>\r\n");
-        assert_eq!(say(talk.heard(&reply(250, &["ok"]))), "RCPT TO:<anna@plant.lan>\r\n");
+        assert_eq!(
+            say(talk.heard(&reply(235, &["ok"]))),
+            "MAIL FROM:<box@plant.lan>\r\n"
+        );
+        assert_eq!(
+            say(talk.heard(&reply(250, &["ok"]))),
+            "RCPT TO:<anna@plant.lan>\r\n"
+        );
         assert_eq!(say(talk.heard(&reply(251, &["forwards"]))), "DATA\r\n");
         let text = say(talk.heard(&reply(354, &["end with ."])));
         assert_eq!(text, "Subject: x\r\n\r\n..dot\r\nend\r\n.\r\n");
-        assert_eq!(talk.heard(&reply(250, &["queued"])), Ok(Next::Done("queued".to_owned())));
+        assert_eq!(
+            talk.heard(&reply(250, &["queued"])),
+            Ok(Next::Done("queued".to_owned()))
+        );
     }
 
     #[test]
@@ -302,9 +324,15 @@ mod tests {
         assert!(matches!(told, Err(Failure::Refused(words)) if words.contains("STARTTLS")));
         let mut two = talk();
         let told = two.heard(&reply(554, &["no"]));
-        assert_eq!(told, Err(Failure::Refused("the server said 554 no".to_owned())));
+        assert_eq!(
+            told,
+            Err(Failure::Refused("the server said 554 no".to_owned()))
+        );
         let told = two.heard(&reply(421, &["later"]));
-        assert_eq!(told, Err(Failure::Failed("the server said 421 later".to_owned())));
+        assert_eq!(
+            told,
+            Err(Failure::Failed("the server said 421 later".to_owned()))
+        );
     }
 
     #[test]
@@ -325,6 +353,8 @@ mod tests {
         assert!(long.lines().all(|line| line.len() <= 76), "{long}");
         assert!(long.starts_with("=?utf-8?B?"));
         assert!(!header_text("a\nBcc: x").contains("\nBcc"));
-        assert!(is_mail_address("a@b") && !is_mail_address("a@b\r\nDATA") && !is_mail_address("@b"));
+        assert!(
+            is_mail_address("a@b") && !is_mail_address("a@b\r\nDATA") && !is_mail_address("@b")
+        );
     }
 }

@@ -20,6 +20,7 @@ mod kills;
 mod live;
 mod modbus;
 mod notify;
+mod offline_page;
 mod outage;
 mod plant;
 mod power;

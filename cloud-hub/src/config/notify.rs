@@ -160,7 +160,9 @@ impl NotifyConfig {
         })?;
         let mut problems = Vec::new();
         let mail = file.mail.and_then(|table| {
-            mail(table, base).map_err(|words| problems.push(at(0, format!("[mail]: {words}")))).ok()
+            mail(table, base)
+                .map_err(|words| problems.push(at(0, format!("[mail]: {words}"))))
+                .ok()
         });
         let mut names = BTreeSet::new();
         let mut receivers = Vec::new();
@@ -178,7 +180,10 @@ impl NotifyConfig {
             }
         }
         if receivers.len() > RECEIVERS_MAX {
-            problems.push(at(0, format!("there are more than {RECEIVERS_MAX} receivers")));
+            problems.push(at(
+                0,
+                format!("there are more than {RECEIVERS_MAX} receivers"),
+            ));
         }
         if !problems.is_empty() {
             return Err(problems);
@@ -198,7 +203,10 @@ fn mail(table: MailTable, base: &Path) -> Result<MailServer, String> {
         !host.is_empty() && port.parse::<u16>().is_ok_and(|port| port > 0)
     });
     if !has_port {
-        return Err("address is not a host and a port; write for example \"mail.example.org:587\"".to_owned());
+        return Err(
+            "address is not a host and a port; write for example \"mail.example.org:587\""
+                .to_owned(),
+        );
     }
     if !is_mail_address(&table.from) {
         return Err("from is not a mail address".to_owned());
@@ -209,7 +217,9 @@ fn mail(table: MailTable, base: &Path) -> Result<MailServer, String> {
         _ => return Err("user needs password_file beside it, and the other way round".to_owned()),
     };
     if login.is_some() && table.tls == MailTls::Off {
-        return Err("would send its password for everybody to read; write tls = \"starttls\"".to_owned());
+        return Err(
+            "would send its password for everybody to read; write tls = \"starttls\"".to_owned(),
+        );
     }
     Ok(MailServer {
         address: table.address,
@@ -229,7 +239,9 @@ fn receiver(table: ReceiverTable, base: &Path, has_mail: bool) -> Result<Receive
     let by = match (form, table.url_file) {
         (Some(form), Some(file)) if table.to.is_empty() => By::Webhook(form, base.join(file)),
         (Some(_), _) => {
-            return Err("needs url_file = with the file that holds its address, and no to =".to_owned());
+            return Err(
+                "needs url_file = with the file that holds its address, and no to =".to_owned(),
+            );
         }
         (None, None) if !table.to.is_empty() && table.to.iter().all(|to| is_mail_address(to)) => {
             if !has_mail {
@@ -279,12 +291,27 @@ url_file = "/etc/cloud-hub/slack-url"
         assert_eq!(config.receivers.len(), 2);
         let mail = config.mail.unwrap();
         assert_eq!(mail.tls, MailTls::Starttls);
-        assert_eq!(mail.login.unwrap().1, Path::new("/etc/cloud-hub/mail-password"));
+        assert_eq!(
+            mail.login.unwrap().1,
+            Path::new("/etc/cloud-hub/mail-password")
+        );
         for (right, wrong, words) in [
             ("kind = \"slack\"", "kind = \"slak\"", "slak"),
-            ("to = [\"night@example.org\"]", "to = [\"night\"]", "needs to ="),
-            ("name = \"maintenance channel\"", "name = \"night shift\"", "used twice"),
-            ("user = \"hub\"\n", "user = \"hub\"\ntls = \"off\"\n", "everybody to read"),
+            (
+                "to = [\"night@example.org\"]",
+                "to = [\"night\"]",
+                "needs to =",
+            ),
+            (
+                "name = \"maintenance channel\"",
+                "name = \"night shift\"",
+                "used twice",
+            ),
+            (
+                "user = \"hub\"\n",
+                "user = \"hub\"\ntls = \"off\"\n",
+                "everybody to read",
+            ),
             ("org:587", "org", "not a host and a port"),
             ("severity = \"high\"", "severty = \"high\"", "severty"),
         ] {

@@ -38,7 +38,12 @@ pub async fn run(store: Store, config: NotifyConfig, stop: watch::Receiver<bool>
         bells.push(Arc::clone(&bell));
         let sender = Sender::new(Arc::clone(&config), receiver.clone());
         let desk = (store.clone(), stop.clone());
-        tasks.push(tokio::spawn(serve(desk, receiver.name.clone(), sender, bell)));
+        tasks.push(tokio::spawn(serve(
+            desk,
+            receiver.name.clone(),
+            sender,
+            bell,
+        )));
     }
     if !config.receivers.is_empty() {
         watch_alerts(&store, &config, &bells, stop).await;
@@ -105,7 +110,9 @@ async fn consider(
 ) {
     match store.alert(scope, alert).await {
         Ok(row) => note(store, config, bells, (scope, &row)).await,
-        Err(error) => tracing::error!(%error, %alert, "an alert could not be looked up to tell of it"),
+        Err(error) => {
+            tracing::error!(%error, %alert, "an alert could not be looked up to tell of it")
+        }
     }
 }
 
@@ -125,7 +132,10 @@ async fn note(
         if !concerns(receiver, row) {
             continue;
         }
-        match store.to_tell(scope, row.alert.id, receiver.name.clone(), now).await {
+        match store
+            .to_tell(scope, row.alert.id, receiver.name.clone(), now)
+            .await
+        {
             Ok(true) => bell.notify_one(),
             Ok(false) => {}
             Err(error) => {
@@ -190,7 +200,11 @@ async fn tell_all(store: &Store, name: &str, sender: &Sender) -> Told {
                 return Told::Failed;
             }
         };
-        let size = if waiting.len() <= ONE_BY_ONE { 1 } else { TOGETHER_MAX };
+        let size = if waiting.len() <= ONE_BY_ONE {
+            1
+        } else {
+            TOGETHER_MAX
+        };
         for part in waiting.chunks(size) {
             if !tell(store, name, sender, part).await {
                 return Told::Failed;
@@ -226,7 +240,11 @@ async fn tell(store: &Store, name: &str, sender: &Sender, part: &[ToTell]) -> bo
         Err((is_final, words)) => {
             tracing::warn!(receiver = name, "not told: {words}");
             let too_often = told.iter().any(|one| one.attempts + 1 >= ATTEMPTS_MAX);
-            let how = if is_final || too_often { ToldHow::GivenUp } else { ToldHow::Failed };
+            let how = if is_final || too_often {
+                ToldHow::GivenUp
+            } else {
+                ToldHow::Failed
+            };
             (how, words)
         }
     };

@@ -12,7 +12,9 @@ use rustls_pki_types::{CertificateDer, ServerName};
 use serde_json::{Value, json};
 use std::path::Path;
 use std::sync::Arc;
-use tokio::io::{AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader};
+use tokio::io::{
+    AsyncBufReadExt as _, AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _, BufReader,
+};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -101,17 +103,26 @@ impl Sender {
         post::answer(&came).ok_or_else(|| std::io::Error::other(words))
     }
 
-    async fn safe(&self, endpoint: &str, stream: TcpStream) -> std::io::Result<TlsStream<TcpStream>> {
+    async fn safe(
+        &self,
+        endpoint: &str,
+        stream: TcpStream,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
         let host = endpoint.rsplit_once(':').map_or(endpoint, |(host, _)| host);
         let host = host.trim_matches(['[', ']']).to_owned();
         let name = ServerName::try_from(host).map_err(std::io::Error::other)?;
         let config = tls_config(&self.config.ca_file)?;
-        TlsConnector::from(Arc::new(config)).connect(name, stream).await
+        TlsConnector::from(Arc::new(config))
+            .connect(name, stream)
+            .await
     }
 
     async fn mail(&self, server: &MailServer, to: &str, rows: &[AlertRow]) -> Sent {
         let (subject, text) = words(rows);
-        let id = rows.first().map(|row| row.alert.id.to_string()).unwrap_or_default();
+        let id = rows
+            .first()
+            .map(|row| row.alert.id.to_string())
+            .unwrap_or_default();
         let date = rows.first().and_then(|row| {
             let time = jiff::Timestamp::from_microsecond(row.alert.raised_at.0).ok()?;
             jiff::fmt::rfc2822::to_string(&time.to_zoned(jiff::tz::TimeZone::UTC)).ok()
@@ -123,7 +134,9 @@ impl Sender {
             body: &text,
             date: date.as_deref().unwrap_or_default(),
             id: (&id, HOST),
-            is_urgent: rows.iter().any(|row| row.alert.raised.severity >= Severity::High),
+            is_urgent: rows
+                .iter()
+                .any(|row| row.alert.raised.severity >= Severity::High),
         };
         let login = match &server.login {
             Some((user, file)) => {
@@ -139,10 +152,12 @@ impl Sender {
             mail: mail.text(),
             wants_tls: server.tls == MailTls::Starttls,
         });
-        self.deliver(server, talk).await.map_err(|failure| match failure {
-            Failure::Refused(words) => (true, words),
-            Failure::Failed(words) => (false, words),
-        })
+        self.deliver(server, talk)
+            .await
+            .map_err(|failure| match failure {
+                Failure::Refused(words) => (true, words),
+                Failure::Failed(words) => (false, words),
+            })
     }
 
     async fn deliver(&self, server: &MailServer, mut talk: Talk) -> Result<String, Failure> {
@@ -158,9 +173,14 @@ impl Sender {
                 let words = converse(&mut line, &mut talk).await;
                 // What was smuggled in before TLS must not count after.
                 if !matches!(&words, Ok(words) if words.is_empty()) || !line.buffer().is_empty() {
-                    return words.and(Err(Failure::Failed("the server ended before TLS".to_owned())));
+                    return words.and(Err(Failure::Failed(
+                        "the server ended before TLS".to_owned(),
+                    )));
                 }
-                let line = self.safe(&server.address, line.into_inner()).await.map_err(failed)?;
+                let line = self
+                    .safe(&server.address, line.into_inner())
+                    .await
+                    .map_err(failed)?;
                 let mut line = BufReader::new(line);
                 say(&mut line, &talk.after_tls()).await?;
                 converse(&mut line, &mut talk).await
@@ -169,7 +189,10 @@ impl Sender {
     }
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "it is what map_err hands over")]
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "it is what map_err hands over"
+)]
 fn failed(error: std::io::Error) -> Failure {
     Failure::Failed(error.to_string())
 }
@@ -180,7 +203,10 @@ async fn converse<S: Line>(line: &mut BufReader<S>, talk: &mut Talk) -> Result<S
         let mut reply = Reply::default();
         loop {
             let mut text = Vec::new();
-            let read = (&mut *line).take(LINE_BYTES_MAX).read_until(b'\n', &mut text).await;
+            let read = (&mut *line)
+                .take(LINE_BYTES_MAX)
+                .read_until(b'\n', &mut text)
+                .await;
             read.map_err(failed)?;
             let is_last = reply.line(&String::from_utf8_lossy(&text));
             let words = "the server ended, or speaks something else than SMTP";
@@ -194,7 +220,11 @@ async fn converse<S: Line>(line: &mut BufReader<S>, talk: &mut Talk) -> Result<S
             Next::Done(words) => {
                 // The mail is taken; whether the end is polite does not matter.
                 drop(say(line, "QUIT\r\n").await);
-                return Ok(if words.is_empty() { "taken".to_owned() } else { words });
+                return Ok(if words.is_empty() {
+                    "taken".to_owned()
+                } else {
+                    words
+                });
             }
         }
     }
@@ -245,7 +275,10 @@ fn words(rows: &[AlertRow]) -> (String, String) {
         (1, Some(line)) => line.clone(),
         (count, _) => format!("{count} alerts"),
     };
-    let subject = subject.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let subject = subject
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     (subject, text + "\n")
 }
 
@@ -257,7 +290,11 @@ fn line(row: &AlertRow) -> String {
         Severity::High => "High",
         Severity::Critical => "Critical",
     };
-    let site = row.home.site.as_ref().map(|site| format!(" [{}]", site.name));
+    let site = row
+        .home
+        .site
+        .as_ref()
+        .map(|site| format!(" [{}]", site.name));
     let asset = raised.asset.as_deref().map(|asset| format!(" {asset}"));
     format!(
         "{severity}:{}{} {} ({})",
@@ -286,7 +323,12 @@ fn body(form: Form, rows: &[AlertRow]) -> Value {
         Form::Plain => {
             let one = |row: &AlertRow| {
                 let order = row.order.clone();
-                serde_json::to_value(protocol::view::alert(&row.alert, order, row.home.clone(), false))
+                serde_json::to_value(protocol::view::alert(
+                    &row.alert,
+                    order,
+                    row.home.clone(),
+                    false,
+                ))
             };
             let alerts: Vec<Value> = rows.iter().filter_map(|row| one(row).ok()).collect();
             json!({"text": text.trim_end(), "alerts": alerts})

@@ -12,6 +12,7 @@ use crate::clock::{self, NoRandom};
 use crate::config::{Config, NotifyConfig};
 use crate::ingest::{self, IngestError};
 use crate::notify;
+use crate::service::reference::Terms;
 use crate::store::{self, Page, Retention, Store, StoreError};
 use crate::web;
 use listener::Limited;
@@ -135,6 +136,7 @@ struct Bound {
     store: Store,
     retention: Retention,
     notify: NotifyConfig,
+    terms: Terms,
     stopping: watch::Receiver<bool>,
 }
 
@@ -181,11 +183,13 @@ impl Bound {
             store: store.clone(),
             retention: upkeep::retention(&config.retention),
             notify: config.notify.clone(),
+            terms: upkeep::terms(&config.bundle),
             context: Context::new(
                 store,
                 public.and_then(PublicAddress::parse),
                 stopping.clone(),
-            ),
+            )
+            .with_terms(upkeep::terms(&config.bundle)),
             stopping,
         })
     }
@@ -204,7 +208,12 @@ impl Bound {
         let (served, (), (), ()) = tokio::join!(
             people,
             notify::run(self.store.clone(), self.notify, self.stopping.clone()),
-            upkeep::run(self.store, self.retention, self.stopping.clone()),
+            upkeep::run(
+                self.store,
+                self.retention,
+                self.terms,
+                self.stopping.clone()
+            ),
             self.gateways.serve(self.limits, self.stopping)
         );
         if let Err(error) = served {

@@ -45,8 +45,15 @@ impl ToldHow {
     }
 
     fn of_code(code: i64) -> Self {
-        let all = [Self::Failed, Self::Delivered, Self::GivenUp, Self::NotNeeded];
-        all.into_iter().find(|how| how.code() == code).unwrap_or(Self::GivenUp)
+        let all = [
+            Self::Failed,
+            Self::Delivered,
+            Self::GivenUp,
+            Self::NotNeeded,
+        ];
+        all.into_iter()
+            .find(|how| how.code() == code)
+            .unwrap_or(Self::GivenUp)
     }
 }
 
@@ -188,7 +195,9 @@ impl Store {
                     FROM notified WHERE tenant_id = ?1 ORDER BY pos DESC LIMIT ?2",
                 )
                 .and_then(|mut query| {
-                    query.query_map(params![scope.key(), most], notification)?.collect()
+                    query
+                        .query_map(params![scope.key(), most], notification)?
+                        .collect()
                 })
                 .doing("read who was told")
             })

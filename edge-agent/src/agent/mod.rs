@@ -435,6 +435,7 @@ fn uplink(
         desk,
         commands: given,
         results: told,
+        incoming: tokio::sync::Mutex::default(),
     };
     Some((uplink, doing, commands))
 }

@@ -3,6 +3,8 @@
 //! Never opens a port, never looks at another file but device templates, never takes a value from the
 //! environment.
 
+mod alarm;
+mod condition;
 mod copy;
 mod device;
 mod diff;
@@ -15,6 +17,8 @@ mod template;
 mod tree;
 mod value;
 
+pub use alarm::{AlarmConfig, AlarmsConfig, AssetConfig, Outage, SuppressWhile};
+pub use condition::{Comparison, Condition, TERMS_MAX};
 pub use copy::Written;
 pub use device::{
     DEVICES_MAX, Deadband, DeviceConfig, PORTS_MAX, PortConfig, SENSORS_MAX, SensorConfig, Watch,
@@ -26,11 +30,14 @@ pub use diff::{
 pub use hub::{HubConfig, ProxyConfig};
 pub use notify::{
     CHANNELS_MAX, ChannelConfig, DAYS, Hours, LADDERS_MAX, LadderConfig, NAMES_MAX, NotifyConfig,
-    PEOPLE_MAX, PersonConfig, SHIFTS_MAX, STEPS_MAX, ShiftConfig, StepConfig, Topic,
-    is_mail_address, phone_number,
+    ON_CALL, PEOPLE_MAX, PersonConfig, SHIFTS_MAX, STEPS_MAX, ShiftConfig, StepConfig, Topic,
+    phone_number,
 };
 pub use problem::{ConfigError, PROBLEMS_MAX, Problem, Problems};
-pub use rule::{Limits, RULES_MAX, RuleConfig, WorkOrderConfig};
+pub use rule::{
+    DeviationRule, FlatRule, Limits, PatternRule, RULES_MAX, RateRule, RuleConfig, RuleKind,
+    StaleRule, StateRule, TrendRule, WorkOrderConfig,
+};
 pub use section::{Amount, LIST_MAX, Section};
 pub use template::{About, Found, SHIPPED, TEMPLATE_BYTES_MAX, Templates};
 pub use value::{
@@ -68,6 +75,10 @@ pub struct Config {
     pub devices: Vec<DeviceConfig>,
     /// Alert rules, in the order of the file.
     pub rules: Vec<RuleConfig>,
+    /// What holds for the alerts of all rules.
+    pub alarms: AlarmsConfig,
+    /// Assets of which more is known than their tag.
+    pub assets: Vec<AssetConfig>,
     /// How people are told.
     pub notify: NotifyConfig,
     /// What was found wrong until now. Drivers add theirs while they read their tables; whoever
@@ -276,7 +287,7 @@ impl Config {
         let queue = queue(top.section_or_empty("queue"));
         let web = web(top.section_or_empty("web"), base);
         let notify = notify::read(&mut top);
-        let (ports, devices, rules) = match plant {
+        let plant = match plant {
             None => plant_tables(&mut top, &mut templates),
             Some(mut document) => {
                 for key in PLANT {
@@ -304,9 +315,11 @@ impl Config {
             storage,
             queue,
             web,
-            ports,
-            devices,
-            rules,
+            ports: plant.ports,
+            devices: plant.devices,
+            rules: plant.rules,
+            alarms: plant.alarms,
+            assets: plant.assets,
             notify,
             problems,
             local,
@@ -316,7 +329,7 @@ impl Config {
 }
 
 /// The tables that say what the plant is.
-const PLANT: [&str; 3] = ["port", "device", "rule"];
+const PLANT: [&str; 5] = ["port", "device", "rule", "alarms", "asset"];
 /// The tables that say how the box is reached and kept: they hold from start to end of the agent.
 const FIXED: [&str; 6] = ["gateway", "hub", "storage", "queue", "web", "notify"];
 /// What is said of a table that a document may not have.
@@ -378,13 +391,28 @@ fn file_text(path: &Path, bytes_max: u64) -> Result<String, ConfigError> {
     })
 }
 
-type Plant = (Vec<PortConfig>, Vec<DeviceConfig>, Vec<RuleConfig>);
+/// What `PLANT` says.
+struct Plant {
+    ports: Vec<PortConfig>,
+    devices: Vec<DeviceConfig>,
+    rules: Vec<RuleConfig>,
+    alarms: AlarmsConfig,
+    assets: Vec<AssetConfig>,
+}
 
 fn plant_tables(top: &mut Section, templates: &mut Templates) -> Plant {
     let ports = device::ports(top);
     let mut devices = device::devices(top, &ports, templates);
     let rules = rule::rules(top, &mut devices);
-    (ports, devices, rules)
+    let alarms = alarm::alarms(top.section_or_empty("alarms"));
+    let assets = alarm::assets(top);
+    Plant {
+        ports,
+        devices,
+        rules,
+        alarms,
+        assets,
+    }
 }
 
 fn gateway(mut section: Section, base: &Path) -> GatewayConfig {

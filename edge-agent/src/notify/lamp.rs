@@ -46,8 +46,13 @@ pub(super) fn read(section: &mut Section, ports: PortHandles) -> Option<(Lamp, O
     };
     let on = section.text("on").unwrap_or_else(|| "on".to_owned());
     let off = section.text("off").unwrap_or_else(|| "off".to_owned());
-    let choices = [("acknowledged", OffWhen::Acknowledged), ("cleared", OffWhen::Cleared)];
-    let when = section.choice("off_when", &choices).unwrap_or(OffWhen::Acknowledged);
+    let choices = [
+        ("acknowledged", OffWhen::Acknowledged),
+        ("cleared", OffWhen::Cleared),
+    ];
+    let when = section
+        .choice("off_when", &choices)
+        .unwrap_or(OffWhen::Acknowledged);
     let lamp = Lamp {
         device: device?,
         place: place?,

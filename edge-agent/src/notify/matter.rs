@@ -148,7 +148,9 @@ impl Message {
             0 | 1 => line,
             count => format!("{line} {}", language.more(count - 1)),
         };
-        line.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+        line.chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect()
     }
 
     /// Subject, words, further matters, each on a line of its own.

@@ -59,7 +59,9 @@ pub enum NotifyError {
         known: String,
     },
     /// It goes to a person, and none was named.
-    #[error("channel \"{channel}\" needs a person with a {what}; name one, or write to = […] in its table")]
+    #[error(
+        "channel \"{channel}\" needs a person with a {what}; name one, or write to = […] in its table"
+    )]
     NoPerson {
         /// The channel.
         channel: String,
@@ -80,7 +82,9 @@ pub struct Built {
 
 impl std::fmt::Debug for Built {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Built").field("plan", &self.plan).finish_non_exhaustive()
+        f.debug_struct("Built")
+            .field("plan", &self.plan)
+            .finish_non_exhaustive()
     }
 }
 
@@ -92,7 +96,8 @@ pub fn build(config: &NotifyConfig, ports: &PortHandles) -> Built {
     let zone = match section.text("time_zone") {
         None => TimeZone::UTC,
         Some(text) => plan::zone(&text).unwrap_or_else(|| {
-            let words = "is not a time zone of this box; write for example \"Europe/Berlin\" or \"+01:00\"";
+            let words =
+                "is not a time zone of this box; write for example \"Europe/Berlin\" or \"+01:00\"";
             section.problem("time_zone", words);
             TimeZone::UTC
         }),
@@ -136,14 +141,21 @@ fn one(channel: &ChannelConfig, section: &mut Section, ports: &PortHandles) -> O
         "gsm" => (Box::new(gsm::read(section)?), Wants::Phone, None),
         "smtp" => (Box::new(smtp::read(section)?), Wants::Email, None),
         "webhook" => (Box::new(webhook::read(section)?), Wants::Nobody, None),
-        "mqtt" => (Box::new(mqtt::read(section, &channel.name)?), Wants::Nobody, None),
+        "mqtt" => (
+            Box::new(mqtt::read(section, &channel.name)?),
+            Wants::Nobody,
+            None,
+        ),
         "lamp" => {
             let (lamp, off) = lamp::read(section, ports.clone())?;
             (Box::new(lamp), Wants::Nobody, Some(off))
         }
         other => {
             let advice = suggestion(other, KINDS.iter().copied());
-            section.problem("kind", &format!("\"{other}\" is no sort of channel; {advice}"));
+            section.problem(
+                "kind",
+                &format!("\"{other}\" is no sort of channel; {advice}"),
+            );
             return None;
         }
     })
@@ -183,12 +195,18 @@ enum Request {
     Change(Built, oneshot::Sender<()>),
 }
 
+/// What the desk shows.
+#[derive(Clone, Debug)]
+struct Shared {
+    states: Arc<RwLock<Vec<ChannelState>>>,
+    plan: Arc<RwLock<(Plan, Language)>>,
+}
+
 /// How others reach the channels; clones are the same.
 #[derive(Clone, Debug)]
 pub struct Handle {
     requests: mpsc::Sender<Request>,
-    states: Arc<RwLock<Vec<ChannelState>>>,
-    plan: Arc<RwLock<(Plan, Language)>>,
+    shared: Shared,
 }
 
 /// Starts telling people; also the task, which ends when `stop` turns true.
@@ -199,19 +217,23 @@ pub async fn start(
     stop: watch::Receiver<bool>,
 ) -> (Handle, JoinHandle<()>) {
     let (requests, asked) = mpsc::channel(REQUESTS_MAX);
-    let handle = Handle {
-        requests,
+    let shared = Shared {
         states: Arc::default(),
         plan: Arc::new(RwLock::new((built.plan.clone(), built.language))),
     };
-    let desk = Desk::open(built, storage, Arc::clone(&handle.states)).await;
+    let desk = Desk::open(built, storage, shared.clone()).await;
+    let handle = Handle { requests, shared };
     (handle, tokio::spawn(desk.run(notices, asked, stop)))
 }
 
 impl Handle {
     /// The channels as they are now, by name.
     pub fn channels(&self) -> Vec<ChannelView> {
-        let states = self.states.read().unwrap_or_else(PoisonError::into_inner);
+        let states = self
+            .shared
+            .states
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let view = |state: &ChannelState| ChannelView {
             name: state.config.name.clone(),
             kind: state.config.kind.clone(),
@@ -223,10 +245,13 @@ impl Handle {
 
     /// Goes on with another configuration.
     pub async fn change(&self, built: Built) {
-        *self.plan.write().unwrap_or_else(PoisonError::into_inner) =
-            (built.plan.clone(), built.language);
         let (answer, done) = oneshot::channel();
-        if self.requests.send(Request::Change(built, answer)).await.is_ok() {
+        if self
+            .requests
+            .send(Request::Change(built, answer))
+            .await
+            .is_ok()
+        {
             drop(done.await);
         }
     }
@@ -238,12 +263,19 @@ impl Handle {
     /// When it cannot even be tried.
     pub async fn test(&self, channel: &str, person: Option<&str>) -> Result<Outcome, NotifyError> {
         let message = {
-            let plan = self.plan.read().unwrap_or_else(PoisonError::into_inner);
+            let plan = self
+                .shared
+                .plan
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
             test_message(&plan.0, plan.1, channel, person)?
         };
         let (answer, outcome) = oneshot::channel();
         let request = Request::Test { message, answer };
-        self.requests.send(request).await.map_err(|_| NotifyError::Stopping)?;
+        self.requests
+            .send(request)
+            .await
+            .map_err(|_| NotifyError::Stopping)?;
         outcome.await.map_err(|_| NotifyError::Stopping)
     }
 }

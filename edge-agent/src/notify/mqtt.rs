@@ -2,8 +2,8 @@
 //! back by itself. Never counts a message as delivered that the broker did not acknowledge.
 
 use super::matter::{Message, Outcome};
-use super::secret;
 use super::seat::{Channel, News, Order, Seat, Task, until_stop};
+use super::secret;
 use super::webhook;
 use crate::config::{Section, quoted};
 use crate::transport::{config, host_and_port};
@@ -41,16 +41,27 @@ pub(super) fn read(section: &mut Section, channel: &str) -> Option<Mqtt> {
         let bare = text.strip_prefix("mqtt://").unwrap_or(text);
         host_and_port(bare, 1_883)
     });
-    let parts = endpoint.as_deref().and_then(|endpoint| endpoint.rsplit_once(':'));
-    let parts = parts.and_then(|(host, port)| Some((host.trim_matches(['[', ']']).to_owned(), port.parse().ok()?)));
+    let parts = endpoint
+        .as_deref()
+        .and_then(|endpoint| endpoint.rsplit_once(':'));
+    let parts = parts.and_then(|(host, port)| {
+        Some((host.trim_matches(['[', ']']).to_owned(), port.parse().ok()?))
+    });
     if address.is_some() && parts.is_none() {
         let words = "is not a host and a port; write for example \"broker.plant.lan:1883\"";
         section.problem("address", words);
     }
-    let client_id = section.text("client_id").unwrap_or_else(|| format!("edge-agent-{channel}"));
-    let topic = section.text("topic").unwrap_or_else(|| "alerts/{severity}/{asset}".to_owned());
+    let client_id = section
+        .text("client_id")
+        .unwrap_or_else(|| format!("edge-agent-{channel}"));
+    let topic = section
+        .text("topic")
+        .unwrap_or_else(|| "alerts/{severity}/{asset}".to_owned());
     let acknowledge_topic = section.text("acknowledge_topic");
-    for (key, text) in [("topic", Some(&topic)), ("acknowledge_topic", acknowledge_topic.as_ref())] {
+    for (key, text) in [
+        ("topic", Some(&topic)),
+        ("acknowledge_topic", acknowledge_topic.as_ref()),
+    ] {
         let is_wrong = text.is_some_and(|text| text.is_empty() || text.contains(['#', '+', '\0']));
         if is_wrong {
             section.problem(key, "is no topic to write to; leave out # and +");
@@ -65,7 +76,10 @@ pub(super) fn read(section: &mut Section, channel: &str) -> Option<Mqtt> {
     let user = section.text("user");
     let password = config::file(section, "password_file");
     if section.has("user") != section.has("password_file") {
-        section.problem("user", "needs password_file beside it, and the other way round");
+        section.problem(
+            "user",
+            "needs password_file beside it, and the other way round",
+        );
     }
     let (host, port) = parts?;
     Some(Mqtt {
@@ -81,7 +95,12 @@ pub(super) fn read(section: &mut Section, channel: &str) -> Option<Mqtt> {
 const PLACEHOLDERS: [&str; 5] = ["severity", "asset", "rule", "channel", "alert"];
 
 fn placeholders(topic: &str) -> Vec<&str> {
-    topic.split('{').skip(1).filter_map(|rest| rest.split_once('}')).map(|(word, _)| word).collect()
+    topic
+        .split('{')
+        .skip(1)
+        .filter_map(|rest| rest.split_once('}'))
+        .map(|(word, _)| word)
+        .collect()
 }
 
 /// What stands on the acknowledge topic.
@@ -168,7 +187,11 @@ async fn pump(mut events: EventLoop, tell: mpsc::Sender<Heard>) {
     loop {
         let event = events.poll().await;
         let failed = event.is_err();
-        if tell.send(event.map_err(|error| error.to_string())).await.is_err() {
+        if tell
+            .send(event.map_err(|error| error.to_string()))
+            .await
+            .is_err()
+        {
             return;
         }
         if failed {
@@ -182,7 +205,8 @@ async fn refuse_one(seat: &mut Seat, words: &str) -> bool {
     match tokio::time::timeout(RECONNECT, seat.next()).await {
         Ok(None) => true,
         Ok(Some(Order::Send(message, waits))) => {
-            seat.ended(message, Outcome::Failed(words.to_owned()), waits).await;
+            seat.ended(message, Outcome::Failed(words.to_owned()), waits)
+                .await;
             false
         }
         _ => false,
@@ -216,9 +240,13 @@ impl Mqtt {
         let level = |text: &str| text.replace(['/', '#', '+', '\0'], "-");
         let severity = serde_json::to_value(message.severity()).ok();
         let severity = severity.and_then(|value| value.as_str().map(str::to_owned));
-        let asset = head.and_then(|head| head.asset.as_deref()).unwrap_or("none");
+        let asset = head
+            .and_then(|head| head.asset.as_deref())
+            .unwrap_or("none");
         let rule = head.and_then(|head| head.rule.as_deref()).unwrap_or("none");
-        let alert = head.and_then(|head| head.alert).map(|alert| alert.to_string());
+        let alert = head
+            .and_then(|head| head.alert)
+            .map(|alert| alert.to_string());
         self.topic
             .replace("{severity}", severity.as_deref().unwrap_or("low"))
             .replace("{asset}", &level(asset))
@@ -258,7 +286,10 @@ impl Work {
         }
         let topic = self.mqtt.topic_of(&sent.message);
         let body = webhook::body(&sent.message, seat).to_string();
-        match self.client.try_publish(topic, QoS::AtLeastOnce, false, body) {
+        match self
+            .client
+            .try_publish(topic, QoS::AtLeastOnce, false, body)
+        {
             Ok(()) => sent.is_handed = true,
             // It fails when its time is over.
             Err(error) => tracing::warn!(channel = seat.name, %error, "not handed to the broker"),
@@ -290,7 +321,8 @@ impl Work {
                 let mut done = self.sent.take_if(|sent| sent.packet == Some(ack.pkid));
                 if let Some(done) = done.take() {
                     let words = "acknowledged by the broker".to_owned();
-                    seat.ended(done.message, Outcome::Delivered(words), done.waits).await;
+                    seat.ended(done.message, Outcome::Delivered(words), done.waits)
+                        .await;
                 }
             }
             Ok(Event::Incoming(Packet::Publish(publish))) => {

@@ -1,8 +1,9 @@
 //! Who is on duty, what is quiet, which channel wants what: the configuration as the ladder asks it.
 //! A value. Never reads a clock: the time comes in.
 
-use crate::config::{Hours, LadderConfig, NotifyConfig, ShiftConfig, StepConfig};
+use crate::config::{Hours, LadderConfig, NotifyConfig, ON_CALL, ShiftConfig, StepConfig};
 use jiff::tz::TimeZone;
+use protocol::bundle::Bundle;
 use protocol::event::Severity;
 use protocol::time::Timestamp;
 use std::collections::BTreeMap;
@@ -60,6 +61,9 @@ pub(super) struct Reach {
 pub(super) struct Plan {
     zone: TimeZone,
     people: BTreeMap<String, Reach>,
+    /// As the hub has them.
+    known: BTreeMap<String, Reach>,
+    on_call: Vec<String>,
     shifts: BTreeMap<String, ShiftConfig>,
     ways: BTreeMap<String, Way>,
     ladders: Vec<LadderConfig>,
@@ -79,10 +83,29 @@ impl Plan {
         Self {
             zone,
             people: people.collect(),
-            shifts: shifts.map(|shift| (shift.name.clone(), shift.clone())).collect(),
+            known: BTreeMap::new(),
+            on_call: Vec::new(),
+            shifts: shifts
+                .map(|shift| (shift.name.clone(), shift.clone()))
+                .collect(),
             ways,
             ladders: config.ladders.clone(),
         }
+    }
+
+    /// Takes up whom the hub knows: who is on call, and how people are reached where the
+    /// configuration does not say.
+    pub(super) fn know(&mut self, bundle: &Bundle) {
+        let reach = |person: &protocol::bundle::Person| {
+            let reach = Reach {
+                phone: person.phone.clone(),
+                email: person.email.clone(),
+            };
+            (person.name.clone(), reach)
+        };
+        self.known = bundle.people.iter().map(reach).collect();
+        let on_call = bundle.people.iter().filter(|person| person.on_call);
+        self.on_call = on_call.map(|person| person.name.clone()).collect();
     }
 
     /// The channels.
@@ -115,6 +138,7 @@ impl Plan {
             let people = match self.shifts.get(name) {
                 Some(shift) if self.is_on(shift, now) => shift.people.as_slice(),
                 Some(_) => &[],
+                None if name == ON_CALL => self.on_call.as_slice(),
                 None => one,
             };
             for person in people {
@@ -128,12 +152,15 @@ impl Plan {
 
     /// Where a channel finds a person.
     pub(super) fn address(&self, person: &str, wants: Wants) -> Option<String> {
-        let reach = self.people.get(person)?;
-        match wants {
-            Wants::Nobody => None,
-            Wants::Phone => reach.phone.clone(),
-            Wants::Email => reach.email.clone(),
-        }
+        let of = |people: &BTreeMap<String, Reach>| {
+            let reach = people.get(person)?;
+            match wants {
+                Wants::Nobody => None,
+                Wants::Phone => reach.phone.clone(),
+                Wants::Email => reach.email.clone(),
+            }
+        };
+        of(&self.people).or_else(|| of(&self.known))
     }
 
     /// Whose telephone number this is. Numbers are compared from their ends, for networks write
@@ -145,9 +172,12 @@ impl Plan {
             digits.take(DIGITS).collect()
         };
         let wanted = tail(phone);
-        let mut people = self.people.iter();
+        let mut people = self.people.iter().chain(&self.known);
         let (name, _) = people.find(|(_, reach)| {
-            reach.phone.as_deref().is_some_and(|known| tail(known) == wanted)
+            reach
+                .phone
+                .as_deref()
+                .is_some_and(|known| tail(known) == wanted)
         })?;
         (wanted.len() >= 3).then_some(name)
     }
@@ -158,7 +188,11 @@ impl Plan {
         way.quiet.iter().any(|hours| {
             let from = minute >= hours.from;
             let until = minute < hours.until;
-            if hours.is_over_midnight() { from || until } else { from && until }
+            if hours.is_over_midnight() {
+                from || until
+            } else {
+                from && until
+            }
         })
     }
 
@@ -182,7 +216,10 @@ impl Plan {
         let local = time.to_zoned(self.zone.clone());
         let day = local.weekday().to_monday_zero_offset();
         let minute = i32::from(local.hour()) * 60 + i32::from(local.minute());
-        (usize::try_from(day).unwrap_or(0), u16::try_from(minute).unwrap_or(0))
+        (
+            usize::try_from(day).unwrap_or(0),
+            u16::try_from(minute).unwrap_or(0),
+        )
     }
 }
 
@@ -195,7 +232,9 @@ pub(super) fn zone(text: &str) -> Option<TimeZone> {
     if text == "UTC" {
         return Some(TimeZone::UTC);
     }
-    TimeZone::get(text).ok().or_else(|| TimeZone::posix(text).ok())
+    TimeZone::get(text)
+        .ok()
+        .or_else(|| TimeZone::posix(text).ok())
 }
 
 fn offset(text: &str) -> Option<jiff::tz::Offset> {

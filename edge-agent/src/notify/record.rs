@@ -13,7 +13,11 @@ const EVERYBODY: &str = "everybody there";
 
 /// One delivery, or the end of all tries, as the history of an alert shows it.
 pub(super) fn event(channel: &str, to: String, delivered: bool, words: String) -> Notified {
-    let to = if to.is_empty() { EVERYBODY.to_owned() } else { to };
+    let to = if to.is_empty() {
+        EVERYBODY.to_owned()
+    } else {
+        to
+    };
     Notified {
         channel: at_most(channel, NAME_BYTES_MAX),
         to: at_most(&to, NAME_BYTES_MAX),
@@ -50,7 +54,10 @@ pub(super) async fn acknowledge(
 ) -> Result<(), StorageError> {
     let site = storage.site().await?;
     let people = site.iter().flat_map(|site| &site.people);
-    let known = people.filter(|(_, name)| name == by).map(|(id, _)| UserId(*id)).next();
+    let known = people
+        .filter(|(_, name)| name == by)
+        .map(|(id, _)| UserId(*id))
+        .next();
     let actor = Actor::Person(at_most(by, NAME_BYTES_MAX), known);
     let note = Some(at_most(&format!("by {how}"), NAME_BYTES_MAX));
     storage

@@ -88,7 +88,9 @@ impl Queue {
         let dropped = self.with(|inner| {
             if matches!(order, Order::Lamp(_)) {
                 // Only the newest state of a lamp counts.
-                inner.waiting.retain(|order| !matches!(order, Order::Lamp(_)));
+                inner
+                    .waiting
+                    .retain(|order| !matches!(order, Order::Lamp(_)));
             }
             inner.waiting.push_back(order);
             if inner.waiting.len() <= QUEUE_MAX {
@@ -114,7 +116,8 @@ impl Queue {
     pub(super) fn withdraw(&self, message: Uuid) -> Option<Message> {
         let found = self.with(|inner| {
             let mut waiting = inner.waiting.iter();
-            let at = waiting.position(|order| matches!(order, Order::Send(one, _) if one.id == message));
+            let at =
+                waiting.position(|order| matches!(order, Order::Send(one, _) if one.id == message));
             match (at.and_then(|at| inner.waiting.remove(at)), inner.running) {
                 (Some(Order::Send(message, _)), _) => Ok(message),
                 (_, running) => {
@@ -197,9 +200,9 @@ impl Seat {
     pub(super) async fn withdrawn(&self) {
         loop {
             let told = self.queue.withdrawn.notified();
-            let is_withdrawn = self.queue.with(|inner| {
-                inner.running.is_some() && inner.running == inner.withdrawn
-            });
+            let is_withdrawn = self
+                .queue
+                .with(|inner| inner.running.is_some() && inner.running == inner.withdrawn);
             if is_withdrawn {
                 return;
             }
@@ -238,7 +241,10 @@ impl Seat {
     /// Tells something.
     pub(super) async fn tell(&self, news: News) {
         if self.news.send(news).await.is_err() {
-            tracing::debug!(channel = self.name, "the agent is stopping: news were not taken");
+            tracing::debug!(
+                channel = self.name,
+                "the agent is stopping: news were not taken"
+            );
         }
     }
 

@@ -42,7 +42,9 @@ pub(super) fn read(section: &mut Section) -> Option<Speaker> {
     }
     let player = player.unwrap_or_else(|| {
         let device = device.unwrap_or_else(|| "default".to_owned());
-        ["aplay", "-q", "-D", &device, "-"].map(str::to_owned).to_vec()
+        ["aplay", "-q", "-D", &device, "-"]
+            .map(str::to_owned)
+            .to_vec()
     });
     if player.is_empty() {
         section.problem("player", "is empty; write for example [\"paplay\"]");
@@ -87,7 +89,13 @@ fn spoken(message: &Message, language: Language, times: u8) -> String {
     // Signs that a voice would read out as words.
     let once: String = subject
         .chars()
-        .map(|c| if matches!(c, '_' | '|' | '/' | '\\' | '<' | '>' | '#' | '*') { ' ' } else { c })
+        .map(|c| {
+            if matches!(c, '_' | '|' | '/' | '\\' | '<' | '>' | '#' | '*') {
+                ' '
+            } else {
+                c
+            }
+        })
         .take(SPOKEN_MAX)
         .collect();
     let once = format!("{}. {once}.", language.attention());
@@ -115,7 +123,11 @@ impl Speaker {
         if ended.status.success() {
             return Ok(());
         }
-        Err(format!("{program} ended with {}: {}", ended.status, said(&ended.stderr)))
+        Err(format!(
+            "{program} ended with {}: {}",
+            ended.status,
+            said(&ended.stderr)
+        ))
     }
 
     /// The sound of a text, as WAV with its true length.
@@ -139,7 +151,10 @@ impl Speaker {
         let output = child.stdout.take().ok_or("no sound came")?;
         let read = output.take(SOUND_BYTES_MAX).read_to_end(&mut sound).await;
         read.map_err(|error| format!("{VOICE}: {error}"))?;
-        let ended = child.wait_with_output().await.map_err(|error| format!("{VOICE}: {error}"))?;
+        let ended = child
+            .wait_with_output()
+            .await
+            .map_err(|error| format!("{VOICE}: {error}"))?;
         if !ended.status.success() || sound.is_empty() {
             return Err(format!("{VOICE} made no sound: {}", said(&ended.stderr)));
         }
@@ -172,5 +187,8 @@ fn not_there(program: &str, package: &str, error: &std::io::Error) -> String {
 fn said(bytes: &[u8]) -> String {
     let text = String::from_utf8_lossy(bytes);
     let last = text.lines().rev().find(|line| !line.trim().is_empty());
-    last.unwrap_or("it does not say why").chars().take(200).collect()
+    last.unwrap_or("it does not say why")
+        .chars()
+        .take(200)
+        .collect()
 }

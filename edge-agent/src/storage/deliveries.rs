@@ -61,7 +61,12 @@ pub enum DeliveryEnd {
 }
 
 impl DeliveryEnd {
-    const ALL: [Self; 4] = [Self::Delivered, Self::Failed, Self::GivenUp, Self::Withdrawn];
+    const ALL: [Self; 4] = [
+        Self::Delivered,
+        Self::Failed,
+        Self::GivenUp,
+        Self::Withdrawn,
+    ];
 
     const fn code(self) -> u8 {
         match self {
@@ -83,8 +88,12 @@ impl DeliveryEnd {
     }
 }
 
-const SEVERITIES: [Severity; 4] =
-    [Severity::Low, Severity::Medium, Severity::High, Severity::Critical];
+const SEVERITIES: [Severity; 4] = [
+    Severity::Low,
+    Severity::Medium,
+    Severity::High,
+    Severity::Critical,
+];
 
 impl Storage {
     /// Writes down how messages ended and what the ladders remember after that. On disk when it
@@ -120,9 +129,11 @@ impl Storage {
     pub async fn telling(&self) -> Result<Option<Vec<u8>>, StorageError> {
         self.core
             .read(|db| {
-                db.query_row("SELECT state FROM telling WHERE id = 1", [], |row| row.get(0))
-                    .optional()
-                    .doing(READING)
+                db.query_row("SELECT state FROM telling WHERE id = 1", [], |row| {
+                    row.get(0)
+                })
+                .optional()
+                .doing(READING)
             })
             .await
     }
@@ -150,7 +161,9 @@ impl Storage {
 }
 
 fn insert(db: &Connection, delivery: &Delivery) -> Result<(), StorageError> {
-    let severity = SEVERITIES.iter().position(|known| *known == delivery.severity);
+    let severity = SEVERITIES
+        .iter()
+        .position(|known| *known == delivery.severity);
     db.prepare_cached(
         "INSERT INTO delivery (message, alert, channel, person, severity, title, round, attempt,
             outcome, words, time_us, latency_us)
@@ -180,7 +193,9 @@ fn delivery(row: &Row<'_>) -> rusqlite::Result<(i64, Delivery)> {
     let alert: Option<[u8; 16]> = row.get(2)?;
     let severity: usize = row.get(5)?;
     let code: u8 = row.get(9)?;
-    let ended = DeliveryEnd::ALL.into_iter().find(|ended| ended.code() == code);
+    let ended = DeliveryEnd::ALL
+        .into_iter()
+        .find(|ended| ended.code() == code);
     let delivery = Delivery {
         message: Uuid::from_bytes(row.get(1)?),
         alert: alert.map(|alert| AlertId(Uuid::from_bytes(alert))),

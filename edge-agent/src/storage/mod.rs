@@ -16,6 +16,7 @@ mod attachments;
 mod blocks;
 mod bridge;
 mod buffer;
+mod bundle;
 mod checks;
 mod commands;
 mod database;
@@ -28,6 +29,7 @@ mod holes;
 mod inspect;
 mod journal;
 mod open;
+mod points;
 mod readers;
 mod readings;
 mod records;
@@ -54,6 +56,7 @@ pub use folds::{Counts, Page};
 pub use gaps::Gap;
 pub use holes::StoredHole;
 pub use inspect::{Found, Inspected, inspect, set_aside};
+pub use points::{LOAD_ALERTS_MAX, RuleCounts};
 pub use records::{ContentPlace, ContentSum, NewEvent, OwnEvents, RecordChange, RecordTx};
 pub use retention::Keep;
 pub use room::{DISK_WARNING_PERCENT, Disk};
@@ -143,6 +146,7 @@ pub struct Storage {
     changes: broadcast::Sender<RecordChange>,
     held: watch::Receiver<Held>,
     attachments: Arc<Attachments>,
+    bundle: Arc<bundle::Shown>,
     gateway: GatewayId,
 }
 

@@ -4,6 +4,7 @@
 mod actions;
 mod attachments;
 mod bus;
+mod caller;
 mod configuration;
 mod exchange;
 mod guard;
@@ -11,7 +12,9 @@ mod notify;
 mod pages;
 mod problem;
 mod records;
+mod reference;
 mod sensors;
+mod session;
 mod status;
 mod stream;
 #[cfg(test)]
@@ -29,6 +32,7 @@ use axum::routing::{get, post};
 use guard::AccessCode;
 use problem::Problem;
 use protocol::catalog::Catalog;
+pub use session::LOCAL_TOKEN_FILE;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -95,6 +99,7 @@ pub struct Page {
     writes: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
     desk: Desk,
+    people: Arc<session::Desk>,
     /// How people are told.
     telling: Option<Handle>,
 }
@@ -126,6 +131,9 @@ impl Listener {
 
     /// Serves until `stop` turns true.
     pub async fn serve(self, page: Page, stop: watch::Receiver<bool>) {
+        if let Err(error) = page.people.load(&page.storage).await {
+            tracing::warn!(%error, "who was signed in is forgotten: people sign in again");
+        }
         let page = Page {
             stop: stop.clone(),
             ..page
@@ -180,6 +188,7 @@ impl Page {
             captures: Arc::new(Semaphore::new(bus::CAPTURES_MAX)),
             stop: watch::Sender::new(false).subscribe(),
             desk,
+            people: Arc::new(session::Desk::new(&config.gateway.data_dir)),
             telling: None,
         })
     }
@@ -228,6 +237,7 @@ fn router(page: Page) -> Router {
         .route("/bus", get(bus::list))
         .route("/bus/{port}", get(bus::one))
         .route("/bus/{port}/capture", get(bus::capture))
+        .route("/reference", get(reference::all))
         .route("/stream", get(stream::open))
         .route("/export", post(exchange::export))
         .route("/acknowledge", post(exchange::acknowledge))
@@ -238,7 +248,12 @@ fn router(page: Page) -> Router {
             guard::signed_in,
         ))
         .route("/status", get(status::status))
-        .route("/session", post(guard::sign_in))
+        .route(
+            "/session",
+            get(session::who)
+                .post(session::sign_in)
+                .delete(session::sign_out),
+        )
         .fallback(|| async { Problem::not_found("address") });
     Router::new()
         .nest("/api/v1", api)

@@ -33,7 +33,10 @@ pub(super) async fn deliveries(
 ) -> Result<Json<Value>, Problem> {
     let limit = list.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, PAGE_MAX);
     let found = page.storage.deliveries(list.cursor, limit).await?;
-    let next = found.last().filter(|_| found.len() == limit).map(|(place, _)| place.to_string());
+    let next = found
+        .last()
+        .filter(|_| found.len() == limit)
+        .map(|(place, _)| place.to_string());
     let data: Vec<Value> = found.iter().map(|(_, delivery)| view(delivery)).collect();
     Ok(Json(json!({"data": data, "next_cursor": next})))
 }
@@ -98,19 +101,24 @@ pub(super) async fn test(
 ) -> Result<Json<Value>, Problem> {
     let Json(tried) = posted.map_err(|error| Problem::invalid(None, error.body_text()))?;
     let to = text("to", tried.to.as_deref())?;
-    let telling = page.telling.as_ref().ok_or_else(|| Problem::not_found("channel"))?;
+    let telling = page
+        .telling
+        .as_ref()
+        .ok_or_else(|| Problem::not_found("channel"))?;
     let wait = tokio::time::timeout(TEST_WAIT, telling.test(&name, to.as_deref()));
     let outcome = wait.await.map_err(|_| {
-        Problem::not_now("The channel has other messages to send first; look at the log of deliveries.")
+        Problem::not_now(
+            "The channel has other messages to send first; look at the log of deliveries.",
+        )
     })?;
     match outcome {
         Ok(Outcome::Delivered(words)) => Ok(Json(json!({"delivered": true, "words": words}))),
         Ok(Outcome::Failed(words) | Outcome::Refused(words)) => {
             Ok(Json(json!({"delivered": false, "words": words})))
         }
-        Ok(Outcome::Withdrawn) => {
-            Ok(Json(json!({"delivered": false, "words": "it was ended before it was sent"})))
-        }
+        Ok(Outcome::Withdrawn) => Ok(Json(
+            json!({"delivered": false, "words": "it was ended before it was sent"}),
+        )),
         Err(error) => Err(problem(&error)),
     }
 }
@@ -118,9 +126,12 @@ pub(super) async fn test(
 fn problem(error: &NotifyError) -> Problem {
     let words = error.to_string();
     match error {
-        NotifyError::NoChannel { .. } => {
-            Problem::new(StatusCode::NOT_FOUND, "not_found", "There is no such channel", words)
-        }
+        NotifyError::NoChannel { .. } => Problem::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            "There is no such channel",
+            words,
+        ),
         NotifyError::NoPerson { .. } => Problem::invalid(Some("to"), words),
         NotifyError::Stopping => Problem::not_now("The box is stopping."),
     }

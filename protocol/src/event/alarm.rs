@@ -2,34 +2,10 @@
 //! one sensor, which can be shelved, suppressed or out of service without an alert being there.
 //! Never decides anything: the box does, and the folds of `alert` and `alarm_point` show it.
 
+use super::AlertKind;
 use crate::id::AlertId;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
-
-/// What sort of judgement raised an alert. On the wire: append only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
-#[serde(rename_all = "snake_case")]
-pub enum AlertKind {
-    /// Beyond a limit.
-    #[default]
-    Threshold,
-    /// Changed faster than allowed.
-    Rate,
-    /// Did not change at all.
-    Flat,
-    /// No reading came.
-    Stale,
-    /// A state that is not wanted.
-    State,
-    /// Unlike what was usual.
-    Deviation,
-    /// Will reach a limit if it goes on.
-    Trend,
-    /// Came again and again, or after something that it follows.
-    Pattern,
-    /// A model expects a failure.
-    Predictive,
-}
 
 /// How much depends on an asset: A most. On the wire: append only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

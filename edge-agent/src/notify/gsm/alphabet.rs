@@ -73,7 +73,9 @@ fn cut(text: &str, room: usize, length: impl Fn(char) -> usize) -> &str {
     });
     let whole = end.map_or(text, |(at, _)| text.get(..at).unwrap_or(text));
     let gap = whole.rfind(' ').filter(|gap| *gap > whole.len() / 2);
-    let ends_a_word = text.get(whole.len()..).is_none_or(|rest| rest.starts_with(' '));
+    let ends_a_word = text
+        .get(whole.len()..)
+        .is_none_or(|rest| rest.starts_with(' '));
     match gap {
         Some(gap) if !ends_a_word => whole.get(..gap).unwrap_or(whole),
         _ => whole.trim_end(),
@@ -126,7 +128,9 @@ fn septet(c: char) -> Option<Vec<u8>> {
     if let Some((code, _)) = EXTENSION.iter().find(|(_, letter)| *letter == c) {
         return Some(vec![ESCAPE, *code]);
     }
-    let at = BASIC.chars().position(|letter| letter == c && c != '\u{0}')?;
+    let at = BASIC
+        .chars()
+        .position(|letter| letter == c && c != '\u{0}')?;
     Some(vec![u8::try_from(at).ok()?])
 }
 
@@ -240,9 +244,15 @@ mod tests {
         assert!(length <= SEPTETS_MAX, "{length}");
         assert!(long.ends_with("... Answer OK 17"), "{long}");
         let cut = long.trim_end_matches("... Answer OK 17");
-        assert!(cut.ends_with("hot") || cut.ends_with("bearing") || cut.ends_with("too"), "{long}");
+        assert!(
+            cut.ends_with("hot") || cut.ends_with("bearing") || cut.ends_with("too"),
+            "{long}"
+        );
         let (other, length) = text(one_message(&"Подшипник горячий ".repeat(9), tail));
-        assert!(length <= UCS2_MAX && other.ends_with("… Answer OK 17"), "{other}");
+        assert!(
+            length <= UCS2_MAX && other.ends_with("… Answer OK 17"),
+            "{other}"
+        );
         let (euros, length) = text(one_message(&"€".repeat(200), tail));
         assert!(length <= SEPTETS_MAX && euros.ends_with(tail), "{euros}");
     }

@@ -10,8 +10,8 @@ mod pdu;
 mod tests;
 
 use super::matter::{Message, Outcome, Sort};
-use super::secret;
 use super::seat::{Channel, News, Order, Seat, Task};
+use super::secret;
 use super::words::Language;
 use crate::clock;
 use crate::config::Section;
@@ -64,7 +64,10 @@ pub(super) fn read(section: &mut Section) -> Option<Gsm> {
     ];
     let call_from = section.choice("call_from", &choices).flatten();
     Some(Gsm {
-        line: SerialSettings { rs485: usual.rs485, ..line? },
+        line: SerialSettings {
+            rs485: usual.rs485,
+            ..line?
+        },
         pin_file,
         text_mode: text_mode.unwrap_or(false),
         ring: ring.unwrap_or(second * 20),
@@ -159,7 +162,9 @@ async fn attend(gsm: &Gsm, mut wire: Wire, modem: &mut Modem, seat: &mut Seat) -
             }
         }
         // What the events led to is sent first.
-        let Some(wait) = gsm.wait(modem) else { continue };
+        let Some(wait) = gsm.wait(modem) else {
+            continue;
+        };
         tokio::select! {
             received = wire.receive(&mut bytes) => match received {
                 Ok(()) => {
@@ -231,7 +236,10 @@ impl Gsm {
             return None;
         };
         let (text, tail) = text_of(&message, seat.language);
-        let then_call = message.call || self.call_from.is_some_and(|from| message.severity() >= from);
+        let then_call = message.call
+            || self
+                .call_from
+                .is_some_and(|from| message.severity() >= from);
         modem.task(
             Doing::Message {
                 to: to.address,
@@ -270,7 +278,9 @@ impl Gsm {
             }
             Event::Lost(words) => return Some(words),
             Event::Ended(result) => {
-                let Some(mut done) = work.take() else { return None };
+                let Some(mut done) = work.take() else {
+                    return None;
+                };
                 let call_to = done.message.to.as_ref().map(|to| to.address.clone());
                 // The telephone rings also when the message could not be sent.
                 if done.then_call
@@ -316,7 +326,11 @@ fn text_of(message: &Message, language: Language) -> (String, String) {
     }
     let words = head.map_or("", |head| head.words.as_str());
     let subject = message.subject(language);
-    let text = if words.is_empty() { subject } else { format!("{subject}. {words}") };
+    let text = if words.is_empty() {
+        subject
+    } else {
+        format!("{subject}. {words}")
+    };
     let code = message.parts.first().map_or(0, |part| part.code);
     let tail = match (code, message.parts.len()) {
         (0, _) => String::new(),

@@ -168,7 +168,8 @@ impl Modem {
         self.look = i64::MAX;
         self.told = None;
         if self.task.take().is_some() {
-            self.events.push_back(Event::Ended(Err("the modem was lost meanwhile".to_owned())));
+            self.events
+                .push_back(Event::Ended(Err("the modem was lost meanwhile".to_owned())));
         }
         self.begin(now);
     }
@@ -302,7 +303,11 @@ impl Modem {
         self.add("AT+CSQ", For::Signal);
         if self.is_ready {
             // What came while nobody listened.
-            let list = if self.settings.text_mode { "AT+CMGL=\"ALL\"" } else { "AT+CMGL=4" };
+            let list = if self.settings.text_mode {
+                "AT+CMGL=\"ALL\""
+            } else {
+                "AT+CMGL=4"
+            };
             self.add(list, For::List);
         }
     }
@@ -328,7 +333,8 @@ impl Modem {
         }
         if let Some(command) = self.waiting.pop_front() {
             self.answer.clear();
-            self.out.push_back(format!("{}\r", command.line).into_bytes());
+            self.out
+                .push_back(format!("{}\r", command.line).into_bytes());
             let wait = match command.purpose {
                 For::Message | For::Dial | For::Pin | For::List => NETWORK_US,
                 _ => ANSWER_US,
@@ -348,7 +354,10 @@ impl Modem {
     /// A line of an answer, or something that the modem says by itself.
     fn line(&mut self, line: String) {
         if let Some(place) = line.strip_prefix("+CMTI:") {
-            let index = place.rsplit(',').next().and_then(|text| text.trim().parse().ok());
+            let index = place
+                .rsplit(',')
+                .next()
+                .and_then(|text| text.trim().parse().ok());
             if let Some(index) = index {
                 self.read(index);
             }
@@ -481,7 +490,9 @@ impl Modem {
     fn signal(&mut self, answer: &[String]) {
         let line = answer.iter().find_map(|line| line.strip_prefix("+CSQ:"));
         let number = line.and_then(|line| line.split(',').next()?.trim().parse::<i16>().ok());
-        self.dbm = number.filter(|number| (0..=31).contains(number)).map(|number| 2 * number - 113);
+        self.dbm = number
+            .filter(|number| (0..=31).contains(number))
+            .map(|number| 2 * number - 113);
         if self.is_ready {
             self.events.push_back(Event::Ready { dbm: self.dbm });
         }
@@ -491,7 +502,14 @@ impl Modem {
     fn listed(&mut self, answer: &[String]) {
         let places: Vec<u16> = answer
             .iter()
-            .filter_map(|line| line.strip_prefix("+CMGL:")?.split(',').next()?.trim().parse().ok())
+            .filter_map(|line| {
+                line.strip_prefix("+CMGL:")?
+                    .split(',')
+                    .next()?
+                    .trim()
+                    .parse()
+                    .ok()
+            })
             .collect();
         for place in places {
             let line = format!("AT+CMGR={place}");
@@ -510,7 +528,11 @@ impl Modem {
         let message = if self.settings.text_mode {
             let head = answer.get(at).map_or("", String::as_str);
             let mut fields = head.split(',');
-            let from = fields.nth(1).unwrap_or_default().trim_matches('"').to_owned();
+            let from = fields
+                .nth(1)
+                .unwrap_or_default()
+                .trim_matches('"')
+                .to_owned();
             // A message that was sent from here lies there too, without a sender.
             head.contains("\"REC ").then(|| Delivered {
                 from,
@@ -544,7 +566,9 @@ impl Modem {
             call.blind = true;
             return;
         }
-        let state = answer.iter().find_map(|line| line.strip_prefix("+CLCC:")?.split(',').nth(2));
+        let state = answer
+            .iter()
+            .find_map(|line| line.strip_prefix("+CLCC:")?.split(',').nth(2));
         match state.map(str::trim) {
             Some("0") if !call.taken => {
                 call.taken = true;
@@ -570,7 +594,10 @@ impl Modem {
 
     /// The other side, or the network, ended the call; also the end of `ATD` where it fails.
     fn call_ended(&mut self, word: &str, now: i64) {
-        let is_dialling = self.running.as_ref().is_some_and(|(command, _)| command.purpose == For::Dial);
+        let is_dialling = self
+            .running
+            .as_ref()
+            .is_some_and(|(command, _)| command.purpose == For::Dial);
         if is_dialling {
             self.running = None;
         }
@@ -605,11 +632,21 @@ impl Call {
 
 /// A PIN is never shown.
 fn shown(line: &str) -> &str {
-    if line.starts_with("AT+CPIN=") { "AT+CPIN=…" } else { line }
+    if line.starts_with("AT+CPIN=") {
+        "AT+CPIN=…"
+    } else {
+        line
+    }
 }
 
 /// Letters that are the same in ASCII and in the modem's own alphabet, and end nothing.
 fn is_plain(text: &str) -> bool {
-    let other = |c: char| matches!(c, '@' | '$' | '_' | '`' | '[' | ']' | '{' | '}' | '\\' | '^' | '~' | '|');
-    text.chars().all(|c| (c == '\n' || c == ' ' || c.is_ascii_graphic()) && !other(c))
+    let other = |c: char| {
+        matches!(
+            c,
+            '@' | '$' | '_' | '`' | '[' | ']' | '{' | '}' | '\\' | '^' | '~' | '|'
+        )
+    };
+    text.chars()
+        .all(|c| (c == '\n' || c == ' ' || c.is_ascii_graphic()) && !other(c))
 }

@@ -72,7 +72,17 @@ fn ready() -> Modem {
 fn it_is_set_up_and_sends_a_message() {
     let mut modem = Modem::new(settings(), 0);
     let said = play(&mut modem, 0, &mut usual);
-    assert_eq!(said, ["AT", "ATE0", "AT+CMEE=1", "AT+CPIN?", "AT+CMGF=0", "AT+CNMI=2,1,0,0,0"]);
+    assert_eq!(
+        said,
+        [
+            "AT",
+            "ATE0",
+            "AT+CMEE=1",
+            "AT+CPIN?",
+            "AT+CMGF=0",
+            "AT+CNMI=2,1,0,0,0"
+        ]
+    );
     modem.tick(1);
     play(&mut modem, 1, &mut usual);
     assert_eq!(events(&mut modem), [Event::Ready { dbm: Some(-73) }]);
@@ -99,12 +109,23 @@ fn the_pin_is_tried_once() {
         other => usual(other),
     };
     let said = play(&mut modem, 0, &mut locked);
-    assert_eq!(said.iter().filter(|line| line.starts_with("AT+CPIN=")).count(), 1);
+    assert_eq!(
+        said.iter()
+            .filter(|line| line.starts_with("AT+CPIN="))
+            .count(),
+        1
+    );
     let told = events(&mut modem);
-    assert!(matches!(&told[0], Event::NotReady(words) if words.contains("the PIN is wrong")), "{told:?}");
+    assert!(
+        matches!(&told[0], Event::NotReady(words) if words.contains("the PIN is wrong")),
+        "{told:?}"
+    );
     modem.reopened(1);
     let said = play(&mut modem, 1, &mut locked);
-    assert!(said.iter().all(|line| !line.starts_with("AT+CPIN=")), "{said:?}");
+    assert!(
+        said.iter().all(|line| !line.starts_with("AT+CPIN=")),
+        "{said:?}"
+    );
     // The right one.
     let mut modem = Modem::new(settings(), 0);
     let mut asked = 0;
@@ -134,11 +155,18 @@ fn no_network_and_a_refused_message_are_told_in_words() {
     play(&mut modem, 1, &mut searching);
     assert!(!modem.is_ready());
     let told = events(&mut modem);
-    assert!(matches!(&told[0], Event::NotReady(words) if words.contains("antenna")), "{told:?}");
+    assert!(
+        matches!(&told[0], Event::NotReady(words) if words.contains("antenna")),
+        "{told:?}"
+    );
     // It is looked again soon.
     assert!(modem.wake() <= 4 * SECOND);
     let mut modem = ready();
-    let task = Task::Message { to: "123".to_owned(), text: "x".to_owned(), tail: String::new() };
+    let task = Task::Message {
+        to: "123".to_owned(),
+        text: "x".to_owned(),
+        tail: String::new(),
+    };
     modem.task(task, 2);
     let mut refuses = |command: &str| match command {
         command if command.starts_with("AT+CMGS=") => "\r\n+CMS ERROR: 21\r\n".to_owned(),
@@ -146,27 +174,40 @@ fn no_network_and_a_refused_message_are_told_in_words() {
     };
     play(&mut modem, 2, &mut refuses);
     let told = events(&mut modem);
-    assert!(matches!(&told[0], Event::Ended(Err(words)) if words.contains("credit")), "{told:?}");
+    assert!(
+        matches!(&told[0], Event::Ended(Err(words)) if words.contains("credit")),
+        "{told:?}"
+    );
 }
 
 #[test]
 fn a_message_that_comes_in_is_read_and_removed() {
     let mut modem = ready();
     modem.received(b"\r\n+CMTI: \"SM\",3\r\n", 2);
-    let mut answers = |command: &str| match command {
+    let mut answers = |command: &str| {
+        match command {
         "AT+CMGR=3" => "\r\n+CMGR: 0,,26\r\n07917283010010F5040BC87238880900F1000093092516195800AE8329BFD4697D9EC37\r\n\r\nOK\r\n".replace("93092516195800", "993092516195800"),
         other => usual(other),
+    }
     };
     let said = play(&mut modem, 2, &mut answers);
     assert_eq!(said, ["AT+CMGR=3", "AT+CMGD=3"]);
     let told = events(&mut modem);
-    assert!(matches!(&told[0], Event::Came(message) if message.text == "hellohello"), "{told:?}");
+    assert!(
+        matches!(&told[0], Event::Came(message) if message.text == "hellohello"),
+        "{told:?}"
+    );
 }
 
 #[test]
 fn a_telephone_rings_and_is_hung_up() {
     let mut modem = ready();
-    modem.task(Task::Call { to: "+4915112345678".to_owned() }, 10);
+    modem.task(
+        Task::Call {
+            to: "+4915112345678".to_owned(),
+        },
+        10,
+    );
     assert_eq!(play(&mut modem, 10, &mut usual), ["ATD+4915112345678;"]);
     let mut rings = |command: &str| match command {
         "AT+CLCC" => "\r\n+CLCC: 1,0,3,0,0\r\n\r\nOK\r\n".to_owned(),
@@ -185,18 +226,30 @@ fn a_telephone_rings_and_is_hung_up() {
     assert!(said.contains(&"ATH".to_owned()), "{said:?}");
     assert_eq!(told, [Event::Ended(Ok("the telephone rang".to_owned()))]);
     // Declined: the other side saw it.
-    modem.task(Task::Call { to: "1".to_owned() + "23" }, now);
+    modem.task(
+        Task::Call {
+            to: "1".to_owned() + "23",
+        },
+        now,
+    );
     play(&mut modem, now, &mut usual);
     modem.received(b"\r\nBUSY\r\n", now);
     let told = events(&mut modem);
-    assert!(matches!(&told[0], Event::Ended(Err(words)) if words.contains("busy")), "{told:?}");
+    assert!(
+        matches!(&told[0], Event::Ended(Err(words)) if words.contains("busy")),
+        "{told:?}"
+    );
     assert!(modem.is_free());
 }
 
 #[test]
 fn a_modem_that_does_not_answer_is_lost_and_works_again_after() {
     let mut modem = ready();
-    let task = Task::Message { to: "123".to_owned(), text: "x".to_owned(), tail: String::new() };
+    let task = Task::Message {
+        to: "123".to_owned(),
+        text: "x".to_owned(),
+        tail: String::new(),
+    };
     modem.task(task, 0);
     commands(&mut modem);
     modem.tick(61 * SECOND);
@@ -211,11 +264,21 @@ fn a_modem_that_does_not_answer_is_lost_and_works_again_after() {
 
 #[test]
 fn letters_that_a_modem_has_not_go_as_ucs2_in_text_mode_too() {
-    let mut modem = Modem::new(ModemSettings { text_mode: true, ..settings() }, 0);
+    let mut modem = Modem::new(
+        ModemSettings {
+            text_mode: true,
+            ..settings()
+        },
+        0,
+    );
     play(&mut modem, 0, &mut usual);
     modem.tick(1);
     play(&mut modem, 1, &mut usual);
-    let task = |text: &str| Task::Message { to: "+49123".to_owned(), text: text.to_owned(), tail: String::new() };
+    let task = |text: &str| Task::Message {
+        to: "+49123".to_owned(),
+        text: text.to_owned(),
+        tail: String::new(),
+    };
     modem.task(task("hot"), 2);
     let said = play(&mut modem, 2, &mut usual);
     assert_eq!(said, ["AT+CMGS=\"+49123\"", "hot\u{1a}"]);

@@ -124,7 +124,10 @@ impl Case {
     /// The last job of a round ended without getting there: when none of the others did either, the
     /// next step does not wait for its time.
     pub(super) fn unreached(&mut self, job: &Job, now: i64) {
-        let play = self.plays.iter().find(|play| play.is(&job.ladder, job.step));
+        let play = self
+            .plays
+            .iter()
+            .find(|play| play.is(&job.ladder, job.step));
         if play.is_some_and(|play| play.is_reached) {
             return;
         }
