@@ -29,3 +29,4 @@ mod restored;
 mod stick;
 mod texts;
 mod transport;
+mod week;

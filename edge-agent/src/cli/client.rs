@@ -15,6 +15,8 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: u64 = 32 << 20;
 /// Characters from which on the beginning of an id is taken for it.
 const PREFIX_MIN: usize = 4;
+/// What was asked about is not there.
+const NOT_FOUND: u16 = 404;
 /// Records on one page of a list.
 const PAGE: usize = 200;
 
@@ -79,6 +81,7 @@ impl Client {
     }
 
     /// `GET /api/v1{path}`, answered with bytes that come as long as they come.
+    #[cfg(feature = "driver-modbus")]
     pub(super) fn get_for_bytes(
         &mut self,
         path: &str,
@@ -224,6 +227,13 @@ fn read(response: &mut ureq::http::Response<ureq::Body>) -> anyhow::Result<Value
 fn refusal(status: u16, answer: &Value) -> anyhow::Error {
     let text = |key: &str| answer.get(key).and_then(Value::as_str);
     match (text("title"), text("detail")) {
+        // The detail is for who sits before a page, and has a list to go back to.
+        (Some(title), _) if status == NOT_FOUND => {
+            anyhow!(
+                "{}; `edge-agent status` names what it has",
+                title.trim_end_matches('.')
+            )
+        }
         (Some(title), Some(detail)) if !detail.is_empty() => anyhow!("{title}: {detail}"),
         (Some(title), _) => anyhow!("{title}"),
         _ => anyhow!("status {status} without words; does another program answer there?"),
