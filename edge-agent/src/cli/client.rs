@@ -15,8 +15,6 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: u64 = 32 << 20;
 /// Characters from which on the beginning of an id is taken for it.
 const PREFIX_MIN: usize = 4;
-/// What was asked about is not there.
-const NOT_FOUND: u16 = 404;
 /// Records on one page of a list.
 const PAGE: usize = 200;
 
@@ -227,14 +225,11 @@ fn read(response: &mut ureq::http::Response<ureq::Body>) -> anyhow::Result<Value
 fn refusal(status: u16, answer: &Value) -> anyhow::Error {
     let text = |key: &str| answer.get(key).and_then(Value::as_str);
     match (text("title"), text("detail")) {
-        // The detail is for who sits before a page, and has a list to go back to.
-        (Some(title), _) if status == NOT_FOUND => {
-            anyhow!(
-                "{}; `edge-agent status` names what it has",
-                title.trim_end_matches('.')
-            )
+        (Some(title), Some(detail)) if !detail.is_empty() => {
+            // That part is for who sits before the page.
+            let detail = detail.trim_end_matches(" Go back to the list.");
+            anyhow!("{}: {detail}", title.trim_end_matches('.'))
         }
-        (Some(title), Some(detail)) if !detail.is_empty() => anyhow!("{title}: {detail}"),
         (Some(title), _) => anyhow!("{title}"),
         _ => anyhow!("status {status} without words; does another program answer there?"),
     }

@@ -47,7 +47,7 @@ pub(super) fn items<'a>(answer: &'a Value, pointer: &str) -> &'a [Value] {
 pub(super) fn facts(facts: &[(&str, String)]) -> String {
     let there = facts.iter().filter(|(_, value)| value != "-");
     there
-        .map(|(name, value)| format!("{name:15}{value}\n"))
+        .map(|(name, value)| format!("{name:12} {value}\n"))
         .collect::<Vec<_>>()
         .concat()
 }
@@ -94,7 +94,7 @@ mod tests {
         assert!(history(&answer).contains("closed (not applied: late)"));
         assert_eq!(
             facts(&[("A", "1".into()), ("B", "-".into())]),
-            "A              1\n"
+            "A            1\n"
         );
     }
 }
