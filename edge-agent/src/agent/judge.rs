@@ -4,11 +4,13 @@
 
 mod asked;
 mod known_time;
+mod outbox;
 
 pub(super) use asked::Ask;
+pub(super) use outbox::{NOTICES_MAX, Outbox};
 
 use super::snapshots::{Due, Snapshots};
-use crate::alerts::{AlertBook, AlertStep, SavedAlert};
+use crate::alerts::{AlertBook, AlertStep, Notice, NoticeKind, SavedAlert};
 use crate::analysis::{DetectorState, Detectors, Finding};
 use crate::clock;
 use crate::config::Config;
@@ -70,6 +72,7 @@ pub(super) struct Judge {
     saved_at: Timestamp,
     time: KnownTime,
     durable: watch::Sender<Durable>,
+    outbox: Outbox,
 }
 
 impl Judge {
@@ -79,6 +82,7 @@ impl Judge {
         storage: Storage,
         health: Arc<Health>,
         (begun, is_waiting): (clock::Begun, bool),
+        outbox: Outbox,
     ) -> Result<Self, StorageError> {
         let gateway = storage.gateway_id();
         let bytes = storage.load_state(STATE_KEY.to_owned()).await?;
@@ -113,6 +117,7 @@ impl Judge {
             saved_at: Timestamp::default(),
             time,
             durable: watch::Sender::new(durable),
+            outbox,
         };
         if knows_nothing {
             judge.take_up_open_alerts().await?;
@@ -280,7 +285,9 @@ impl Judge {
                 around.insert(step.alert, self.around(raised, step.time).await);
             }
         }
+        let notices: Vec<Notice> = steps.iter().filter_map(notice).collect();
         self.write(steps, around).await;
+        self.outbox.hand_on(notices);
     }
 
     /// Readings before the alarm.
@@ -325,6 +332,24 @@ impl Judge {
             }
         }
     }
+}
+
+/// What people are told of a step.
+fn notice(step: &AlertStep) -> Option<Notice> {
+    let AlertEvent::Raised(raised) = &step.event else {
+        return None;
+    };
+    Some(Notice {
+        id: Uuid::new_v5(&step.alert.0, b"notice:raised"),
+        kind: NoticeKind::Raised,
+        alert: Some(step.alert),
+        severity: raised.severity,
+        title: raised.title.clone(),
+        words: String::new(),
+        asset: raised.asset.clone(),
+        rule: Some(step.rule.clone()),
+        time: step.time,
+    })
 }
 
 /// All alerts that are not closed.

@@ -19,6 +19,7 @@ pub use catalog::encoded_catalog;
 pub use kept::{Kept, KeptError};
 pub use supervisor::{Supervisor, called, effective, effective_of};
 
+use crate::alerts::Notice;
 use crate::clock;
 use crate::config::{Config, ConfigError};
 use crate::documents::{Desk, DocumentError};
@@ -31,7 +32,7 @@ use crate::web::{self, WebError};
 use catalog::catalog;
 use commands::Commands;
 use intake::Intake;
-use judge::{Ask, Judge};
+use judge::{Ask, Judge, NOTICES_MAX, Outbox};
 use ports::{Built, Ports};
 use protocol::catalog::{Catalog, Device};
 use protocol::event::{Actor, Body, GatewayEvent, RecordKind, RecordRef};
@@ -157,7 +158,10 @@ impl Agent {
         let catalog = catalog(&config, &specs, gateway);
         let encoded = watch::Sender::new(Arc::new(protocol::wire::encode_catalog(&catalog)?));
         let catalog = watch::Sender::new(Arc::new(catalog));
-        let mut judge = Judge::new(&config, storage.clone(), Arc::clone(&health), begun).await?;
+        let (outbox, notices) = mpsc::channel(NOTICES_MAX);
+        let outbox = Outbox::new(outbox);
+        let mut judge =
+            Judge::new(&config, storage.clone(), Arc::clone(&health), begun, outbox).await?;
         let mut intake = Intake::new(gateway, &storage, &health);
         for port in &built {
             for (stream, schema) in intake.add(port).await? {
@@ -174,7 +178,8 @@ impl Agent {
         let shown = (&storage, &health, desk);
         let told = (durable, stopped.clone());
         let (web, mut rest) = tell_others(&config, shown, measured, told).await?;
-        rest.push(holes::keep(holes, storage.clone(), stopped));
+        rest.push(holes::keep(holes, storage.clone(), stopped.clone()));
+        rest.push(tokio::spawn(note_notices(notices, stopped)));
         let (ask, asked) = mpsc::channel(1);
         let judge = tokio::spawn(judge.run(batches, asked));
         let (groups, changes) = mpsc::channel(1);
@@ -261,6 +266,19 @@ async fn settled(ask: &mpsc::Sender<Ask>) {
     // An error says that the judge has ended: then there is nothing to wait for.
     if ask.send(Ask::Settled(answer)).await.is_ok() {
         drop(through.await);
+    }
+}
+
+/// Writes down what people are to be told, until the agent ends.
+async fn note_notices(mut notices: mpsc::Receiver<Notice>, mut stopped: watch::Receiver<bool>) {
+    loop {
+        let notice = tokio::select! {
+            biased;
+            notice = notices.recv() => notice,
+            _ = stopped.wait_for(|stopped| *stopped) => None,
+        };
+        let Some(notice) = notice else { return };
+        tracing::info!(kind = ?notice.kind, title = %notice.title, words = %notice.words, "told");
     }
 }
 
@@ -422,6 +440,7 @@ fn uplink(
         desk,
         commands: given,
         results: told,
+        incoming: tokio::sync::Mutex::default(),
     };
     Some((uplink, doing, commands))
 }

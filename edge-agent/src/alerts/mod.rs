@@ -8,6 +8,10 @@
 //! to be seen. A rule that chatters is calmed by its deadband and delays, and its alerts join one
 //! work order.
 
+mod notice;
+
+pub use notice::{Notice, NoticeKind};
+
 use crate::analysis::{Change, Finding};
 use crate::config::RuleConfig;
 use protocol::alert::Alert;

@@ -1,7 +1,7 @@
 //! From findings to events, judged by the fold that every page and the hub use.
 
 use super::*;
-use crate::config::{Config, RuleConfig};
+use crate::config::{Config, RuleConfig, RuleKind};
 use proptest::prelude::*;
 use protocol::alert::{self, AlertState};
 use protocol::event::{Actor, Body, Event};
@@ -61,6 +61,7 @@ fn raised(at: i64, value: f64) -> Finding {
         value,
         peak: value,
         since: second(at - 5),
+        detail: None,
     };
     finding(at, change)
 }
@@ -324,7 +325,11 @@ fn other_rules_keep_the_alert_of_a_rule_that_stays_for_its_sensor() {
         (book.open_alert("hot"), retired.len())
     };
     assert_eq!(
-        changed(|rule| rule.limits.high = Some(85.0)),
+        changed(|rule| {
+            if let RuleKind::Threshold(limits) = &mut rule.kind {
+                limits.high = Some(85.0);
+            }
+        }),
         (Some(id(1)), 0)
     );
     assert_eq!(changed(|rule| rule.sensor = "d/u".to_owned()), (None, 1));

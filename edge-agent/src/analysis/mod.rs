@@ -1,15 +1,17 @@
 //! Detectors: from committed readings to findings. Pure: readings in, findings out; time is the
 //! time of the readings, never a clock, so that the same readings always give the same findings.
 
+mod finding;
 mod threshold;
 
-pub use threshold::{Change, Threshold, ThresholdState};
+pub use finding::{Change, Detail, Finding};
+pub use threshold::{Threshold, ThresholdState};
 
 use crate::config::RuleConfig;
 use protocol::alert::Alert;
 use protocol::id::{GatewayId, SensorId};
 use protocol::reading::Reading;
-use protocol::time::{ClockState, Correction, Timestamp};
+use protocol::time::Correction;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,21 +22,6 @@ pub struct Detector {
     rule: Arc<str>,
     sensor: SensorId,
     threshold: Threshold,
-}
-
-/// What a detector has to tell.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Finding {
-    /// Name of the rule.
-    pub rule: Arc<str>,
-    /// The sensor.
-    pub sensor: SensorId,
-    /// Time of the reading that brought it about.
-    pub time: Timestamp,
-    /// State of the clock that gave `time`.
-    pub clock: ClockState,
-    /// What changed.
-    pub change: Change,
 }
 
 /// What a detector remembers over a restart.
@@ -49,13 +36,13 @@ pub struct DetectorState {
 }
 
 impl Detector {
-    /// A rule that has seen nothing yet.
-    pub fn new(rule: &RuleConfig, gateway: GatewayId) -> Self {
-        Self {
+    /// A rule that has seen nothing yet; `None` where it has no limits.
+    pub fn new(rule: &RuleConfig, gateway: GatewayId) -> Option<Self> {
+        Some(Self {
             rule: rule.name.as_str().into(),
             sensor: SensorId::derive(gateway, &rule.sensor),
-            threshold: Threshold::new(rule.limits.clone()),
-        }
+            threshold: Threshold::new(rule.kind.limits()?.clone()),
+        })
     }
 
     /// Judges a reading of its sensor; readings of others are passed over.
@@ -99,7 +86,9 @@ impl Detectors {
     pub fn new(rules: &[RuleConfig], gateway: GatewayId) -> Self {
         let mut by_sensor: BTreeMap<SensorId, Vec<Detector>> = BTreeMap::new();
         for rule in rules {
-            let detector = Detector::new(rule, gateway);
+            let Some(detector) = Detector::new(rule, gateway) else {
+                continue;
+            };
             by_sensor.entry(detector.sensor).or_default().push(detector);
         }
         Self { by_sensor }

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::pipeline::{GroupSpec, Pipeline, RawCell, RawPoll, SensorSpec};
 use proptest::prelude::*;
 use protocol::reading::{Cause, Raw, RawKind, readings};
+use protocol::time::{ClockState, Timestamp};
 use std::path::Path;
 use uuid::Uuid;
 

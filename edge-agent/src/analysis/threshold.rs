@@ -1,6 +1,7 @@
 //! Limits with deadband and delays, in the time of the readings.
 //! Never looks at quality: bad readings do not come this far.
 
+use super::Change;
 use crate::config::Limits;
 use protocol::event::Direction;
 use protocol::time::{Correction, Timestamp};
@@ -40,36 +41,6 @@ struct Raised {
     direction: Direction,
     peak: f64,
     inside_since: Option<Timestamp>,
-}
-
-/// What changed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Change {
-    /// The value has become abnormal.
-    Raised {
-        /// To which side.
-        direction: Direction,
-        /// The limit.
-        limit: f64,
-        /// The value now.
-        value: f64,
-        /// The value furthest beyond the limit since `since`.
-        peak: f64,
-        /// When it first went beyond the limit.
-        since: Timestamp,
-    },
-    /// The value went further than ever since it was raised.
-    Peaked {
-        /// That value.
-        value: f64,
-    },
-    /// The value has become normal.
-    Cleared {
-        /// The value now.
-        value: f64,
-        /// The value furthest beyond the limit while it was abnormal.
-        peak: f64,
-    },
 }
 
 impl Threshold {
@@ -170,6 +141,7 @@ impl Threshold {
             value,
             peak: pending.peak,
             since: pending.since,
+            detail: None,
         })
     }
 
@@ -268,6 +240,7 @@ mod tests {
             value,
             peak,
             since,
+            detail: None,
         }
     }
 
@@ -316,6 +289,7 @@ mod tests {
             value: 5.0,
             peak: 5.0,
             since,
+            detail: None,
         };
         let expected = [
             (1, raised(90.0, 90.0, 0)),

@@ -24,7 +24,10 @@ pub use diff::{
 };
 pub use hub::{HubConfig, ProxyConfig};
 pub use problem::{ConfigError, PROBLEMS_MAX, Problem, Problems};
-pub use rule::{Limits, RULES_MAX, RuleConfig, WorkOrderConfig};
+pub use rule::{
+    DeviationRule, FlatRule, Limits, PatternRule, RULES_MAX, RateRule, RuleConfig, RuleKind,
+    StaleRule, StateRule, TrendRule, WorkOrderConfig,
+};
 pub use section::{Amount, LIST_MAX, Section};
 pub use template::{About, Found, SHIPPED, TEMPLATE_BYTES_MAX, Templates};
 pub use value::{

@@ -59,7 +59,11 @@ pub(super) fn refresh(db: &Connection, record: RecordRef) -> Result<(), StorageE
             Some(order) => index_order(db, &order),
             None => Ok(()),
         },
-        RecordKind::Gateway | RecordKind::Other(_) => Ok(()),
+        RecordKind::Gateway
+        | RecordKind::AlarmPoint
+        | RecordKind::Asset
+        | RecordKind::Stock
+        | RecordKind::Other(_) => Ok(()),
     }
 }
 

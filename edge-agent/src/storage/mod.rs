@@ -16,6 +16,7 @@ mod attachments;
 mod blocks;
 mod bridge;
 mod buffer;
+mod bundle;
 mod checks;
 mod commands;
 mod database;
@@ -141,6 +142,7 @@ pub struct Storage {
     changes: broadcast::Sender<RecordChange>,
     held: watch::Receiver<Held>,
     attachments: Arc<Attachments>,
+    bundle: Arc<bundle::Shown>,
     gateway: GatewayId,
 }
 

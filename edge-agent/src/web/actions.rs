@@ -2,9 +2,11 @@
 //! record would not follow: the guard is asked in the same transaction.
 
 use super::Page;
+use super::caller::Caller;
 use super::problem::Problem;
 use super::records::{alert_id, alert_view, order_id, work_order_view};
 use crate::clock;
+use crate::people::Act;
 use crate::storage::{NewEvent, RecordTx};
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -14,8 +16,8 @@ use axum::response::{IntoResponse as _, Response};
 use protocol::event::{
     Actor, AlertEvent, Body, HoldReason, RecordRef, WorkOrderCreated, WorkOrderEvent, WorkType,
 };
-use protocol::id::{EventId, UserId, WorkOrderId, uuid_v7};
-use protocol::limits::{NAME_BYTES_MAX, TEXT_BYTES_MAX};
+use protocol::id::{EventId, WorkOrderId, uuid_v7};
+use protocol::limits::TEXT_BYTES_MAX;
 use protocol::work_order::{Action, WorkOrder};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use serde::Deserialize;
@@ -48,6 +50,7 @@ type Posted = Result<Json<Input>, JsonRejection>;
 pub(super) async fn alert(
     State(page): State<Page>,
     Path((id, action)): Path<(String, String)>,
+    caller: Caller,
     headers: HeaderMap,
     posted: Posted,
 ) -> Result<Response, Problem> {
@@ -62,7 +65,7 @@ pub(super) async fn alert(
         },
         _ => return Err(Problem::not_found("action")),
     };
-    let actor = actor(&page, &input.by).await?;
+    let actor = caller.actor(&page, &input.by, Act::Acknowledge).await?;
     let key = key(&headers)?;
     page.storage
         .records(move |tx| {
@@ -83,11 +86,12 @@ pub(super) async fn alert(
 /// `POST /work-orders`
 pub(super) async fn create(
     State(page): State<Page>,
+    caller: Caller,
     headers: HeaderMap,
     posted: Posted,
 ) -> Result<Response, Problem> {
     let input = input(posted)?;
-    let actor = actor(&page, &input.by).await?;
+    let actor = caller.actor(&page, &input.by, Act::Work).await?;
     let key = key(&headers)?;
     // The same key is the same order.
     let id = WorkOrderId(Uuid::new_v5(&key.0, b"work order"));
@@ -122,13 +126,14 @@ pub(super) async fn create(
 pub(super) async fn work_order(
     State(page): State<Page>,
     Path((id, action)): Path<(String, String)>,
+    caller: Caller,
     headers: HeaderMap,
     posted: Posted,
 ) -> Result<Response, Problem> {
     let id = order_id(&id)?;
     let input = input(posted)?;
     let (guard, events) = events(&action, &input)?;
-    let actor = actor(&page, &input.by).await?;
+    let actor = caller.actor(&page, &input.by, act_of(&action)).await?;
     let key = key(&headers)?;
     page.storage
         .records(move |tx| {
@@ -152,6 +157,14 @@ pub(super) async fn work_order(
         })
         .await?;
     Ok(Json(work_order_view(&page, id, true).await?).into_response())
+}
+
+/// What kind of act an action on an order is, as roles know it.
+fn act_of(action: &str) -> Act {
+    match action {
+        "reopen" => Act::Plan,
+        _ => Act::Work,
+    }
 }
 
 /// What an action asks the guard, and the events it writes.
@@ -252,21 +265,6 @@ fn append(
         })?;
     }
     Ok(())
-}
-
-pub(super) async fn actor(page: &Page, by: &str) -> Result<Actor, Problem> {
-    let by = by.trim();
-    if by.is_empty() || by.len() > NAME_BYTES_MAX {
-        let words = "by must be the name of the person who acts";
-        return Err(Problem::invalid(Some("by"), words));
-    }
-    let site = page.storage.site().await?;
-    let people = site.iter().flat_map(|site| &site.people);
-    let known = people
-        .filter(|(_, name)| name == by)
-        .map(|(id, _)| UserId(*id))
-        .next();
-    Ok(Actor::Person(by.to_owned(), known))
 }
 
 /// The key of the caller, or a new one.

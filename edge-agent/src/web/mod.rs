@@ -4,6 +4,7 @@
 mod actions;
 mod attachments;
 mod bus;
+mod caller;
 mod configuration;
 mod exchange;
 mod guard;
@@ -11,6 +12,7 @@ mod pages;
 mod problem;
 mod records;
 mod sensors;
+mod session;
 mod status;
 mod stream;
 #[cfg(test)]
@@ -27,6 +29,7 @@ use axum::routing::{get, post};
 use guard::AccessCode;
 use problem::Problem;
 use protocol::catalog::Catalog;
+pub use session::LOCAL_TOKEN_FILE;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -93,6 +96,7 @@ pub struct Page {
     writes: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
     desk: Desk,
+    people: Arc<session::Desk>,
 }
 
 #[derive(Debug)]
@@ -122,6 +126,9 @@ impl Listener {
 
     /// Serves until `stop` turns true.
     pub async fn serve(self, page: Page, stop: watch::Receiver<bool>) {
+        if let Err(error) = page.people.load(&page.storage).await {
+            tracing::warn!(%error, "who was signed in is forgotten: people sign in again");
+        }
         let page = Page {
             stop: stop.clone(),
             ..page
@@ -176,6 +183,7 @@ impl Page {
             captures: Arc::new(Semaphore::new(bus::CAPTURES_MAX)),
             stop: watch::Sender::new(false).subscribe(),
             desk,
+            people: Arc::new(session::Desk::new(&config.gateway.data_dir)),
         })
     }
 }
@@ -223,7 +231,12 @@ fn router(page: Page) -> Router {
             guard::signed_in,
         ))
         .route("/status", get(status::status))
-        .route("/session", post(guard::sign_in))
+        .route(
+            "/session",
+            get(session::who)
+                .post(session::sign_in)
+                .delete(session::sign_out),
+        )
         .fallback(|| async { Problem::not_found("address") });
     Router::new()
         .nest("/api/v1", api)
