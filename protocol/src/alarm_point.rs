@@ -29,6 +29,8 @@ pub struct AlarmPoint {
     pub chattering: Option<Timestamp>,
     /// Became abnormal while shelved or out of service and was not told: value and since when.
     pub withheld: Option<(f64, Timestamp)>,
+    /// Of which asset or device it is the maintenance switch, if it is one.
+    pub switch_of: Option<Maintained>,
     /// Somebody works on this asset or device.
     pub maintenance: Option<Maintenance>,
     /// One line per event.
@@ -107,6 +109,7 @@ pub fn fold(id: AlarmPointId, events: &[Event]) -> Option<AlarmPoint> {
         suppressed: None,
         chattering: None,
         withheld: None,
+        switch_of: None,
         maintenance: None,
         history: Vec::new(),
         latest: Hlc::default(),
@@ -210,6 +213,7 @@ fn of_person(
         }
         AlarmPointEvent::MaintenanceBegan { of, reason, until } => {
             (line.what, line.text) = ("maintenance_began", Some(reason.clone()));
+            point.switch_of = Some(of.clone());
             point.maintenance = Some(Maintenance {
                 of: of.clone(),
                 said: said(reason),

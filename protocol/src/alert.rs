@@ -3,6 +3,9 @@
 
 #[cfg(test)]
 mod tests;
+mod words;
+
+pub use words::words;
 
 use crate::event::{AlertDescription, AlertEvent, AlertRaised, Body, Event, Notified};
 use crate::id::{AlertId, EventId, Origin};

@@ -4,6 +4,7 @@
 //! in as arguments, bytes and actions go out. Both programs and every test use the same code.
 
 pub mod action;
+pub mod alarm_load;
 pub mod alarm_point;
 pub mod alert;
 pub mod asset;

@@ -19,6 +19,8 @@ mod errors;
 mod kills;
 mod live;
 mod modbus;
+mod offline_page;
+mod notify;
 mod outage;
 mod plant;
 mod power;

@@ -28,7 +28,7 @@ fn complaint(file: &File) -> Option<String> {
     }
 }
 
-/// As `edge-agent check` does: the file, and each port's driver.
+/// As `edge-agent check` does: the file, each port's driver, each channel.
 fn edge(file: &File) -> Option<String> {
     let config = Config::parse(Path::new(&file.path), &file.text);
     let checked = config.and_then(|config| {
@@ -36,6 +36,7 @@ fn edge(file: &File) -> Option<String> {
             // A driver that refuses its tables has noted why.
             drop(drivers::build(port, &config.devices));
         }
+        edge_agent::notify::check(&config);
         config.problems.check()
     });
     checked.err().map(|error| error.to_string())

@@ -9,6 +9,7 @@ mod gateways;
 
 mod page;
 mod problem;
+mod reference;
 mod remote;
 mod security;
 mod sensors;
@@ -20,6 +21,7 @@ mod work_orders;
 
 pub use security::PublicAddress;
 
+use crate::service::reference::Terms;
 use crate::store::Store;
 use axum::Router;
 use axum::body::Body;
@@ -52,6 +54,7 @@ pub struct Context {
     public: Option<PublicAddress>,
     streams: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
+    terms: Terms,
 }
 
 impl Context {
@@ -62,7 +65,17 @@ impl Context {
             public,
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             stop,
+            terms: Terms {
+                valid_days: 90,
+                grace_days: 30,
+            },
         }
+    }
+
+    /// Bundles count for as long as the configuration says.
+    pub const fn with_terms(mut self, terms: Terms) -> Self {
+        self.terms = terms;
+        self
     }
 
     /// Whether browsers come by HTTPS.
@@ -147,6 +160,7 @@ fn routes() -> Vec<(Method, &'static str, MethodRouter<Context>)> {
         (Method::GET, "/api/v1/stream", get(stream::open)),
     ];
     routes.extend(remote::routes());
+    routes.extend(reference::routes());
     routes
 }
 

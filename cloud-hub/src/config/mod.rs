@@ -21,6 +21,17 @@ pub struct Config {
     pub web: WebConfig,
     /// How long readings are kept.
     pub retention: RetentionConfig,
+    /// How long the boxes of a site may work with what the hub told of it.
+    pub bundle: BundleConfig,
+}
+
+/// How long the boxes of a site may work with what the hub told of it, in days.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BundleConfig {
+    /// In full.
+    pub valid_days: usize,
+    /// After that, with a warning.
+    pub grace_days: usize,
 }
 
 /// How long readings and their statistics are kept, in days; 0 is for ever. Events, alerts, work
@@ -84,6 +95,10 @@ impl Default for Config {
                 minutes_days: 1_825,
                 hours_days: 0,
             },
+            bundle: BundleConfig {
+                valid_days: 90,
+                grace_days: 30,
+            },
         }
     }
 }
@@ -122,11 +137,13 @@ pub struct Problem {
     pub words: String,
 }
 
-const KEYS: &[&str] = &["data_dir", "quic", "tcp", "web", "retention"];
+const KEYS: &[&str] = &["data_dir", "quic", "tcp", "web", "retention", "bundle"];
 const QUIC_KEYS: &[&str] = &["listen", "connections_max", "handshakes_per_s"];
 const TCP_KEYS: &[&str] = &["listen"];
 const RETENTION_KEYS: &[&str] = &["readings_days", "minutes_days", "hours_days"];
 const DAYS: (usize, usize) = (0, 36_500);
+const BUNDLE_KEYS: &[&str] = &["valid_days", "grace_days"];
+const BUNDLE_DAYS: (usize, usize) = (0, 3_650);
 const WEB_KEYS: &[&str] = &["listen", "public_url", "connections_max"];
 const CONNECTIONS: (usize, usize) = (1, 100_000);
 
@@ -193,6 +210,15 @@ impl Config {
         ];
         for (key, days) in days {
             reader.count(("retention", key), DAYS, days);
+        }
+        let bundle = &mut config.bundle;
+        reader.keys("bundle", BUNDLE_KEYS);
+        let days = [
+            ("valid_days", &mut bundle.valid_days),
+            ("grace_days", &mut bundle.grace_days),
+        ];
+        for (key, days) in days {
+            reader.count(("bundle", key), BUNDLE_DAYS, days);
         }
         if let Some(url) = reader.text("web", "public_url") {
             if !is_web_address(&url) {

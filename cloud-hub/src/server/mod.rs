@@ -11,6 +11,7 @@ use crate::ca::{Authority, CaError};
 use crate::clock::{self, NoRandom};
 use crate::config::Config;
 use crate::ingest::{self, IngestError};
+use crate::service::reference::Terms;
 use crate::store::{self, Page, Retention, Store, StoreError};
 use crate::web;
 use listener::Limited;
@@ -133,6 +134,7 @@ struct Bound {
     context: Context,
     store: Store,
     retention: Retention,
+    terms: Terms,
     stopping: watch::Receiver<bool>,
 }
 
@@ -178,11 +180,13 @@ impl Bound {
             people_max: config.web.connections_max,
             store: store.clone(),
             retention: upkeep::retention(&config.retention),
+            terms: upkeep::terms(&config.bundle),
             context: Context::new(
                 store,
                 public.and_then(PublicAddress::parse),
                 stopping.clone(),
-            ),
+            )
+            .with_terms(upkeep::terms(&config.bundle)),
             stopping,
         })
     }
@@ -200,7 +204,12 @@ impl Bound {
         let people = axum::serve(people, service).with_graceful_shutdown(stop);
         let (served, (), ()) = tokio::join!(
             people,
-            upkeep::run(self.store, self.retention, self.stopping.clone()),
+            upkeep::run(
+                self.store,
+                self.retention,
+                self.terms,
+                self.stopping.clone()
+            ),
             self.gateways.serve(self.limits, self.stopping)
         );
         if let Err(error) = served {

@@ -3,6 +3,7 @@
 
 mod alerts;
 mod order_action;
+pub mod reference;
 mod remote;
 mod text;
 mod work_orders;

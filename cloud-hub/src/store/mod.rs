@@ -3,6 +3,7 @@
 //! Never decides what a record means: the folds of `protocol` do, and the store keeps their result.
 
 mod blocks;
+mod bundles;
 mod catalog;
 mod changes;
 mod check;
@@ -34,6 +35,7 @@ mod users;
 mod words;
 mod writer;
 
+pub use bundles::{BundleRow, BundleTold};
 pub use catalog::{SensorFilter, SensorRow};
 pub use changes::{Change, Changed};
 pub use check::{Checked, check, look, set_aside};

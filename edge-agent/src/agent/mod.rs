@@ -19,13 +19,13 @@ pub use catalog::encoded_catalog;
 pub use kept::{Kept, KeptError};
 pub use supervisor::{Supervisor, called, effective, effective_of};
 
-use crate::alerts::Notice;
 use crate::clock;
 use crate::config::{Config, ConfigError};
 use crate::documents::{Desk, DocumentError};
 use crate::drivers::{self, PortHandles};
 use crate::health::{Health, LinkState};
 use crate::identity::Identity;
+use crate::notify::{self, Handle};
 use crate::storage::{Disk, Keep, Opened, Storage, StorageError, StorageOptions};
 use crate::uplink::{Durable, Uplink};
 use crate::web::{self, WebError};
@@ -93,6 +93,8 @@ pub struct Agent {
     groups: mpsc::Sender<intake::Change>,
     judge: JoinHandle<()>,
     ask: mpsc::Sender<Ask>,
+    /// How people are told.
+    telling: Handle,
     rest: Vec<JoinHandle<()>>,
 }
 
@@ -139,13 +141,15 @@ impl Agent {
             .iter()
             .filter_map(|port| Some((port.name.clone(), drivers::build(port, &config.devices)?)))
             .collect();
+        let ports = PortHandles::default();
+        let telling = notify::build(&config.notify, &ports);
         config.problems.check()?;
         let (committed, batches) = mpsc::channel(COMMITTED_MAX);
         let (storage, opened) = open_storage(&config, committed)?;
         tell_damage(&opened);
         let begun = begin_clock(&storage).await?;
         let gateway = opened.gateway;
-        let health = Arc::new(Health::new(clock::now()));
+        let health = Arc::new(Health::over(clock::now(), ports));
         let (queue, from_drivers) = mpsc::channel(config.queue.polls_max);
         let config = Arc::new(config);
         let holes = holes::load(&storage).await;
@@ -175,11 +179,13 @@ impl Agent {
         let measured = (catalog.subscribe(), encoded.subscribe());
         let durable = judge.durable();
         let (stop, stopped) = watch::channel(false);
-        let shown = (&storage, &health, desk);
+        let (handle, telling) =
+            notify::start(telling, storage.clone(), notices, stopped.clone()).await;
+        let shown = (&storage, &health, desk, &handle);
         let told = (durable, stopped.clone());
         let (web, mut rest) = tell_others(&config, shown, measured, told).await?;
-        rest.push(holes::keep(holes, storage.clone(), stopped.clone()));
-        rest.push(tokio::spawn(note_notices(notices, stopped)));
+        rest.push(holes::keep(holes, storage.clone(), stopped));
+        rest.push(telling);
         let (ask, asked) = mpsc::channel(1);
         let judge = tokio::spawn(judge.run(batches, asked));
         let (groups, changes) = mpsc::channel(1);
@@ -201,6 +207,7 @@ impl Agent {
             groups,
             judge,
             ask,
+            telling: handle,
             rest,
         })
     }
@@ -266,19 +273,6 @@ async fn settled(ask: &mpsc::Sender<Ask>) {
     // An error says that the judge has ended: then there is nothing to wait for.
     if ask.send(Ask::Settled(answer)).await.is_ok() {
         drop(through.await);
-    }
-}
-
-/// Writes down what people are to be told, until the agent ends.
-async fn note_notices(mut notices: mpsc::Receiver<Notice>, mut stopped: watch::Receiver<bool>) {
-    loop {
-        let notice = tokio::select! {
-            biased;
-            notice = notices.recv() => notice,
-            _ = stopped.wait_for(|stopped| *stopped) => None,
-        };
-        let Some(notice) = notice else { return };
-        tracing::info!(kind = ?notice.kind, title = %notice.title, words = %notice.words, "told");
     }
 }
 
@@ -374,7 +368,7 @@ async fn started(
 /// Opens the page and the link to the hub; answers where the page is, and their tasks.
 async fn tell_others(
     config: &Config,
-    (storage, health, desk): (&Storage, &Arc<Health>, Desk),
+    (storage, health, desk, telling): (&Storage, &Arc<Health>, Desk, &Handle),
     (catalog, encoded): Measured,
     (durable, stopped): (watch::Receiver<Durable>, watch::Receiver<bool>),
 ) -> Result<(SocketAddr, Vec<JoinHandle<()>>), AgentError> {
@@ -386,7 +380,8 @@ async fn tell_others(
         Arc::clone(health),
         catalog.clone(),
         desk.clone(),
-    )?;
+    )?
+    .telling(telling.clone());
     let mut tasks = vec![tokio::spawn(listener.serve(page, stopped.clone()))];
     let told = (catalog, encoded);
     if let Some(link) = uplink(config, storage, (health, desk), told, durable) {

@@ -19,6 +19,7 @@ mod files;
 mod lists;
 #[cfg(feature = "driver-modbus")]
 mod map;
+mod notify;
 mod orders;
 #[cfg(feature = "driver-modbus")]
 mod probe;
@@ -102,6 +103,9 @@ enum Command {
     Tui(tui::Tui),
     /// Show, acknowledge and comment alerts of the running box.
     Alerts(alerts::Alerts),
+    /// Show the channels to people, try one, and show who was told what.
+    #[command(subcommand)]
+    Notify(notify::Notify),
     /// Show, write and work on work orders of the running box.
     #[command(visible_alias = "work-orders")]
     Wo(orders::Orders),
@@ -192,6 +196,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Doctor(command) => command.run(&config, output),
         Command::Status => through_agent(&config, output, status::status),
         Command::Alerts(command) => through_agent(&config, output, |client| command.run(client)),
+        Command::Notify(command) => through_agent(&config, output, |client| command.run(client)),
         Command::Wo(command) => through_agent(&config, output, |client| command.run(client)),
         #[cfg(feature = "driver-modbus")]
         Command::Read(command) => command.run(output),

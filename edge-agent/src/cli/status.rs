@@ -7,6 +7,9 @@ use super::words::{facts, items, text, time, word};
 use crate::config::show_bytes;
 use serde_json::Value;
 
+/// Most rules that learn that are named.
+const LEARNERS_SHOWN: usize = 5;
+
 pub(super) fn status(client: &mut Client) -> anyhow::Result<(Value, String)> {
     let status = client.get("/status")?;
     let words = words(&status);
@@ -76,14 +79,60 @@ fn head(status: &Value) -> String {
         ("Agent", agent),
         ("Clock", word(status, "/clock")),
         ("Configuration", configuration(status)),
+        ("People", bundle(status)),
         ("Hub", t("/link/hub")),
         ("Link", link),
         ("Waiting", waiting),
         ("Store", store),
         ("Queue", queue),
         ("Alerts", format!("{} active", t("/alerts_active"))),
+        ("Learning", learning(status)),
         ("Work orders", format!("{} open", t("/orders_open"))),
     ])
+}
+
+/// Which site bundle counts, and how old it is.
+fn bundle(status: &Value) -> String {
+    let t = |pointer: &str| text(status, pointer);
+    if status.pointer("/bundle/number").is_none_or(Value::is_null) {
+        return "no list of people and assets from the hub".to_owned();
+    }
+    let until = time(status, "/bundle/valid_until");
+    let how = match t("/bundle/validity").as_str() {
+        "valid" => format!("good until {until}"),
+        "grace" => format!(
+            "OVERDUE since {until}, counts for {} days",
+            t("/bundle/grace_days")
+        ),
+        _ => format!("ENDED, was good until {until}: nobody is more than a technician"),
+    };
+    format!(
+        "bundle {} of {}, {how}; {} people, {} assets",
+        t("/bundle/number"),
+        time(status, "/bundle/made"),
+        t("/bundle/people"),
+        t("/bundle/assets")
+    )
+}
+
+/// The rules that learn and tell nothing yet; the first of them by name.
+fn learning(status: &Value) -> String {
+    let learners = items(status, "/learning");
+    let one = |learner: &Value| {
+        let until = match text(learner, "/until").as_str() {
+            "" | "-" => "waits for readings".to_owned(),
+            _ => format!("until {}", time(learner, "/until")),
+        };
+        format!("{} ({until})", text(learner, "/rule"))
+    };
+    let shown: Vec<String> = learners.iter().take(LEARNERS_SHOWN).map(one).collect();
+    match learners.len() {
+        0 => "no rule".to_owned(),
+        many if many > shown.len() => {
+            format!("{many} rules tell nothing yet: {} …", shown.join(", "))
+        }
+        _ => shown.join(", "),
+    }
 }
 
 /// Which configuration counts, and what became of the newest document.

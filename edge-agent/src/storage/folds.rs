@@ -2,9 +2,10 @@
 //! that is written again with every event. Never decides anything about a record.
 
 use super::error::{Doing as _, StorageError};
+use super::points;
 use protocol::alert::{self, Alert, AlertState};
 use protocol::event::{Event, RecordKind, RecordRef};
-use protocol::id::{AlertId, WorkOrderId};
+use protocol::id::{AlarmPointId, AlertId, WorkOrderId};
 use protocol::limits::EVENTS_PER_RECORD_MAX;
 use protocol::time::{Hlc, Timestamp};
 use protocol::wire;
@@ -59,11 +60,10 @@ pub(super) fn refresh(db: &Connection, record: RecordRef) -> Result<(), StorageE
             Some(order) => index_order(db, &order),
             None => Ok(()),
         },
-        RecordKind::Gateway
-        | RecordKind::AlarmPoint
-        | RecordKind::Asset
-        | RecordKind::Stock
-        | RecordKind::Other(_) => Ok(()),
+        RecordKind::AlarmPoint => points::refresh_point(db, AlarmPointId(record.id)),
+        RecordKind::Gateway | RecordKind::Asset | RecordKind::Stock | RecordKind::Other(_) => {
+            Ok(())
+        }
     }
 }
 
@@ -175,7 +175,7 @@ pub(super) fn hlc_from_key(key: [u8; 16]) -> Hlc {
     }
 }
 
-fn events(db: &Connection, record: RecordRef) -> Result<Vec<Event>, StorageError> {
+pub(super) fn events(db: &Connection, record: RecordRef) -> Result<Vec<Event>, StorageError> {
     let doing = "reading the events of a record";
     let mut query = db
         .prepare_cached(
@@ -222,8 +222,9 @@ fn ids(
 fn index_alert(db: &Connection, alert: &Alert) -> Result<(), StorageError> {
     let state = alert.state();
     db.prepare_cached(
-        "INSERT OR REPLACE INTO alert (id, state, open, severity, raised_at)
-         VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT OR REPLACE INTO alert
+             (id, state, open, severity, raised_at, rule, sensor, cleared_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )
     .and_then(|mut insert| {
         insert.execute((
@@ -232,6 +233,9 @@ fn index_alert(db: &Connection, alert: &Alert) -> Result<(), StorageError> {
             state != AlertState::Closed,
             word(alert.raised.severity),
             alert.raised_at.0,
+            &alert.raised.rule,
+            &alert.raised.sensor_path,
+            alert.cleared.map(|(at, _)| at.0),
         ))
     })
     .doing("indexing an alert")?;
@@ -269,7 +273,7 @@ fn index_order(db: &Connection, order: &WorkOrder) -> Result<(), StorageError> {
 }
 
 /// The one word that JSON has for a state: the tables use the same.
-fn word(value: impl Serialize) -> String {
+pub(super) fn word(value: impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         _ => String::new(),

@@ -122,6 +122,10 @@ impl RecordTx<'_> {
         Ok(event)
     }
 
+    pub(in crate::storage) fn db(&self) -> &Connection {
+        self.db
+    }
+
     /// The time of this transaction: all its events carry it.
     pub const fn now(&self) -> Timestamp {
         self.now
@@ -208,6 +212,7 @@ impl Core {
         changes: broadcast::Sender<RecordChange>,
     ) -> Result<Self, StorageError> {
         let doing = "reading where the events ended";
+        super::points::complete(&db)?;
         let gateway = identity(&mut db, now)?;
         let earlier = earlier(&db)?;
         let incarnation = new_incarnation(&earlier)?;

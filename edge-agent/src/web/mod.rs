@@ -8,9 +8,11 @@ mod caller;
 mod configuration;
 mod exchange;
 mod guard;
+mod notify;
 mod pages;
 mod problem;
 mod records;
+mod reference;
 mod sensors;
 mod session;
 mod status;
@@ -22,6 +24,7 @@ mod write;
 use crate::config::Config;
 use crate::documents::Desk;
 use crate::health::Health;
+use crate::notify::Handle;
 use crate::storage::Storage;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
@@ -97,6 +100,8 @@ pub struct Page {
     stop: watch::Receiver<bool>,
     desk: Desk,
     people: Arc<session::Desk>,
+    /// How people are told.
+    telling: Option<Handle>,
 }
 
 #[derive(Debug)]
@@ -184,11 +189,19 @@ impl Page {
             stop: watch::Sender::new(false).subscribe(),
             desk,
             people: Arc::new(session::Desk::new(&config.gateway.data_dir)),
+            telling: None,
         })
     }
 }
 
 impl Page {
+    /// With the channels to people.
+    #[must_use]
+    pub fn telling(mut self, telling: Handle) -> Self {
+        self.telling = Some(telling);
+        self
+    }
+
     /// What the box measures now.
     fn catalog(&self) -> Arc<Catalog> {
         Arc::clone(&self.catalog.borrow())
@@ -218,9 +231,13 @@ fn router(page: Page) -> Router {
             get(attachments::one),
         )
         .route("/devices/{device}/write", post(write::write))
+        .route("/channels", get(notify::channels))
+        .route("/channels/{name}/test", post(notify::test))
+        .route("/deliveries", get(notify::deliveries))
         .route("/bus", get(bus::list))
         .route("/bus/{port}", get(bus::one))
         .route("/bus/{port}/capture", get(bus::capture))
+        .route("/reference", get(reference::all))
         .route("/stream", get(stream::open))
         .route("/export", post(exchange::export))
         .route("/acknowledge", post(exchange::acknowledge))

@@ -407,6 +407,7 @@ fn event(body: Body) -> Event {
         ),
         body => (
             match body {
+                Body::AlarmPoint(_) => RecordKind::AlarmPoint,
                 Body::Asset(_) => RecordKind::Asset,
                 Body::Stock(_) => RecordKind::Stock,
                 _ => RecordKind::Gateway,

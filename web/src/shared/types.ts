@@ -45,6 +45,8 @@ export interface Comment {
   by: NameLike;
   text: string;
   late?: boolean;
+  /** On this phone, not yet on the box. */
+  waits?: boolean;
 }
 
 export interface Alert {
@@ -114,13 +116,76 @@ export interface WorkOrder {
   needs_review: boolean;
   conflicts?: Conflict[];
   comments?: Comment[];
-  labour?: { at: string; by: NameLike; minutes: number; note: string | null }[];
-  parts?: { at: string; by: NameLike; part: string; quantity: number }[];
+  labour?: { at: string; by: NameLike; minutes: number; note: string | null; overlaps?: boolean; late?: boolean; waits?: boolean }[];
+  parts?: { at: string; by: NameLike; part: string; quantity: number; number?: string | null; place?: string | null; waits?: boolean }[];
   remedy: string | null;
+  done_by?: NameLike;
+  verified_at?: string | null;
+  verified_by?: NameLike;
+  scheduled_from?: string | null;
+  scheduled_until?: string | null;
+  duplicate_of?: string | null;
+  /** Whose clock runs. */
+  clocks?: { by: NameLike; since: string; waits?: boolean }[];
+  failure?: Failure | null;
+  follow_ups?: { id: string; number: string; task: string | null }[];
+  tasks_total?: number;
+  /** Required tasks without a result. */
+  tasks_open?: number;
+  tasks_failed?: number;
+  tasks?: Task[];
+  signatures?: Signature[];
   attachments?: Attachment[];
   snapshot?: Snapshot[];
   history?: HistoryLine[];
   actions?: string[];
+}
+export type TaskKind = "check" | "number" | "text" | "choice" | "photo" | "signature";
+export interface TaskResult {
+  at: string;
+  by: NameLike;
+  value: boolean | number | string | null;
+  skipped: boolean;
+  good: boolean | null;
+  note: string | null;
+  late: boolean;
+  waits?: boolean;
+}
+export interface Task {
+  id: string;
+  title: string;
+  kind: TaskKind;
+  required: boolean;
+  unit: Unit | null;
+  low: number | null;
+  high: number | null;
+  choices: { text: string; good: boolean }[];
+  checklist: { id: string; version: number; title: string } | null;
+  result: TaskResult | null;
+  earlier: TaskResult[];
+}
+export type FailureEffect = "none" | "reduced" | "stopped" | "quality" | "safety" | "environment";
+export interface Failure {
+  problem: string | null;
+  cause: string | null;
+  remedy: string | null;
+  problem_code: string | null;
+  cause_code: string | null;
+  remedy_code: string | null;
+  effect: FailureEffect | null;
+  downtime_minutes: number | null;
+}
+export type Meaning = "performed" | "verified" | "approved" | "released" | "witnessed";
+export interface Signature {
+  id: string;
+  at: string;
+  by: NameLike;
+  meaning: Meaning;
+  method: "pin" | "password" | "name";
+  note: string | null;
+  task: string | null;
+  holds: boolean;
+  changes_since: number;
 }
 /** A photo or document; `place` says where its bytes are. */
 export interface Attachment {
@@ -134,7 +199,8 @@ export interface Attachment {
   by: NameLike;
   note: string | null;
   late: boolean;
-  place: "box" | "both" | "hub" | "none";
+  /** `phone`: waits on this phone, under its id. */
+  place: "box" | "both" | "hub" | "none" | "phone";
 }
 
 export type Quality = "good" | "uncertain" | "bad";

@@ -1,6 +1,6 @@
 // The words and shapes for states, so that both pages say the same thing in the same way.
 import { fullTime, nameOf, sentence } from "./format";
-import type { Alert, AlertState, ClockState, CommandOutcome, DocumentState, Device, Gateway, HistoryLine, OrderState, Severity, WorkOrder } from "./types";
+import type { Alert, AlertState, ClockState, CommandOutcome, DocumentState, Device, Gateway, FailureEffect, HistoryLine, Meaning, OrderState, Severity, WorkOrder } from "./types";
 
 /** Shape, word and colour always go together; the shape alone is enough in grey. */
 export const SEVERITY: Record<Severity, { shape: string; word: string; rank: number }> = {
@@ -53,6 +53,30 @@ export const HOLD_REASON: Record<string, string> = {
   permit: "Waiting for a permit",
   vendor: "Waiting for a vendor",
   other: "Other reason",
+};
+
+export const MEANING: Record<Meaning, string> = {
+  performed: "I did this work",
+  verified: "I looked at it and it is right",
+  approved: "I approve it",
+  released: "The machine may run again",
+  witnessed: "I was there",
+};
+/** What stands beside a signature. */
+export const SIGNED: Record<Meaning, string> = {
+  performed: "did this work",
+  verified: "found it right",
+  approved: "approved it",
+  released: "released the machine",
+  witnessed: "was there",
+};
+export const EFFECT: Record<FailureEffect, string> = {
+  none: "Nothing",
+  reduced: "It ran with less",
+  stopped: "It stood still",
+  quality: "The product suffered",
+  safety: "People were in danger",
+  environment: "Something got out",
 };
 
 export const DEVICE_STATE: Record<Device["state"], string> = {
@@ -133,6 +157,21 @@ const HISTORY: Record<string, string> = {
   linked: "Linked to another record",
   duplicate: "Marked as a duplicate",
   merged: "Merged into another order",
+  tasks_added: "Steps added",
+  task_answered: "Step",
+  task_cleared: "Result taken back",
+  failure_reported: "Failure report",
+  labour_started: "Clock started",
+  labour_stopped: "Clock stopped",
+  part_moved: "Part",
+  signed: "Signed",
+  verified: "Verified",
+  followed_up: "Goes on in",
+  described: "Found",
+  notified: "Told",
+  superseded: "Came again as a new alert",
+  reset: "Put back",
+  realarmed: "Still stands: waits for somebody again",
 };
 /** These read on without a colon. */
 const READS_ON = ["assigned", "labour"];

@@ -81,7 +81,7 @@ pub struct StaleRule {
 }
 
 /// How unusual a value must be.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DeviationRule {
     /// The score from which it is told: see `analysis::deviation`.
     pub score: f64,
@@ -342,7 +342,7 @@ impl DeviationRule {
     /// How long it learns where a rule does not say otherwise: each weekday once.
     pub const LEARN: Duration = Duration::from_secs(7 * 86_400);
     /// The time between two alerts where a rule does not say another one.
-    pub const QUIET: Duration = HOUR;
+    pub const QUIET: Duration = Duration::from_secs(8 * 3_600);
 }
 
 fn trend(section: &mut Section) -> Option<TrendRule> {
