@@ -38,9 +38,11 @@ fn run(scratch: &Scratch) -> Result<()> {
         let sounds = scene.sounds()?.len();
         scene.set(pump, true)?;
         let changed = scene.changed_at(pump)?;
-        let heard = wait_for(&format!("all receivers to hear of pump {pump}"), DEADLINE, || {
-            told(&scene, pump, sounds, changed)
-        })?;
+        let heard = wait_for(
+            &format!("all receivers to hear of pump {pump}"),
+            DEADLINE,
+            || told(&scene, pump, sounds, changed),
+        )?;
         let mut soonest = i64::MAX;
         for (channel, time) in heard {
             took.entry(channel).or_default().push(time - changed);
@@ -58,7 +60,10 @@ fn run(scratch: &Scratch) -> Result<()> {
     report(&took, &mut first);
     contents(&scene)?;
     let slowest = first.iter().max().copied().unwrap_or(i64::MAX);
-    ensure!(slowest < FIRST_US_MAX, "the first notification took {slowest} µs");
+    ensure!(
+        slowest < FIRST_US_MAX,
+        "the first notification took {slowest} µs"
+    );
     scene_ends(scene)
 }
 
@@ -79,17 +84,25 @@ fn told(
     };
     let coils = scene.device.heard()?;
     let lamp = coils.iter().find(|line| {
-        line["what"] == "coil" && line["on"] == true && time_of(line).is_some_and(|time| time > changed)
+        line["what"] == "coil"
+            && line["on"] == true
+            && time_of(line).is_some_and(|time| time > changed)
     });
     let all = [
-        ("speaker", scene.sounds()?.get(sounds).map(|(time, _)| *time)),
+        (
+            "speaker",
+            scene.sounds()?.get(sounds).map(|(time, _)| *time),
+        ),
         ("modem", naming(scene.modem.heard()?, "/text")),
         ("mail", naming(scene.mail.heard()?, "/subject")),
         ("andon", naming(scene.hook.heard()?, "/body/text")),
         ("broker", naming(scene.listener.heard()?, "/body/text")),
         ("lamp", lamp.and_then(time_of)),
     ];
-    Ok(all.into_iter().map(|(channel, time)| Some((channel, time?))).collect())
+    Ok(all
+        .into_iter()
+        .map(|(channel, time)| Some((channel, time?)))
+        .collect())
 }
 
 #[expect(clippy::print_stdout, reason = "the promise is this line")]
@@ -103,7 +116,11 @@ fn report(took: &BTreeMap<&str, Vec<i64>>, first: &mut [i64]) {
     let words: Vec<String> = took
         .iter()
         .map(|(channel, times)| {
-            format!("{channel} {}/{} ms", percentile(times, 50), percentile(times, 99))
+            format!(
+                "{channel} {}/{} ms",
+                percentile(times, 50),
+                percentile(times, 99)
+            )
         })
         .collect();
     println!(
@@ -117,23 +134,51 @@ fn report(took: &BTreeMap<&str, Vec<i64>>, first: &mut [i64]) {
 /// What the receivers got is what was sent: to whom, signed, safe, with the way to answer.
 fn contents(scene: &Scene) -> Result<()> {
     let mails = scene.mail.heard()?;
-    ensure!(mails.iter().all(|mail| mail["tls"] == true && mail["authenticated"] == true), "{mails:?}");
-    ensure!(mails.iter().all(|mail| mail["to"] == serde_json::json!([ANNA.2])), "{mails:?}");
+    ensure!(
+        mails
+            .iter()
+            .all(|mail| mail["tls"] == true && mail["authenticated"] == true),
+        "{mails:?}"
+    );
+    ensure!(
+        mails
+            .iter()
+            .all(|mail| mail["to"] == serde_json::json!([ANNA.2])),
+        "{mails:?}"
+    );
     let modem = scene.modem.heard()?;
-    let messages: Vec<&Value> = modem.iter().filter(|line| line["what"] == "message").collect();
-    ensure!(messages.len() >= ROUNDS && messages.iter().all(|line| line["to"] == ANNA.1), "{modem:?}");
-    let first = messages.first().and_then(|line| line["text"].as_str()).unwrap_or_default();
-    ensure!(first.starts_with("High: P-00: Pump 00 is hot") && first.contains("Answer OK "), "{first}");
+    let messages: Vec<&Value> = modem
+        .iter()
+        .filter(|line| line["what"] == "message")
+        .collect();
+    ensure!(
+        messages.len() >= ROUNDS && messages.iter().all(|line| line["to"] == ANNA.1),
+        "{modem:?}"
+    );
+    let first = messages
+        .first()
+        .and_then(|line| line["text"].as_str())
+        .unwrap_or_default();
+    ensure!(
+        first.starts_with("High: P-00: Pump 00 is hot") && first.contains("Answer OK "),
+        "{first}"
+    );
     let hooks = scene.hook.heard()?;
     ensure!(hooks.iter().all(|hook| hook["signed"] == true), "{hooks:?}");
     let topics = scene.listener.heard()?;
-    ensure!(topics.iter().any(|line| line["topic"] == "plant/high/P-00"), "{topics:?}");
+    ensure!(
+        topics.iter().any(|line| line["topic"] == "plant/high/P-00"),
+        "{topics:?}"
+    );
     let alert = scene.alert(0)?;
     let id = alert["id"].as_str().unwrap_or_default();
     let shown = scene.here.get(&format!("/alerts/{id}"))?;
     let history = shown["history"].as_array().cloned().unwrap_or_default();
     let told = history.iter().filter(|line| line["what"] == "told").count();
-    ensure!(told == 5, "the history of an alert says who was told: {history:?}");
+    ensure!(
+        told == 5,
+        "the history of an alert says who was told: {history:?}"
+    );
     Ok(())
 }
 

@@ -30,14 +30,21 @@ fn run(scratch: &Scratch) -> Result<()> {
     scene.set(1, true)?;
     wait_for("the delivery to Anna to be written down", DEADLINE, || {
         let log = scene.deliveries()?;
-        Ok(log.iter().any(|line| line["outcome"] == "delivered").then_some(()))
+        Ok(log
+            .iter()
+            .any(|line| line["outcome"] == "delivered")
+            .then_some(()))
     })?;
     scene.agent.kill9()?;
     scene.agent.start()?;
     wait_for("the next step to be told", DEADLINE, || {
         Ok((told(&scene, BEN.1)? > 0).then_some(()))
     })?;
-    ensure!(told(&scene, ANNA.1)? == 1, "Anna was told twice: {:?}", scene.modem.heard()?);
+    ensure!(
+        told(&scene, ANNA.1)? == 1,
+        "Anna was told twice: {:?}",
+        scene.modem.heard()?
+    );
     ensure!(told(&scene, BEN.1)? == 1);
     // The lamp still waits for somebody, and goes off then.
     scene.acknowledge(1)?;
@@ -52,5 +59,8 @@ fn run(scratch: &Scratch) -> Result<()> {
 fn told(scene: &Scene, number: &str) -> Result<usize> {
     let heard = scene.modem.heard()?;
     let about = |text: &str| text.contains(&title(1));
-    Ok(heard.iter().filter(|line| line["to"] == number && line["text"].as_str().is_some_and(about)).count())
+    Ok(heard
+        .iter()
+        .filter(|line| line["to"] == number && line["text"].as_str().is_some_and(about))
+        .count())
 }

@@ -30,14 +30,21 @@ fn run(scratch: &Scratch) -> Result<()> {
     let title = title(1);
     let mail = wait_for("the mail, which does not hang", DEADLINE, || {
         let mails = scene.mail.heard()?;
-        let found = mails.iter().find(|mail| mail["subject"].as_str().is_some_and(|text| text.contains(&title)));
+        let found = mails.iter().find(|mail| {
+            mail["subject"]
+                .as_str()
+                .is_some_and(|text| text.contains(&title))
+        });
         Ok(found.and_then(time_of))
     })?;
     let sound = wait_for("the speaker, which does not hang", DEADLINE, || {
         Ok(scene.sounds()?.first().map(|(time, _)| *time))
     })?;
     let slowest = (mail - changed).max(sound - changed);
-    ensure!(slowest < 3_000_000, "{slowest} µs beside channels that hang");
+    ensure!(
+        slowest < 3_000_000,
+        "{slowest} µs beside channels that hang"
+    );
     wait_for("the hanging one to be told as failed", DEADLINE, || {
         let log = scene.deliveries()?;
         let failed = |line: &&Value| line["channel"] == "andon" && line["outcome"] == "failed";
@@ -49,9 +56,12 @@ fn run(scratch: &Scratch) -> Result<()> {
     scene.broker.start_again()?;
     wait_for("every channel to have delivered", DEADLINE * 3, || {
         let log = scene.deliveries()?;
-        let all = ["speaker", "modem", "mail", "andon", "broker"].iter().all(|channel| {
-            log.iter().any(|line| line["channel"] == *channel && line["outcome"] == "delivered")
-        });
+        let all = ["speaker", "modem", "mail", "andon", "broker"]
+            .iter()
+            .all(|channel| {
+                log.iter()
+                    .any(|line| line["channel"] == *channel && line["outcome"] == "delivered")
+            });
         Ok(all.then_some(()))
     })?;
     repeated_under_one_key(&scene)?;
@@ -61,8 +71,13 @@ fn run(scratch: &Scratch) -> Result<()> {
 /// The tries of the webhook carry one key, so that the receiver can tell the repetition.
 fn repeated_under_one_key(scene: &Scene) -> Result<()> {
     let hooks = scene.hook.heard()?;
-    let of_pump: Vec<&Value> = hooks.iter()
-        .filter(|hook| hook["body"]["text"].as_str().is_some_and(|text| text.contains(&title(1))))
+    let of_pump: Vec<&Value> = hooks
+        .iter()
+        .filter(|hook| {
+            hook["body"]["text"]
+                .as_str()
+                .is_some_and(|text| text.contains(&title(1)))
+        })
         .collect();
     ensure!(of_pump.len() >= 2, "{hooks:?}");
     let keys: std::collections::BTreeSet<String> =

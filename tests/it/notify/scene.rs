@@ -62,7 +62,9 @@ impl Scene {
         let mode = scratch.write("hook.mode", "ok")?;
         let hook_port = ports::free()?.port().to_string();
         let mode_file = mode.display().to_string();
-        let arguments = ["--port", &hook_port, "--mode", &mode_file, "--secret", SECRET];
+        let arguments = [
+            "--port", &hook_port, "--mode", &mode_file, "--secret", SECRET,
+        ];
         let hook = Receiver::start(scratch, "hook_server", &arguments)?;
         let broker = Mosquitto::start(scratch)?;
         let broker_port = broker.port().to_string();
@@ -113,9 +115,12 @@ impl Scene {
             let words = |name: &str| {
                 let all = channels["data"].as_array().cloned().unwrap_or_default();
                 let found = all.into_iter().find(|channel| channel["name"] == name);
-                found.map(|channel| channel["words"].to_string()).unwrap_or_default()
+                found
+                    .map(|channel| channel["words"].to_string())
+                    .unwrap_or_default()
             };
-            let ready = words("modem").contains("in the network") && words("broker").contains("connected");
+            let ready =
+                words("modem").contains("in the network") && words("broker").contains("connected");
             let sensors = self.here.list("/sensors")?;
             let read = sensors.iter().all(|sensor| sensor["value"].is_number());
             Ok((ready && read && sensors.len() == PUMPS).then_some(()))
@@ -124,7 +129,8 @@ impl Scene {
 
     /// Sets the register of a pump beyond its limit, or back.
     pub(super) fn set(&self, pump: usize, is_hot: bool) -> Result<()> {
-        self.device.order(&format!("{pump} {}", if is_hot { 100 } else { 0 }))
+        self.device
+            .order(&format!("{pump} {}", if is_hot { 100 } else { 0 }))
     }
 
     /// When the register of a pump changed last, in microseconds.
@@ -132,7 +138,9 @@ impl Scene {
         wait_for("the register to change", DEADLINE, || {
             let heard = self.device.heard()?;
             let mut of_pump = heard.iter().rev().filter(|line| line["register"] == pump);
-            Ok(of_pump.find(|line| line["value"] == 100).and_then(|line| line["time_us"].as_i64()))
+            Ok(of_pump
+                .find(|line| line["value"] == 100)
+                .and_then(|line| line["time_us"].as_i64()))
         })
     }
 
@@ -146,15 +154,21 @@ impl Scene {
         wait_for(&format!("the alert of pump {pump}"), DEADLINE, || {
             let alerts = self.here.list("/alerts?state=all")?;
             let title = title(pump);
-            Ok(alerts.into_iter().find(|alert| alert["title"] == title.as_str()))
+            Ok(alerts
+                .into_iter()
+                .find(|alert| alert["title"] == title.as_str()))
         })
     }
 
     /// Somebody acknowledges it on the page.
     pub(super) fn acknowledge(&self, pump: usize) -> Result<()> {
-        let id = self.alert(pump)?["id"].as_str().unwrap_or_default().to_owned();
+        let id = self.alert(pump)?["id"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
         let body = json!({"by": ANNA.0});
-        self.here.post(&format!("/alerts/{id}/actions/acknowledge"), &body)?;
+        self.here
+            .post(&format!("/alerts/{id}/actions/acknowledge"), &body)?;
         Ok(())
     }
 
@@ -171,10 +185,14 @@ impl Scene {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&self.sounds)? {
             let path = entry?.path();
-            let name = path.file_stem().and_then(|name| name.to_str()).unwrap_or_default();
-            if let (Ok(time_ns), Some("wav")) =
-                (name.parse::<i64>(), path.extension().and_then(|end| end.to_str()))
-            {
+            let name = path
+                .file_stem()
+                .and_then(|name| name.to_str())
+                .unwrap_or_default();
+            if let (Ok(time_ns), Some("wav")) = (
+                name.parse::<i64>(),
+                path.extension().and_then(|end| end.to_str()),
+            ) {
                 found.push((time_ns / 1_000, path));
             }
         }

@@ -2,8 +2,8 @@
 //! (a grammar of severities and assets), hears the one that was.
 
 use anyhow::{Context as _, Result, ensure};
-use harness::{Agent, Scratch, in_scratch, places, ports, run_command, wait_for};
 use harness::Receiver;
+use harness::{Agent, Scratch, in_scratch, places, ports, run_command, wait_for};
 use std::process::Command;
 use std::time::Duration;
 
@@ -57,7 +57,11 @@ fn run(scratch: &Scratch) -> Result<()> {
 #[expect(clippy::print_stdout, reason = "the promise is this line")]
 fn report() {
     let others = OTHERS.len() + SAID.len();
-    println!("measured: {} of {} announcements understood, each among {others} titles and 4 severities", SAID.len(), SAID.len());
+    println!(
+        "measured: {} of {} announcements understood, each among {others} titles and 4 severities",
+        SAID.len(),
+        SAID.len()
+    );
 }
 
 fn words(title: &str) -> String {
@@ -73,7 +77,11 @@ fn listen(scratch: &Scratch, wav: &std::path::Path) -> Result<String> {
         .args(OTHERS);
     let result = run_command(command, scratch.path(), DEADLINE)?;
     ensure!(result.code == Some(0), "pocketsphinx: {}", result.stderr);
-    let last = result.stdout.lines().last().context("pocketsphinx said nothing")?;
+    let last = result
+        .stdout
+        .lines()
+        .last()
+        .context("pocketsphinx said nothing")?;
     Ok(last.trim().to_owned())
 }
 

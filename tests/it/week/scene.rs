@@ -1,11 +1,11 @@
 //! The plant of the week and its clock: a recorded machine (pymodbus) and a cell whose registers the test sets;
 //! the box runs ahead of time, and its power can be cut. Never tells a program that time is not what it seems.
 
-use super::people::{ANNA, BERT, CARLA};
+use super::people::{ANNA, BERT, CARLA, Pins, hired};
 use crate::plant::{LOW, NORMAL, PAULA, POLL, Plant, now, recorded, text, time};
 use crate::{clock, readings, records};
 use anyhow::{Context as _, Result, bail, ensure};
-use harness::{PeerOptions, Registers, Scratch, wait_for};
+use harness::{ModbusPeer, PeerOptions, Registers, Scratch, wait_for};
 use protocol::id::SensorId;
 use protocol::reading::{Cell, Quality, Raw};
 use protocol::time::Timestamp;
@@ -22,6 +22,8 @@ const ROWS: f64 = 7.0 * 24.0 * 12.0;
 const FIRST_ROW: usize = 18_000;
 /// The cell is asked this often.
 const CELL_POLL_S: i64 = 60;
+/// A fan that says nothing for so long is told; longer than the power is away.
+const STALE_S: i64 = 1_800;
 /// What the box does not see of a power cut.
 const DARK: Duration = Duration::from_secs(900);
 /// Longest wait for something of a moment, in real time.
@@ -36,6 +38,8 @@ pub(super) enum Fault {
     Press,
     Pump,
     Oven,
+    /// A device of its own that answers no more.
+    Fan,
     /// Not planted: the machine of the recording.
     Recorded,
 }
@@ -46,7 +50,9 @@ pub(super) struct Week {
     pub(super) speed: u32,
     /// Faults with the moment at which they were planted.
     pub(super) planted: Vec<(Fault, Timestamp)>,
+    pub(super) pins: Pins,
     cell: Registers,
+    fan: ModbusPeer,
     begin: Timestamp,
 }
 
@@ -65,6 +71,7 @@ impl Fault {
             Self::Press => "press pressure",
             Self::Pump => "pump vibration",
             Self::Oven => "oven temperature",
+            Self::Fan => "fan is silent",
             Self::Recorded => "M-1 temperature",
         }
     }
@@ -75,6 +82,7 @@ impl Fault {
             Self::Press => (ANNA, "seal replaced"),
             Self::Pump => (CARLA, "bearing greased"),
             Self::Oven => (CARLA, "burner cleaned"),
+            Self::Fan => (ANNA, "no order"),
             Self::Recorded => (BERT, "coupling replaced"),
         }
     }
@@ -84,7 +92,7 @@ impl Fault {
         match self {
             Self::Press => (11, 1_500, 1_950),
             Self::Pump => (12, 32, 91),
-            Self::Oven | Self::Recorded => (13, 2_200, 1_400),
+            Self::Oven | Self::Fan | Self::Recorded => (13, 2_200, 1_400),
         }
     }
 }
@@ -103,13 +111,16 @@ impl Week {
             ..PeerOptions::default()
         };
         let plant = Plant::start(scratch, options)?;
+        let pins = hired(scratch, &plant)?;
         plant.wait_until_in_sync()?;
         let mut week = Self {
             plant,
             span,
             speed,
             planted: Vec::new(),
+            pins,
             cell: Registers::start()?,
+            fan: ModbusPeer::start(scratch, PeerOptions::default())?,
             begin: Timestamp(0),
         };
         for fault in [Fault::Press, Fault::Pump, Fault::Oven] {
@@ -192,7 +203,15 @@ impl Week {
                 rule = fault.rule()
             )
         });
-        Ok(text + &cell + &machines.concat())
+        let fan = format!(
+            "\n[[port]]\nname = \"fan\"\nprotocol = \"modbus\"\naddress = \"{}\"\ntimeout = \"60s\"\n\
+             connect_timeout = \"60s\"\n\n[[device]]\nname = \"fan\"\nport = \"fan\"\nasset = \"fan\"\nunit = 1\n\
+             poll = \"{CELL_POLL_S}s\"\n[[device.sensor]]\nname = \"row\"\naddress = \"hr:3\"\ntype = \"u32\"\n\n\
+             [[rule]]\nname = \"{}\"\nsensor = \"fan/row\"\nstale_after = \"{STALE_S}s\"\ntitle = \"The fan is silent\"\n",
+            self.fan.address(),
+            Fault::Fan.rule(),
+        );
+        Ok(text + &cell + &machines.concat() + &fan)
     }
 
     /// Starts the box at this moment of its clock, and from there on faster.
@@ -240,15 +259,34 @@ impl Week {
     pub(super) fn plant_fault(&mut self, fault: Fault, share: f64) -> Result<()> {
         self.until(share)?;
         let at = self.now()?;
-        self.set(fault, true);
+        match fault {
+            Fault::Fan => self.fan.kill9()?,
+            _ => self.set(fault, true),
+        }
         self.planted.push((fault, at));
         Ok(())
     }
 
-    pub(super) fn repair(&self, fault: Fault, share: f64) -> Result<()> {
+    pub(super) fn repair(&mut self, fault: Fault, share: f64) -> Result<()> {
         self.until(share)?;
-        self.set(fault, false);
-        Ok(())
+        match fault {
+            Fault::Fan => self.fan.start_again(),
+            _ => {
+                self.set(fault, false);
+                Ok(())
+            }
+        }
+    }
+
+    /// The first alert of a fault for which no order is opened.
+    pub(super) fn lone_alert_of(&self, fault: Fault) -> Result<String> {
+        wait_for(&format!("the alert of {fault:?}"), SOON, || {
+            let alerts = self.plant.here.list("/alerts?state=all")?;
+            let alert = alerts.iter().find(|alert| alert["rule"] == fault.rule());
+            let Some(alert) = alert else { return Ok(None) };
+            ensure!(alert["work_order"].is_null(), "{alert}");
+            Ok(Some(text(alert, "/id")?.to_owned()))
+        })
     }
 
     /// The alert of a fault, the how-manieth of it, and its order.
@@ -289,9 +327,10 @@ impl Week {
         Ok(())
     }
 
-    /// How late an alert may be: three polls, and what a loaded machine takes.
-    pub(super) fn late_us_max(&self) -> i64 {
-        (3 * CELL_POLL_S + 5 * i64::from(self.speed)) * 1_000_000
+    /// How late an alert may be: three polls, what a loaded machine takes, and the silence that is borne.
+    pub(super) fn late_us_max(&self, fault: Fault) -> i64 {
+        let borne = if fault == Fault::Fan { STALE_S } else { 0 };
+        (3 * CELL_POLL_S + 5 * i64::from(self.speed) + borne) * 1_000_000
     }
 
     /// From now on time runs as usual, for both.
