@@ -4,6 +4,7 @@
 
 mod asked;
 mod known_time;
+mod learned;
 mod outbox;
 mod people;
 mod saved;
@@ -21,6 +22,7 @@ use crate::storage::{Committed, NewEvent, RecordTx, Storage, StorageError};
 use crate::uplink::Durable;
 use crate::work_orders::{Alarm, Decision, NewOrder, Policy, Standing, cleared};
 use known_time::KnownTime;
+use learned::Learned;
 use protocol::event::{Actor, AlertEvent, AlertRaised, Body, Snapshot, WorkOrderEvent};
 use protocol::id::{AlertId, EventId, Origin, StreamId, WorkOrderId};
 use protocol::reading::{GroupSchema, Poll, Reading, readings};
@@ -63,6 +65,7 @@ pub(super) struct Judge {
     time: KnownTime,
     durable: watch::Sender<Durable>,
     outbox: Outbox,
+    learned: Learned,
 }
 
 impl Judge {
@@ -82,6 +85,7 @@ impl Judge {
         let was_untrusted = saved.untrusted.as_ref() == Some(&begun.boot);
         let time = KnownTime::new(begun, is_waiting, was_untrusted);
         let mut detectors = Detectors::new(&config.rules, gateway);
+        detectors.restore(&learned::load(&storage).await?);
         detectors.restore(&saved.detectors);
         let mut alarms = Alarms::new(config, gateway);
         alarms.restore(saved.alarms);
@@ -108,6 +112,7 @@ impl Judge {
             time,
             durable: watch::Sender::new(durable),
             outbox,
+            learned: Learned::default(),
         };
         judge.take_up_points().await?;
         if knows_nothing {
@@ -183,6 +188,7 @@ impl Judge {
                 }
                 _ = tick.tick() => {
                     self.look_at_clock().await;
+                    self.look_at_time().await;
                     let outcome = self.alarms.tick(clock::now(), clock::state());
                     self.carry_out(outcome).await;
                     self.outbox.hand_on([]);

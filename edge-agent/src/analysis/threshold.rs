@@ -1,12 +1,12 @@
 //! Limits with deadband and delays, in the time of the readings.
 //! Never looks at quality: bad readings do not come this far.
 
-use super::Change;
+use super::finding::Change;
+use super::standing::lasted;
 use crate::config::Limits;
 use protocol::event::Direction;
 use protocol::time::{Correction, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 /// One set of limits on one sensor.
 ///
@@ -200,14 +200,11 @@ fn further(direction: Direction, one: f64, other: f64) -> f64 {
     }
 }
 
-fn lasted(since: Timestamp, time: Timestamp, delay: Duration) -> bool {
-    u128::try_from(time.micros_since(since)).is_ok_and(|lasted| lasted >= delay.as_micros())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::time::Duration;
 
     fn limits(on_s: u64, off_s: u64) -> Limits {
         Limits {

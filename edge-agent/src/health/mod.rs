@@ -54,6 +54,17 @@ pub struct LinkStatus {
     pub words: String,
 }
 
+/// A rule that learns and tells nothing yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Learner {
+    /// Name of the rule.
+    pub rule: String,
+    /// Until this time at least; `None`: it has seen no reading yet.
+    pub until: Option<Timestamp>,
+    /// So many readings (of a trend: parts of its window) at least.
+    pub readings_left: u32,
+}
+
 /// News for a page.
 #[derive(Clone, Debug, PartialEq)]
 pub enum News {
@@ -77,6 +88,7 @@ pub struct Health {
     feed: broadcast::Sender<News>,
     dropped_polls: Arc<AtomicU64>,
     ports: PortHandles,
+    learners: RwLock<Vec<Learner>>,
     /// When the agent started.
     pub started_at: Timestamp,
 }
@@ -103,6 +115,7 @@ impl Health {
             feed: broadcast::Sender::new(FEED_MAX),
             dropped_polls: Arc::default(),
             ports,
+            learners: RwLock::default(),
             started_at: now,
         }
     }
@@ -219,6 +232,20 @@ impl Health {
             .values()
             .filter(|report| report.state != DeviceState::Ok)
             .count()
+    }
+
+    /// These rules learn and tell nothing yet.
+    pub fn learning(&self, learners: Vec<Learner>) {
+        *self
+            .learners
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = learners;
+    }
+
+    /// The rules that learn and tell nothing yet.
+    pub fn learners(&self) -> Vec<Learner> {
+        let learners = self.learners.read();
+        learners.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Where the link is.

@@ -26,7 +26,7 @@ impl Judge {
     /// The rules are others now. An alert whose rule stays for its sensor stays as it is; one whose
     /// rule is gone is cleared, for nothing would ever clear it.
     async fn change_rules(&mut self, config: &Config) {
-        let remembered = self.detectors.save();
+        let remembered = self.remembered();
         self.detectors = Detectors::new(&config.rules, self.storage.gateway_id());
         self.detectors.restore(&remembered);
         self.alarms.change_rules(config);
@@ -41,7 +41,10 @@ impl Judge {
 
     pub(super) async fn answer(&mut self, ask: Ask) {
         let answer = match ask {
-            Ask::Settled(answer) => answer,
+            Ask::Settled(answer) => {
+                self.save_all_learned().await;
+                answer
+            }
             Ask::Know(streams) => {
                 for (stream, schema) in streams {
                     self.know(stream, schema);

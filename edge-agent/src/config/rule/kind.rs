@@ -81,7 +81,7 @@ pub struct StaleRule {
 }
 
 /// How unusual a value must be.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct DeviationRule {
     /// The score from which it is told: see `analysis::deviation`.
     pub score: f64,
@@ -336,13 +336,13 @@ fn deviation(section: &mut Section) -> DeviationRule {
 
 impl DeviationRule {
     /// The score from which a deviation is told where a rule does not say another one.
-    pub const SCORE: f64 = 6.0;
+    pub const SCORE: f64 = 5.0;
     /// The highest score there is.
     pub const SCORE_MAX: f64 = 12.0;
     /// How long it learns where a rule does not say otherwise: each weekday once.
     pub const LEARN: Duration = Duration::from_secs(7 * 86_400);
     /// The time between two alerts where a rule does not say another one.
-    pub const QUIET: Duration = HOUR;
+    pub const QUIET: Duration = Duration::from_secs(8 * 3_600);
 }
 
 fn trend(section: &mut Section) -> Option<TrendRule> {
