@@ -13,7 +13,9 @@ pub use work::{
 mod alarm;
 
 pub use alarm::{
-    AlarmView, LoadView, MaintenanceView, PointState, PointView, load, maintenance, point, point_of,
+    ActorView, AlarmView, FigureView, LoadView, MaintenanceView, PointState, PointView,
+    PriorityView, SaidView, ShelfView, SuppressedView, ToldView, WithheldView, load, maintenance,
+    point, point_of,
 };
 
 use crate::alert::{Alert, AlertState};
