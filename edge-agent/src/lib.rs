@@ -12,11 +12,14 @@ pub mod drivers;
 pub mod exchange;
 pub mod health;
 pub mod identity;
+pub mod notify;
+pub mod people;
 pub mod pipeline;
 #[cfg(feature = "driver-modbus")]
 pub mod simulate;
 pub mod storage;
 pub mod transport;
+pub mod trust;
 pub mod uplink;
 pub mod web;
 pub mod work_orders;

@@ -76,12 +76,41 @@ pub const RANGES_PER_STREAM_MAX: usize = 4_096;
 pub const HLC_AHEAD_MS_MAX: u64 = 5 * 60 * 1_000;
 /// Most readings around an alert kept with its work order, per sensor.
 pub const SNAPSHOT_POINTS_MAX: usize = 240;
+/// Most tasks in one event, and steps of one checklist.
+pub const TASKS_PER_EVENT_MAX: usize = 200;
+/// Most choices of one task.
+pub const TASK_CHOICES_MAX: usize = 50;
+/// Most tasks of one order; further ones are a line of its history and no task.
+pub const TASKS_PER_ORDER_MAX: usize = 1_000;
 /// Most events of one record that a fold takes; further ones are stored and counted, not folded.
 pub const EVENTS_PER_RECORD_MAX: usize = 10_000;
 /// Most points of one series; who asks for more gets this many.
 pub const SERIES_POINTS_MAX: usize = 10_000;
 /// Most people in a site's reference list.
 pub const PEOPLE_MAX: usize = 1_000;
+/// Longest encoded site bundle. A longer one is not made: the change at the hub is refused. One that
+/// is announced longer is refused by the box before any of it is sent.
+pub const BUNDLE_BYTES_MAX: usize = 4 << 20;
+/// Longest piece of a bundle in one frame.
+pub const BUNDLE_PIECE_BYTES_MAX: usize = 32 << 10;
+/// Bytes of a bundle that may be on the way before the box told how far it has it.
+pub const BUNDLE_AHEAD_BYTES_MAX: usize = 128 << 10;
+/// Most assets of a site. A further one is refused at the hub; a bundle with more cannot be read.
+pub const ASSETS_MAX: usize = 10_000;
+/// Most spare parts of a site; at the limit as with assets.
+pub const PARTS_MAX: usize = 10_000;
+/// Most checklists of a site; at the limit as with assets.
+pub const CHECKLISTS_MAX: usize = 1_000;
+/// Most steps of a checklist; at the limit as with assets.
+pub const CHECKLIST_STEPS_MAX: usize = 200;
+/// Most choices of a step; at the limit as with assets.
+pub const STEP_CHOICES_MAX: usize = 50;
+/// Most failure codes of a site; at the limit as with assets.
+pub const FAILURE_CODES_MAX: usize = 5_000;
+/// Most memory that one check of a PIN may take, in KiB. A bundle that asks for more is refused.
+pub const PIN_MEMORY_KIB_MAX: u32 = 8 << 10;
+/// Most passes of one check of a PIN. A bundle that asks for more is refused.
+pub const PIN_PASSES_MAX: u32 = 8;
 /// Longest configuration document. A longer one is refused at the hub; one that comes all the same
 /// ends the connection.
 pub const DOCUMENT_BYTES_MAX: usize = 512 << 10;

@@ -21,7 +21,9 @@ use protocol::time::{ClockState, Timestamp};
 use protocol::unit::Unit;
 use protocol::view::parse_rfc3339;
 use protocol::wire::v1::Message;
-use protocol::wire::{Frame, FrameReader, decode_catalog, decode_event, decode_schema};
+use protocol::wire::{
+    Frame, FrameReader, decode_bundle, decode_catalog, decode_event, decode_schema,
+};
 use std::collections::BTreeSet;
 use std::hint::black_box;
 use std::path::Path;
@@ -80,7 +82,7 @@ fn file(bytes: &[u8]) {
 
 /// All functions of the package that read what comes from outside, by file: held against the
 /// source by `no_decoder_is_forgotten`.
-const DECODERS: [&str; 11] = [
+const DECODERS: [&str; 12] = [
     "block/mod.rs decode",
     "block/mod.rs decode_column",
     "claim.rs parse",
@@ -89,6 +91,7 @@ const DECODERS: [&str; 11] = [
     "unit.rs parse",
     "view.rs parse_rfc3339",
     "wire/events.rs decode_event",
+    "wire/mod.rs decode_bundle",
     "wire/mod.rs decode_catalog",
     "wire/mod.rs decode_schema",
     "wire/v1.rs decode",
@@ -135,6 +138,7 @@ fn wire(bytes: &[u8]) {
     bounded("file", bytes, most, file);
     bounded("event", bytes, most, |bytes| drop(decode_event(bytes)));
     bounded("schema", bytes, most, |bytes| drop(decode_schema(bytes)));
+    bounded("bundle", bytes, most, |bytes| drop(decode_bundle(bytes)));
     bounded("catalog", bytes, most, |bytes| drop(decode_catalog(bytes)));
     blocks(bytes);
 }

@@ -6,10 +6,12 @@
     reason = "a part of an answer that is not there is null, and the comparison with it fails"
 )]
 
+mod alarm_life;
 mod alarms;
 mod attachments;
 mod backlog;
 mod browser;
+mod bundle;
 mod clock;
 mod commands;
 mod damage;
@@ -19,6 +21,8 @@ mod errors;
 mod kills;
 mod live;
 mod modbus;
+mod notify;
+mod offline_page;
 mod outage;
 mod plant;
 mod power;
@@ -29,3 +33,4 @@ mod restored;
 mod stick;
 mod texts;
 mod transport;
+mod week;

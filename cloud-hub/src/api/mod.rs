@@ -6,9 +6,11 @@ mod attachments;
 mod cookie;
 mod extract;
 mod gateways;
+mod notifications;
 
 mod page;
 mod problem;
+mod reference;
 mod remote;
 mod security;
 mod sensors;
@@ -20,6 +22,7 @@ mod work_orders;
 
 pub use security::PublicAddress;
 
+use crate::service::reference::Terms;
 use crate::store::Store;
 use axum::Router;
 use axum::body::Body;
@@ -52,6 +55,7 @@ pub struct Context {
     public: Option<PublicAddress>,
     streams: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
+    terms: Terms,
 }
 
 impl Context {
@@ -62,7 +66,17 @@ impl Context {
             public,
             streams: Arc::new(Semaphore::new(STREAMS_MAX)),
             stop,
+            terms: Terms {
+                valid_days: 90,
+                grace_days: 30,
+            },
         }
+    }
+
+    /// Bundles count for as long as the configuration says.
+    pub const fn with_terms(mut self, terms: Terms) -> Self {
+        self.terms = terms;
+        self
     }
 
     /// Whether browsers come by HTTPS.
@@ -117,6 +131,8 @@ fn routes() -> Vec<(Method, &'static str, MethodRouter<Context>)> {
             "/api/v1/alerts/{id}/actions/{action}",
             post(alerts::act),
         ),
+        (Method::GET, "/api/v1/alarms", get(alerts::held)),
+        (Method::GET, "/api/v1/maintenance", get(alerts::maintenance)),
         (Method::GET, "/api/v1/work-orders", get(work_orders::list)),
         (
             Method::POST,
@@ -143,10 +159,16 @@ fn routes() -> Vec<(Method, &'static str, MethodRouter<Context>)> {
             "/api/v1/work-orders/{id}/actions/{action}",
             post(work_orders::act),
         ),
+        (
+            Method::GET,
+            "/api/v1/notifications",
+            get(notifications::list),
+        ),
         (Method::GET, "/api/v1/users", get(users::list)),
         (Method::GET, "/api/v1/stream", get(stream::open)),
     ];
     routes.extend(remote::routes());
+    routes.extend(reference::routes());
     routes
 }
 

@@ -4,11 +4,13 @@
 
 mod claims;
 mod password;
+mod pin;
 mod sessions;
 
 pub use crate::store::Role;
 pub use claims::{ClaimError, NewClaim, new_claim, new_replacement, redeem};
 pub use password::{PASSWORD_BYTES_MIN, PasswordError, generate_password};
+pub use pin::{PinError, generate_pin, pin_hash};
 pub use sessions::{Session, SignInError, SignedIn, session, sign_in, sign_out};
 
 use crate::store::{NewUser, Store, StoreError, UserRow};

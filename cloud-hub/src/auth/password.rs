@@ -97,7 +97,9 @@ fn hash_with(password: &str, salt: &[u8]) -> Option<String> {
     Some(hash.to_string())
 }
 
-async fn slow<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+pub(super) async fn slow<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
     let _permit = AT_ONCE.acquire().await.ok()?;
     tokio::task::spawn_blocking(work).await.ok()
 }

@@ -1,7 +1,7 @@
 //! The commands that look at or change the hub's store beside a running hub: claims, people,
 //! gateways. Each opens the store, does one thing and ends. Never starts a listener.
 
-use super::{Output, remote};
+use super::{Output, reference, remote};
 use crate::auth::{self, NewClaim, Role};
 use crate::ca::Authority;
 use crate::clock;
@@ -46,6 +46,17 @@ pub(super) enum User {
         /// File whose first line is the password.
         #[arg(long, value_name = "FILE")]
         password_file: Option<PathBuf>,
+    },
+    /// Give somebody a PIN for the boxes of the sites where they work; one is made and shown once.
+    Pin {
+        /// Their name, as in the people of the site.
+        name: String,
+        /// File whose first line is the PIN: 4 to 12 digits.
+        #[arg(long, value_name = "FILE", conflicts_with = "remove")]
+        pin_file: Option<PathBuf>,
+        /// Take it away: they cannot sign in on a box any more.
+        #[arg(long)]
+        remove: bool,
     },
 }
 
@@ -155,11 +166,21 @@ async fn replacement_text(wanted: &str, config: &Config) -> anyhow::Result<Strin
 
 /// `user …`
 pub(super) async fn user(command: User, config: &Config, output: Output) -> anyhow::Result<()> {
-    let User::Add {
-        name,
-        role,
-        password_file,
-    } = command;
+    let (name, role, password_file) = match command {
+        User::Add {
+            name,
+            role,
+            password_file,
+        } => (name, role, password_file),
+        User::Pin {
+            name,
+            pin_file,
+            remove,
+        } => {
+            let place = (config, output);
+            return reference::pin(&name, pin_file.as_deref(), remove, place).await;
+        }
+    };
     let role = Role::from(role);
     let store = Store::open(&config.data_dir)?;
     let scope = store.default_tenant();

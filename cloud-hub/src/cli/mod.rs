@@ -6,6 +6,7 @@ mod admin;
 mod ca;
 mod check;
 mod import;
+mod reference;
 mod remote;
 
 use crate::config::Config;
@@ -44,6 +45,9 @@ enum Command {
     /// People who sign in at the hub.
     #[command(subcommand)]
     User(admin::User),
+    /// What the boxes of a site know of it: people, assets, parts, checklists, failure codes.
+    #[command(subcommand)]
+    Reference(reference::Reference),
     /// Gateways that are or may be connected.
     #[command(subcommand)]
     Gateway(admin::Gateway),
@@ -131,6 +135,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
             }
             Command::Claim(command) => admin::claim(command, &config, output).await,
             Command::User(command) => admin::user(command, &config, output).await,
+            Command::Reference(command) => reference::reference(command, &config, output).await,
             Command::Gateway(command) => admin::gateway(command, &config, output).await,
             Command::Ca(command) => ca::ca(command, &config, output).await,
             Command::Import(command) => command.run(&config, output).await,

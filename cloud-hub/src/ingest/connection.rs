@@ -1,5 +1,6 @@
 //! One gateway's connection from handshake to good-bye.
 
+mod bundle;
 mod contents;
 mod down;
 
@@ -9,10 +10,11 @@ use super::lanes::Lanes;
 use super::presence::{Place, Presence};
 use super::windows::Share;
 use super::{BUSY_RETRY_S, EXPIRED_RETRY_S, IngestError, Shared};
-use crate::ca::{CertificateOwner, owner_of};
+use crate::ca::{Authority, CertificateOwner, owner_of};
 use crate::clock;
 use crate::store::{Connected, Ingest, LostPolls, Page, Revocations, Store};
 use crate::tenants::TenantScope;
+pub(super) use bundle::head as bundle_head;
 use contents::{Contents, stored};
 use futures_util::FutureExt as _;
 use futures_util::future::BoxFuture;
@@ -21,6 +23,7 @@ use protocol::limits::{LANE_IN_FLIGHT_BYTES_MAX, PEOPLE_MAX};
 use protocol::sync::{Commit, HelloAnswer, HelloInfo, HubAction, HubSession, Lane, Refusal};
 use protocol::wire::v1::ReferenceV1;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -83,6 +86,8 @@ pub(super) async fn synchronise(
         remote,
         place: None,
         contents: None,
+        authority: Arc::clone(&shared.authority),
+        bundle_told: None,
         lanes,
     };
     if let Some((refusal, words, retry_after_s)) = refusal {
@@ -131,6 +136,9 @@ struct Gateway {
     place: Option<Place>,
     /// From the first content on that the gateway offers.
     contents: Option<Contents>,
+    authority: Arc<Authority>,
+    /// What was noted of bundles on this connection: the number held, and why not the newest.
+    bundle_told: Option<(u64, String)>,
     lanes: Lanes,
 }
 
@@ -180,6 +188,7 @@ impl Gateway {
         let last = self.store.down_last(self.scope, self.id).await?;
         self.session.handle_down_available(last);
         self.wanted().await?;
+        self.bundle_wanted().await?;
         self.act(Frames::Later).await?;
         Ok(())
     }
@@ -257,6 +266,13 @@ impl Gateway {
                 HubAction::DocumentState(state) => self.document_state(state).await?,
                 HubAction::FetchDocument { version } => self.fetch_document(version).await?,
                 HubAction::CommandResult(result) => self.command_ended(result).await?,
+                HubAction::BundleState(state) => self.bundle_state(state).await?,
+                HubAction::SignBundle(name) => self.sign_bundle(name)?,
+                HubAction::FetchBundle {
+                    number,
+                    offset,
+                    bytes_max,
+                } => self.fetch_bundle((number, offset), bytes_max).await?,
                 HubAction::Close(words) => {
                     tracing::warn!(gateway = %self.id, words, "a gateway was refused");
                     return Ok(true);

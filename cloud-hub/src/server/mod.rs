@@ -9,8 +9,10 @@ use crate::api::{self, Context, Peer, PublicAddress};
 use crate::auth::{self, Role, UserError};
 use crate::ca::{Authority, CaError};
 use crate::clock::{self, NoRandom};
-use crate::config::Config;
+use crate::config::{Config, NotifyConfig};
 use crate::ingest::{self, IngestError};
+use crate::notify;
+use crate::service::reference::Terms;
 use crate::store::{self, Page, Retention, Store, StoreError};
 use crate::web;
 use listener::Limited;
@@ -133,6 +135,8 @@ struct Bound {
     context: Context,
     store: Store,
     retention: Retention,
+    notify: NotifyConfig,
+    terms: Terms,
     stopping: watch::Receiver<bool>,
 }
 
@@ -178,11 +182,14 @@ impl Bound {
             people_max: config.web.connections_max,
             store: store.clone(),
             retention: upkeep::retention(&config.retention),
+            notify: config.notify.clone(),
+            terms: upkeep::terms(&config.bundle),
             context: Context::new(
                 store,
                 public.and_then(PublicAddress::parse),
                 stopping.clone(),
-            ),
+            )
+            .with_terms(upkeep::terms(&config.bundle)),
             stopping,
         })
     }
@@ -198,9 +205,15 @@ impl Bound {
         };
         let people = Limited::new(self.people, self.people_max);
         let people = axum::serve(people, service).with_graceful_shutdown(stop);
-        let (served, (), ()) = tokio::join!(
+        let (served, (), (), ()) = tokio::join!(
             people,
-            upkeep::run(self.store, self.retention, self.stopping.clone()),
+            notify::run(self.store.clone(), self.notify, self.stopping.clone()),
+            upkeep::run(
+                self.store,
+                self.retention,
+                self.terms,
+                self.stopping.clone()
+            ),
             self.gateways.serve(self.limits, self.stopping)
         );
         if let Err(error) = served {

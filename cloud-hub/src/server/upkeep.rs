@@ -2,7 +2,8 @@
 //! every hour. Never takes more than a small share of the writer's time.
 
 use crate::clock;
-use crate::config::RetentionConfig;
+use crate::config::{BundleConfig, RetentionConfig};
+use crate::service::reference::{self, Terms};
 use crate::store::{Removed, Retention, Round, Store};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -21,16 +22,40 @@ pub(super) fn retention(config: &RetentionConfig) -> Retention {
     }
 }
 
+pub(super) fn terms(config: &BundleConfig) -> Terms {
+    let days = |days: usize| u16::try_from(days).unwrap_or(u16::MAX);
+    Terms {
+        valid_days: days(config.valid_days),
+        grace_days: days(config.grace_days),
+    }
+}
+
 /// Works until the stop.
-pub(super) async fn run(store: Store, retention: Retention, mut stop: watch::Receiver<bool>) {
+pub(super) async fn run(
+    store: Store,
+    retention: Retention,
+    terms: Terms,
+    mut stop: watch::Receiver<bool>,
+) {
     loop {
         tokio::select! {
-            () = round(&store, retention) => {}
+            () = async { renew(&store, terms).await; round(&store, retention).await } => {}
             _ = stop.wait_for(|stop| *stop) => return,
         }
         tokio::select! {
             () = tokio::time::sleep(REST) => {}
             _ = stop.wait_for(|stop| *stop) => return,
+        }
+    }
+}
+
+/// Bundles of sites of which nothing changes must not run out.
+async fn renew(store: &Store, terms: Terms) {
+    match reference::renew(store, store.default_tenant(), terms).await {
+        Ok(0) => {}
+        Ok(sites) => tracing::info!(sites, "site bundles were made anew, so that they count on"),
+        Err(error) => {
+            tracing::error!(%error, "site bundles could not be made anew; trying again in an hour");
         }
     }
 }

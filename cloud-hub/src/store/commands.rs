@@ -180,7 +180,7 @@ impl Store {
         .await
     }
 
-    /// Rings for every gateway that got a document or a command after `mark`, from whatever
+    /// Rings for every gateway that got a document, a command or a bundle after `mark`, from whatever
     /// process; gives the mark for the next time.
     pub async fn ring_for_orders(&self, mark: OrdersMark) -> Result<OrdersMark, StoreError> {
         let (now, rung) = self
@@ -189,17 +189,22 @@ impl Store {
                 sql.prepare_cached(
                     "SELECT 0, seq, tenant_id, gateway_id FROM document WHERE seq > ?1
                     UNION ALL
-                    SELECT 1, seq, tenant_id, gateway_id FROM command WHERE seq > ?2",
+                    SELECT 1, seq, tenant_id, gateway_id FROM command WHERE seq > ?2
+                    UNION ALL
+                    SELECT 2, b.seq, b.tenant_id, g.id FROM bundle AS b JOIN gateway AS g
+                        ON g.tenant_id = b.tenant_id AND g.site_id = b.site_id
+                    WHERE b.seq > ?3",
                 )
                 .and_then(|mut query| {
                     let mut now = mark;
                     let mut rung = Vec::new();
-                    let mut rows = query.query([mark.documents, mark.commands])?;
+                    let mut rows = query.query([mark.documents, mark.commands, mark.bundles])?;
                     while let Some(row) = rows.next()? {
                         let seq: i64 = row.get(1)?;
                         match row.get::<_, i64>(0)? {
                             0 => now.documents = now.documents.max(seq),
-                            _ => now.commands = now.commands.max(seq),
+                            1 => now.commands = now.commands.max(seq),
+                            _ => now.bundles = now.bundles.max(seq),
                         }
                         rung.push((TenantScope::of_key(row.get(2)?), sql::id(row, 3)?));
                     }
@@ -218,11 +223,12 @@ impl Store {
     }
 }
 
-/// Up to where documents and commands were noticed.
+/// Up to where documents, commands and bundles were noticed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OrdersMark {
     documents: i64,
     commands: i64,
+    bundles: i64,
 }
 
 fn command_row(row: &Row<'_>) -> rusqlite::Result<CommandRow> {

@@ -6,6 +6,7 @@ use super::table::{many, table};
 use super::{Output, told};
 use crate::config::{Config, ConfigError, RuleKind, show_duration};
 use crate::drivers::{self, PlannedRequest, PlannedSensor};
+use crate::notify;
 use serde_json::{Value, json};
 use std::path::Path;
 use std::time::Duration;
@@ -67,6 +68,7 @@ fn plan(file: &Path) -> Result<(Config, Vec<PortPlan>), ConfigError> {
             });
         }
     }
+    notify::check(&config);
     config.problems.check()?;
     Ok((config, ports))
 }

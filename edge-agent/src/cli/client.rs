@@ -2,6 +2,7 @@
 //! the configuration where one is needed. Never reads the agent's store.
 
 use crate::config::Config;
+use crate::web::LOCAL_TOKEN_FILE;
 use anyhow::{Context as _, anyhow, bail};
 use serde_json::{Value, json};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -24,6 +25,8 @@ pub(super) struct Client {
     base: String,
     access_code_file: Option<PathBuf>,
     cookie: Option<String>,
+    /// The secret of this run of the agent, where this user may read it.
+    token: Option<String>,
 }
 
 impl Client {
@@ -38,6 +41,7 @@ impl Client {
             base: format!("http://{}", reachable(config.web.listen)),
             access_code_file: config.web.access_code_file.clone(),
             cookie: None,
+            token: std::fs::read_to_string(config.gateway.data_dir.join(LOCAL_TOKEN_FILE)).ok(),
         }
     }
 
@@ -49,6 +53,13 @@ impl Client {
     /// `POST /api/v1{path}`.
     pub(super) fn post(&mut self, path: &str, body: &Value) -> anyhow::Result<Value> {
         self.call(path, Some(body))
+    }
+
+    /// `POST /api/v1{path}` of something that takes its time, without a limit for the whole.
+    pub(super) fn post_patiently(&mut self, path: &str, body: &Value) -> anyhow::Result<Value> {
+        let body = serde_json::to_vec(body)?;
+        let mut response = self.post_long(path, "application/json", &body)?;
+        read(&mut response)
     }
 
     /// Every item of a list, over all its pages.
@@ -79,6 +90,7 @@ impl Client {
     }
 
     /// `GET /api/v1{path}`, answered with bytes that come as long as they come.
+    #[cfg(feature = "driver-modbus")]
     pub(super) fn get_for_bytes(
         &mut self,
         path: &str,
@@ -168,6 +180,10 @@ impl Client {
     }
 
     fn signed<B>(&self, request: ureq::RequestBuilder<B>) -> ureq::RequestBuilder<B> {
+        let request = match &self.token {
+            Some(token) => request.header("X-Local-Token", token),
+            None => request,
+        };
         match &self.cookie {
             Some(cookie) => request.header("Cookie", cookie),
             None => request,
@@ -223,8 +239,18 @@ fn read(response: &mut ureq::http::Response<ureq::Body>) -> anyhow::Result<Value
 /// The agent's own words for why not.
 fn refusal(status: u16, answer: &Value) -> anyhow::Error {
     let text = |key: &str| answer.get(key).and_then(Value::as_str);
+    if text("code") == Some("sign_in_needed") {
+        return anyhow!(
+            "this box asks people for their PIN: act on its page, or run this command as the user \
+             that runs the agent (sudo)"
+        );
+    }
     match (text("title"), text("detail")) {
-        (Some(title), Some(detail)) if !detail.is_empty() => anyhow!("{title}: {detail}"),
+        (Some(title), Some(detail)) if !detail.is_empty() => {
+            // That part is for who sits before the page.
+            let detail = detail.trim_end_matches(" Go back to the list.");
+            anyhow!("{}: {detail}", title.trim_end_matches('.'))
+        }
         (Some(title), _) => anyhow!("{title}"),
         _ => anyhow!("status {status} without words; does another program answer there?"),
     }

@@ -20,6 +20,7 @@ mod files;
 mod lists;
 #[cfg(feature = "driver-modbus")]
 mod map;
+mod notify;
 mod orders;
 #[cfg(feature = "driver-modbus")]
 mod probe;
@@ -38,6 +39,7 @@ mod status;
 mod table;
 mod tags;
 mod template;
+mod trust;
 mod tui;
 mod words;
 #[cfg(feature = "driver-modbus")]
@@ -104,6 +106,9 @@ enum Command {
     Tui(tui::Tui),
     /// Show, acknowledge and comment alerts of the running box.
     Alerts(alerts::Alerts),
+    /// Show the channels to people, try one, and show who was told what.
+    #[command(subcommand)]
+    Notify(notify::Notify),
     /// Show, write and work on work orders of the running box.
     #[command(visible_alias = "work-orders")]
     Wo(orders::Orders),
@@ -140,6 +145,9 @@ enum Command {
     Capture(capture::Capture),
     /// Join this box to its hub, once, with a claim that `cloud-hub claim new` made.
     Enrol(enrol::Enrol),
+    /// HTTPS for the page: the authority that phones are to trust.
+    #[command(subcommand)]
+    Trust(trust::Trust),
     /// Write what the hub lacks into a signed file, for a plant without any network.
     Export(exchange::Export),
     /// Take the hub's answer to such a file.
@@ -201,6 +209,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Doctor(command) => command.run(&config, output),
         Command::Status => through_agent(&config, output, status::status),
         Command::Alerts(command) => through_agent(&config, output, |client| command.run(client)),
+        Command::Notify(command) => through_agent(&config, output, |client| command.run(client)),
         Command::Wo(command) => through_agent(&config, output, |client| command.run(client)),
         #[cfg(feature = "driver-modbus")]
         Command::Read(command) => command.run(output),
@@ -216,6 +225,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         #[cfg(feature = "driver-modbus")]
         Command::Capture(command) => command.run(&config, output),
         Command::Enrol(command) => command.run(&config, output),
+        Command::Trust(command) => command.run(&config, output),
         Command::Export(command) => command.run(&config, output),
         Command::Acknowledge(command) => command.run(&config, output),
         #[cfg(feature = "driver-modbus")]

@@ -79,6 +79,7 @@ fn head(status: &Value) -> String {
         ("Agent", agent),
         ("Clock", word(status, "/clock")),
         ("Configuration", configuration(status)),
+        ("People", bundle(status)),
         ("Hub", t("/link/hub")),
         ("Link", link),
         ("Waiting", waiting),
@@ -88,6 +89,30 @@ fn head(status: &Value) -> String {
         ("Learning", learning(status)),
         ("Work orders", format!("{} open", t("/orders_open"))),
     ])
+}
+
+/// Which site bundle counts, and how old it is.
+fn bundle(status: &Value) -> String {
+    let t = |pointer: &str| text(status, pointer);
+    if status.pointer("/bundle/number").is_none_or(Value::is_null) {
+        return "no list of people and assets from the hub".to_owned();
+    }
+    let until = time(status, "/bundle/valid_until");
+    let how = match t("/bundle/validity").as_str() {
+        "valid" => format!("good until {until}"),
+        "grace" => format!(
+            "OVERDUE since {until}, counts for {} days",
+            t("/bundle/grace_days")
+        ),
+        _ => format!("ENDED, was good until {until}: nobody is more than a technician"),
+    };
+    format!(
+        "bundle {} of {}, {how}; {} people, {} assets",
+        t("/bundle/number"),
+        time(status, "/bundle/made"),
+        t("/bundle/people"),
+        t("/bundle/assets")
+    )
 }
 
 /// The rules that learn and tell nothing yet; the first of them by name.

@@ -3,17 +3,26 @@
 //! Never opens a port, never looks at another file but device templates, never takes a value from the
 //! environment.
 
+mod alarm;
+mod assets;
+mod condition;
 mod copy;
 mod device;
 mod diff;
 mod hub;
+mod notify;
+mod plant;
 mod problem;
 mod rule;
 mod section;
 mod template;
 mod tree;
 mod value;
+mod web;
 
+pub use alarm::{AlarmConfig, AlarmsConfig, AssetConfig, Outage, SuppressWhile};
+pub use assets::{Assets, priority};
+pub use condition::{Comparison, Condition, TERMS_MAX};
 pub use copy::Written;
 pub use device::{
     DEVICES_MAX, Deadband, DeviceConfig, PORTS_MAX, PortConfig, SENSORS_MAX, SensorConfig, Watch,
@@ -23,6 +32,11 @@ pub use diff::{
     What,
 };
 pub use hub::{HubConfig, ProxyConfig};
+pub use notify::{
+    CHANNELS_MAX, ChannelConfig, DAYS, Hours, LADDERS_MAX, LadderConfig, NAMES_MAX, NotifyConfig,
+    ON_CALL, PEOPLE_MAX, PersonConfig, SHIFTS_MAX, STEPS_MAX, ShiftConfig, StepConfig, Topic,
+    phone_number,
+};
 pub use problem::{ConfigError, PROBLEMS_MAX, Problem, Problems};
 pub use rule::{
     DeviationRule, FlatRule, Limits, PatternRule, RULES_MAX, RateRule, RuleConfig, RuleKind,
@@ -33,10 +47,10 @@ pub use template::{About, Found, SHIPPED, TEMPLATE_BYTES_MAX, Templates};
 pub use value::{
     nearest, parse_bytes, parse_duration, quoted, show_bytes, show_duration, suggestion,
 };
+pub use web::WebConfig;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -65,6 +79,12 @@ pub struct Config {
     pub devices: Vec<DeviceConfig>,
     /// Alert rules, in the order of the file.
     pub rules: Vec<RuleConfig>,
+    /// What holds for the alerts of all rules.
+    pub alarms: AlarmsConfig,
+    /// Assets of which more is known than their tag.
+    pub assets: Vec<AssetConfig>,
+    /// How people are told.
+    pub notify: NotifyConfig,
     /// What was found wrong until now. Drivers add theirs while they read their tables; whoever
     /// starts them calls `check` on this afterwards. It holds the text of the file, so that the
     /// configuration is best dropped when everything was made from it.
@@ -89,6 +109,8 @@ struct Tables {
     local: Arc<Table>,
     /// Where ports, devices and rules are: in the file, or in a document of the hub.
     plant: Arc<Table>,
+    /// Where people, channels and ladders are: always in the file.
+    telling: Arc<Table>,
 }
 
 impl Config {
@@ -106,6 +128,10 @@ impl Config {
             storage: self.storage.clone(),
             queue: self.queue.clone(),
             web: self.web.clone(),
+            notify: NotifyConfig {
+                section: self.notify.section.clone(),
+                ..next.notify
+            },
             tables,
             ..next
         }
@@ -155,15 +181,6 @@ pub struct StorageConfig {
 pub struct QueueConfig {
     /// Polls that may wait for storage; more are dropped and recorded as a gap.
     pub polls_max: usize,
-}
-
-/// `[web]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebConfig {
-    /// Address of the page for staff.
-    pub listen: SocketAddr,
-    /// File with the code that people enter; always there when `listen` is not loopback.
-    pub access_code_file: Option<PathBuf>,
 }
 
 impl Config {
@@ -256,15 +273,17 @@ impl Config {
         let base = file.parent().unwrap_or(Path::new(""));
         let tables = Tables {
             local: Arc::clone(top.table()),
+            telling: Arc::clone(top.table()),
             plant: Arc::clone(plant.as_ref().unwrap_or(&top).table()),
         };
         let gateway = gateway(top.section_or_empty("gateway"), base);
         let hub = top.section("hub").and_then(hub::read);
         let storage = storage(top.section_or_empty("storage"));
         let queue = queue(top.section_or_empty("queue"));
-        let web = web(top.section_or_empty("web"), base);
-        let (ports, devices, rules) = match plant {
-            None => plant_tables(&mut top, &mut templates),
+        let web = web::web(top.section_or_empty("web"), base);
+        let notify = notify::read(&mut top);
+        let plant = match plant {
+            None => plant::read(&mut top, &mut templates),
             Some(mut document) => {
                 for key in PLANT {
                     top.pass_over(key);
@@ -272,7 +291,10 @@ impl Config {
                 for key in FIXED {
                     document.refuse(key, NOT_OF_THE_HUB);
                 }
-                let tables = plant_tables(&mut document, &mut templates);
+                for key in notify::TABLES {
+                    document.refuse(key, NOT_TOLD_BY_THE_HUB);
+                }
+                let tables = plant::read(&mut document, &mut templates);
                 document.finish();
                 tables
             }
@@ -288,9 +310,12 @@ impl Config {
             storage,
             queue,
             web,
-            ports,
-            devices,
-            rules,
+            ports: plant.ports,
+            devices: plant.devices,
+            rules: plant.rules,
+            alarms: plant.alarms,
+            assets: plant.assets,
+            notify,
             problems,
             local,
             tables,
@@ -299,12 +324,16 @@ impl Config {
 }
 
 /// The tables that say what the plant is.
-const PLANT: [&str; 3] = ["port", "device", "rule"];
+const PLANT: [&str; 5] = ["port", "device", "rule", "alarms", "asset"];
 /// The tables that say how the box is reached and kept: they hold from start to end of the agent.
-const FIXED: [&str; 5] = ["gateway", "hub", "storage", "queue", "web"];
+const FIXED: [&str; 6] = ["gateway", "hub", "storage", "queue", "web", "notify"];
 /// What is said of a table that a document may not have.
 const NOT_OF_THE_HUB: &str = "says how this box is reached and kept, which only its own file may say; \
     leave it out of the document";
+
+/// The same of one that says how people are told.
+const NOT_TOLD_BY_THE_HUB: &str = "says how people are told here, with devices and passwords of this box, \
+    which only its own file may say; leave it out of the document";
 
 /// The text of a file as its top table.
 fn open(file: &Path, text: impl Into<Arc<str>>) -> Result<(Problems, Section), ConfigError> {
@@ -355,15 +384,6 @@ fn file_text(path: &Path, bytes_max: u64) -> Result<String, ConfigError> {
         problems.add(&(valid..valid), "", "", words);
         problems.to_error()
     })
-}
-
-type Plant = (Vec<PortConfig>, Vec<DeviceConfig>, Vec<RuleConfig>);
-
-fn plant_tables(top: &mut Section, templates: &mut Templates) -> Plant {
-    let ports = device::ports(top);
-    let mut devices = device::devices(top, &ports, templates);
-    let rules = rule::rules(top, &mut devices);
-    (ports, devices, rules)
 }
 
 fn gateway(mut section: Section, base: &Path) -> GatewayConfig {
@@ -445,33 +465,6 @@ fn queue(mut section: Section) -> QueueConfig {
         .unwrap_or(4_096);
     section.finish();
     QueueConfig { polls_max }
-}
-
-fn web(mut section: Section, base: &Path) -> WebConfig {
-    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-    let listen = section.text("listen").map_or(Some(default), |text| {
-        let listen = text.parse().ok();
-        if listen.is_none() {
-            let words = "is not an IP address and a port; write for example \"127.0.0.1:8080\"";
-            section.problem("listen", &format!("{} {words}", quoted(&text)));
-        }
-        listen
-    });
-    let access_code_file = path(&mut section, "access_code_file", base);
-    let listen = listen.unwrap_or(default);
-    if !listen.ip().is_loopback() && !section.has("access_code_file") {
-        let words = format!(
-            "{listen} can be reached from the network and there is no access code; \
-             add access_code_file = \"…\" (a file with the code that people enter), \
-             or listen on 127.0.0.1"
-        );
-        section.problem("listen", &words);
-    }
-    section.finish();
-    WebConfig {
-        listen,
-        access_code_file,
-    }
 }
 
 #[cfg(test)]

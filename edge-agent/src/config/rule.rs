@@ -7,6 +7,7 @@ pub use kind::{
     DeviationRule, FlatRule, PatternRule, RateRule, RuleKind, StaleRule, StateRule, TrendRule,
 };
 
+use super::alarm::{self, AlarmConfig};
 use super::device::{Deadband, DeviceConfig, Watch, good_name, limited, own_name};
 use super::section::Section;
 use super::value;
@@ -62,6 +63,8 @@ pub struct RuleConfig {
     pub title: String,
     /// The order that an alert opens, if it opens one.
     pub work_order: Option<WorkOrderConfig>,
+    /// What its alerts do beyond that.
+    pub alarm: AlarmConfig,
 }
 
 /// When a value is abnormal. At least one of `high` and `low` is there.
@@ -102,6 +105,8 @@ pub struct WorkOrderConfig {
 struct Known {
     devices: BTreeSet<String>,
     sensors: BTreeMap<String, About>,
+    /// Every rule, as far as the file has a name.
+    names: BTreeSet<String>,
     /// Sensor and asset of each rule that is no pattern, by its name.
     rules: BTreeMap<String, (String, Option<String>)>,
 }
@@ -132,7 +137,10 @@ struct About {
 
 /// Reads the rules and tells each sensor beyond which values it is watched.
 pub(super) fn rules(top: &mut Section, devices: &mut [DeviceConfig]) -> Vec<RuleConfig> {
-    let mut known = Known::default();
+    let mut known = Known {
+        names: alarm::names_of(top.table(), "rule"),
+        ..Known::default()
+    };
     for device in &*devices {
         known.devices.insert(device.name.clone());
         for sensor in &device.sensors {
@@ -209,6 +217,11 @@ fn rule(
         .unwrap_or_default();
     let order = section.section("work_order");
     let order = order.map(|order| work_order(order, name.as_deref(), &title, severity));
+    let names = alarm::Names {
+        sensors: &|path| known.sensors.contains_key(path),
+        rules: &known.names,
+    };
+    let alarm = alarm::of_rule(&mut section, name.as_deref(), &names);
     if !is_pattern {
         check_unit(&mut section, sensor.as_ref());
     }
@@ -235,6 +248,7 @@ fn rule(
         severity,
         title,
         work_order: order,
+        alarm,
     })
 }
 

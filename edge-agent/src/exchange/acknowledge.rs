@@ -3,16 +3,18 @@
 
 use super::{ANSWERED, ExchangeError, MADE};
 use crate::identity::Identity;
+use crate::people::Incoming;
 use crate::storage::Storage;
 use data_encoding::HEXLOWER;
+use protocol::bundle;
 use protocol::event::Event;
 use protocol::exchange::{ExchangeError as FileError, Part, Reader, Seal, to_sign};
-use protocol::id::{GatewayId, StreamId};
+use protocol::id::{GatewayId, SiteId, StreamId};
 use protocol::ranges::RangeSet;
 use protocol::time::Timestamp;
 use protocol::view::rfc3339;
 use protocol::wire::v1::{
-    AckV1, AnswerV1, Chain, EventsV1, HeldV1, Message, OwnEventsV1, WelcomeV1,
+    AckV1, AnswerV1, BundlePieceV1, Chain, EventsV1, HeldV1, Message, OwnEventsV1, WelcomeV1,
 };
 use protocol::wire::{WireError, decode_event};
 use serde_json::{Value, json};
@@ -37,6 +39,8 @@ pub struct Acknowledged {
     pub refused: Vec<String>,
     /// The hub's record of this box's events is another one.
     pub differs: bool,
+    /// Number of the site bundle that came with it, where it is newer than what was held.
+    pub bundle: Option<u64>,
 }
 
 impl Acknowledged {
@@ -51,6 +55,7 @@ impl Acknowledged {
             "events_left": self.events_left,
             "refused": self.refused,
             "differs": self.differs,
+            "bundle": self.bundle,
         })
     }
 }
@@ -75,6 +80,8 @@ pub async fn acknowledge(
     let state = storage.sync_state().await?;
     let mut taking = Taking {
         storage,
+        identity,
+        incoming: Incoming::default(),
         streams: state.streams.iter().map(|known| known.stream).collect(),
         acked: state
             .events
@@ -147,6 +154,8 @@ fn check(own: GatewayId, identity: &Identity, bytes: &[u8]) -> Result<AnswerV1, 
 
 struct Taking<'a> {
     storage: &'a Storage,
+    identity: &'a Identity,
+    incoming: Incoming,
     streams: BTreeSet<StreamId>,
     /// Own events that the hub said it has, by opening, before this answer.
     acked: BTreeMap<u32, u64>,
@@ -172,6 +181,16 @@ impl Taking<'_> {
             Message::Reference(reference) if !self.done.outdated => {
                 Ok(self.storage.set_site(reference).await?)
             }
+            Message::BundleHead(head) => {
+                let message = bundle::to_sign(&head.hash);
+                let signed =
+                    self.identity
+                        .is_from_authority(&head.certificate, &message, &head.signature);
+                let held = self.storage.held_bundle().await?;
+                self.incoming.head(&head, signed, held);
+                Ok(())
+            }
+            Message::BundlePiece(piece) => self.bundle_piece(&piece).await,
             Message::OwnEvents(events) => self.own_events(&events).await,
             Message::Events(events) => self.events(&events).await,
             Message::Left(left) => {
@@ -180,6 +199,18 @@ impl Taking<'_> {
             }
             _ => Ok(()),
         }
+    }
+
+    /// An older answer's bundle is passed over: the box holds that one or a newer one.
+    async fn bundle_piece(&mut self, piece: &BundlePieceV1) -> Result<(), ExchangeError> {
+        let site = self.storage.site().await?.map(|site| SiteId(site.site));
+        if let Some(bundle) = self.incoming.piece(piece, site) {
+            let number = bundle.number;
+            if self.storage.keep_bundle(bundle).await? {
+                self.done.bundle = Some(number);
+            }
+        }
+        Ok(())
     }
 
     async fn welcome(&mut self, welcome: WelcomeV1) -> Result<(), ExchangeError> {

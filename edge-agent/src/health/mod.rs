@@ -96,6 +96,11 @@ pub struct Health {
 impl Health {
     /// Nothing is known yet; every device is starting.
     pub fn new(now: Timestamp) -> Self {
+        Self::over(now, PortHandles::default())
+    }
+
+    /// The same with ports that others know already.
+    pub fn over(now: Timestamp, ports: PortHandles) -> Self {
         let words = "no hub is configured: the box works alone".to_owned();
         let link = LinkStatus {
             state: LinkState::NotEnrolled,
@@ -109,7 +114,7 @@ impl Health {
             link: watch::Sender::new(link),
             feed: broadcast::Sender::new(FEED_MAX),
             dropped_polls: Arc::default(),
-            ports: PortHandles::default(),
+            ports,
             learners: RwLock::default(),
             started_at: now,
         }

@@ -16,9 +16,11 @@ mod attachments;
 mod blocks;
 mod bridge;
 mod buffer;
+mod bundle;
 mod checks;
 mod commands;
 mod database;
+mod deliveries;
 mod error;
 mod evict;
 mod folds;
@@ -27,6 +29,7 @@ mod holes;
 mod inspect;
 mod journal;
 mod open;
+mod points;
 mod readers;
 mod readings;
 mod records;
@@ -36,6 +39,7 @@ mod room;
 mod salvage;
 mod series;
 mod site;
+mod site_records;
 mod source;
 mod words;
 mod writer;
@@ -47,11 +51,13 @@ pub use adopt::adopt;
 pub use attachments::{AttachError, NewAttachment, Received};
 pub use bridge::Held;
 pub use commands::{CommandResult, TakenOn};
+pub use deliveries::{DELIVERIES_MAX, Delivery, DeliveryEnd, TELLING_BYTES_MAX};
 pub use error::{PushError, StorageError};
 pub use folds::{Counts, Page};
 pub use gaps::Gap;
 pub use holes::StoredHole;
 pub use inspect::{Found, Inspected, inspect, set_aside};
+pub use points::{LOAD_ALERTS_MAX, RuleCounts};
 pub use records::{ContentPlace, ContentSum, NewEvent, OwnEvents, RecordChange, RecordTx};
 pub use retention::Keep;
 pub use room::{DISK_WARNING_PERCENT, Disk};
@@ -141,6 +147,7 @@ pub struct Storage {
     changes: broadcast::Sender<RecordChange>,
     held: watch::Receiver<Held>,
     attachments: Arc<Attachments>,
+    bundle: Arc<bundle::Shown>,
     gateway: GatewayId,
 }
 

@@ -10,13 +10,13 @@ use super::records::Core;
 use super::retention::Ages;
 use super::room::Room;
 use super::writer::{Committed, Inputs, Writer};
-use super::{Opened, Storage, StorageOptions, salvage};
+use super::{Opened, Storage, StorageOptions, bundle, salvage};
 use protocol::time::Timestamp;
 use rusqlite::Connection;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::{broadcast, mpsc};
+use tokio::sync::{broadcast, mpsc, watch};
 
 /// Smallest quota of the buffer: below it sealing would have no room.
 const BUFFER_BYTES_MIN: u64 = 1 << 20;
@@ -64,6 +64,7 @@ pub(super) fn open(
         changes,
         held,
         attachments: Attachments::open(&folder, limits, &core.db)?,
+        bundle: Arc::new(watch::Sender::new(bundle::load(&core.db)?)),
         gateway: core.gateway(),
     };
     let mut writer = Writer {

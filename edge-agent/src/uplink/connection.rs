@@ -134,6 +134,8 @@ impl Link<'_> {
         told.mark_changed();
         let mut results = self.uplink.results.clone();
         results.mark_changed();
+        self.uplink.incoming.lock().await.begin();
+        self.tell_bundle().await?;
         loop {
             self.act().await?;
             let now = clock::monotonic();
@@ -246,6 +248,8 @@ impl Link<'_> {
                 EdgeAction::Document(document) => self.document(document).await,
                 EdgeAction::Command(command) => self.command(command).await?,
                 EdgeAction::ResultAcked(id) => storage.result_acked(id).await?,
+                EdgeAction::BundleHead(head) => self.bundle_head(head).await?,
+                EdgeAction::BundlePiece(piece) => self.bundle_piece(piece).await?,
             }
         }
         Ok(())

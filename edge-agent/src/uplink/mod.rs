@@ -3,6 +3,7 @@
 //! Never holds data of its own: what is not in the store does not exist for the hub.
 
 mod backoff;
+mod bundle;
 mod connection;
 mod down;
 mod lanes;
@@ -19,6 +20,7 @@ use crate::dial::{DialError, Memory, Network, Way, chain, dial};
 use crate::documents::Desk;
 use crate::health::{Health, LinkState};
 use crate::identity::{self, Identity, IdentityError};
+use crate::people::Incoming;
 use crate::storage::{Storage, StorageError};
 use protocol::id::{GatewayId, StreamId};
 use protocol::sync::{Refusal, SessionError};
@@ -29,7 +31,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 use thiserror::Error;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{Mutex, mpsc, watch};
 
 /// How long a box that was refused waits before it asks again, when the hub names no time.
 const REFUSED_WAIT: Duration = Duration::from_secs(300);
@@ -112,6 +114,8 @@ pub struct Uplink {
     pub commands: mpsc::Sender<CommandV1>,
     /// Told when a command has a result.
     pub results: watch::Receiver<()>,
+    /// The site bundle that has come in part, over connections.
+    pub incoming: Mutex<Incoming>,
 }
 
 impl Uplink {

@@ -2,9 +2,11 @@
 //! nothing of them runs. Never believes what a client calls them, never holds one whole in memory.
 
 use super::Page;
-use super::actions::{actor, text};
+use super::actions::text;
+use super::caller::Caller;
 use super::problem::Problem;
 use super::records::{order_id, work_order_view};
+use crate::people::Act;
 use crate::storage::{AttachError, NewAttachment, Storage};
 use axum::Json;
 use axum::body::Body;
@@ -43,11 +45,12 @@ pub(super) async fn add(
     State(page): State<Page>,
     Path(id): Path<String>,
     Query(about): Query<About>,
+    caller: Caller,
     headers: HeaderMap,
     body: Body,
 ) -> Result<Response, Problem> {
     let order = order_id(&id)?;
-    let actor = actor(&page, &about.by).await?;
+    let actor = caller.actor(&page, &about.by, Act::Work).await?;
     let note = text("note", about.note.as_deref())?;
     let length = headers.get(header::CONTENT_LENGTH);
     let length: Option<u64> = length.and_then(|length| length.to_str().ok()?.parse().ok());

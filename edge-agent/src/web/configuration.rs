@@ -2,9 +2,11 @@
 //! document: only the hub sends one.
 
 use super::Page;
+use super::caller::Caller;
 use super::problem::Problem;
 use crate::config::DifferenceView;
 use crate::documents::{Desk, DocumentError, Request};
+use crate::people::Act;
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
@@ -25,7 +27,11 @@ pub(super) fn view(desk: &Desk) -> Value {
 }
 
 /// `POST /configuration/rollback`: the local file counts again; the collection starts anew.
-pub(super) async fn roll_back(State(page): State<Page>) -> Result<Json<Value>, Problem> {
+pub(super) async fn roll_back(
+    State(page): State<Page>,
+    caller: Caller,
+) -> Result<Json<Value>, Problem> {
+    caller.may(Act::Configure)?;
     let (answer, done) = oneshot::channel();
     let asked = page.desk.requests.send(Request::Rollback(answer)).await;
     let done = match asked {
@@ -57,7 +63,11 @@ pub(super) async fn roll_back(State(page): State<Page>) -> Result<Json<Value>, P
 }
 
 /// `POST /configuration/reload`: the local file is read again, and what differs is changed.
-pub(super) async fn reload(State(page): State<Page>) -> Result<Json<DifferenceView>, Problem> {
+pub(super) async fn reload(
+    State(page): State<Page>,
+    caller: Caller,
+) -> Result<Json<DifferenceView>, Problem> {
+    caller.may(Act::Configure)?;
     let (answer, done) = oneshot::channel();
     let asked = page.desk.requests.send(Request::Reload(answer)).await;
     let done = match asked {

@@ -2,9 +2,11 @@
 //! command line beside a running agent. One of them at a time; nothing is kept between them.
 
 use super::Page;
+use super::caller::Caller;
 use super::problem::Problem;
 use crate::exchange::{self, ExchangeError, Wanted};
 use crate::identity::Identity;
+use crate::people::Act;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::rejection::JsonRejection;
@@ -32,8 +34,10 @@ pub(super) struct Input {
 /// takes it.
 pub(super) async fn export(
     State(page): State<Page>,
+    caller: Caller,
     posted: Result<Json<Input>, JsonRejection>,
 ) -> Result<Response, Problem> {
+    caller.may(Act::Exchange)?;
     let Json(input) = posted.map_err(|error| Problem::invalid(None, error.body_text()))?;
     let identity = identity(&page)?;
     let permit = Arc::clone(&page.exchanges)
@@ -82,8 +86,10 @@ pub(super) async fn export(
 /// `POST /acknowledge`: the hub's answer as body.
 pub(super) async fn acknowledge(
     State(page): State<Page>,
+    caller: Caller,
     request: Request,
 ) -> Result<Response, Problem> {
+    caller.may(Act::Exchange)?;
     let identity = identity(&page)?;
     let _permit = page.exchanges.try_acquire().map_err(|_| busy())?;
     let bytes = axum::body::to_bytes(request.into_body(), ANSWER_BYTES_MAX).await;

@@ -3,17 +3,14 @@
 //! Never keeps a code or a cookie as it is: only their SHA-256.
 
 use super::problem::Problem;
-use super::{Page, WebError};
+use super::{Page, WebError, session};
 use crate::clock;
-use axum::Json;
-use axum::extract::rejection::JsonRejection;
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse as _, Response};
 use protocol::time::Timestamp;
 use ring::rand::{SecureRandom as _, SystemRandom};
-use serde::Deserialize;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -28,6 +25,8 @@ const TRIES_US: i64 = 15 * 60 * 1_000_000;
 /// Wrong codes that are remembered, over all addresses; the oldest are forgotten.
 const TRIES_KEPT_MAX: usize = 1_000;
 const COOKIE: &str = "cfe_box";
+/// Put by the box on each request that came by HTTPS, and taken off every other.
+pub(super) const SECURE: &str = "x-box-https";
 
 /// The access code and who gave it.
 pub(super) struct AccessCode {
@@ -106,7 +105,7 @@ impl AccessCode {
     }
 
     fn knows(&self, headers: &HeaderMap, now: Timestamp) -> bool {
-        let Some(token) = cookie(headers) else {
+        let Some(token) = cookie(headers, &cookie_name(is_secure(headers), COOKIE)) else {
             return false;
         };
         let hash = sha256(token.as_bytes());
@@ -116,31 +115,50 @@ impl AccessCode {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(super) struct Code {
-    code: String,
+/// `POST /session` with the access code.
+pub(super) fn by_code(
+    page: &Page,
+    from: SocketAddr,
+    headers: &HeaderMap,
+    code: &str,
+) -> Result<Response, Problem> {
+    let mut response = StatusCode::NO_CONTENT.into_response();
+    let Some(access) = &page.settings.access else {
+        return Ok(response);
+    };
+    let token = access.try_code(from.ip(), code, clock::monotonic())?;
+    set_cookie(&mut response, is_secure(headers), COOKIE, Some(&token));
+    Ok(response)
 }
 
-/// `POST /session`
-pub(super) async fn sign_in(
-    State(page): State<Page>,
-    ConnectInfo(from): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
-    body: Result<Json<Code>, JsonRejection>,
-) -> Result<Response, Problem> {
-    own_page(&headers)?;
-    let Json(body) = body.map_err(|error| Problem::invalid(None, error.body_text()))?;
-    let Some(access) = &page.settings.access else {
-        return Ok(StatusCode::NO_CONTENT.into_response());
-    };
-    let token = access.try_code(from.ip(), &body.code, clock::monotonic())?;
-    let cookie = format!("{COOKIE}={token}; HttpOnly; SameSite=Strict; Path=/; Max-Age=43200");
-    let mut response = StatusCode::NO_CONTENT.into_response();
-    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-        response.headers_mut().insert(header::SET_COOKIE, cookie);
+/// Whether the request came by HTTPS.
+pub(super) fn is_secure(headers: &HeaderMap) -> bool {
+    headers.contains_key(SECURE)
+}
+
+/// A cookie of HTTPS has a name that no page of plain HTTP can set (RFC 6265bis, "__Host-"); the
+/// two do not get into each other's way.
+pub(super) fn cookie_name(secure: bool, name: &str) -> String {
+    if secure {
+        format!("__Host-{name}")
+    } else {
+        name.to_owned()
     }
-    Ok(response)
+}
+
+/// Has the browser keep a cookie for as long as a session lasts, or forget it.
+pub(super) fn set_cookie(response: &mut Response, secure: bool, name: &str, value: Option<&str>) {
+    let (age_s, value) = match value {
+        Some(value) => (43_200, value),
+        None => (0, ""),
+    };
+    let name = cookie_name(secure, name);
+    let flag = if secure { "; Secure" } else { "" };
+    let cookie =
+        format!("{name}={value}; HttpOnly; SameSite=Strict; Path=/; Max-Age={age_s}{flag}");
+    if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
 }
 
 /// Whether this caller has given the code, where one is needed.
@@ -149,9 +167,10 @@ pub(super) fn may_see(page: &Page, headers: &HeaderMap) -> bool {
         .access
         .as_ref()
         .is_none_or(|access| access.knows(headers, clock::monotonic()))
+        || session::is_signed_in(page, headers)
 }
 
-/// Lets only those through who gave the access code, and writes only from the box's own page.
+/// Lets only those through who gave the access code or are signed in by PIN, and writes only from the box's own page.
 pub(super) async fn signed_in(State(page): State<Page>, request: Request, next: Next) -> Response {
     if !may_see(&page, request.headers()) {
         return Problem::access_code().into_response();
@@ -165,7 +184,7 @@ pub(super) async fn signed_in(State(page): State<Page>, request: Request, next: 
 }
 
 /// A write comes from the box's own page or from a program, never from another site's page.
-fn own_page(headers: &HeaderMap) -> Result<(), Problem> {
+pub(super) fn own_page(headers: &HeaderMap) -> Result<(), Problem> {
     let origin = headers
         .get(header::ORIGIN)
         .and_then(|value| value.to_str().ok());
@@ -189,9 +208,18 @@ fn own_page(headers: &HeaderMap) -> Result<(), Problem> {
     Ok(())
 }
 
+/// Marks a request that came by HTTPS; the listener of HTTPS puts it on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Https;
+
 /// Refuses names that somebody else's name server could point at this box, and puts the
 /// security headers on every answer.
-pub(super) async fn headers(request: Request, next: Next) -> Response {
+pub(super) async fn headers(mut request: Request, next: Next) -> Response {
+    request.headers_mut().remove(SECURE);
+    if request.extensions().get::<Https>().is_some() {
+        let value = HeaderValue::from_static("1");
+        request.headers_mut().insert(SECURE, value);
+    }
     let host = request
         .headers()
         .get(header::HOST)
@@ -228,7 +256,7 @@ pub(super) async fn headers(request: Request, next: Next) -> Response {
 }
 
 const CONTENT_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; \
-    img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+    img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
 /// An IP address, localhost, or a name without dots or under `.local` or `.lan`: names that only
 /// the plant's own network gives.
@@ -243,13 +271,13 @@ fn is_safe_host(host: &str) -> bool {
     }
 }
 
-fn cookie(headers: &HeaderMap) -> Option<&str> {
+pub(super) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let all = headers.get(header::COOKIE)?.to_str().ok()?;
     all.split(';')
-        .find_map(|pair| pair.trim().strip_prefix(COOKIE)?.strip_prefix('='))
+        .find_map(|pair| pair.trim().strip_prefix(name)?.strip_prefix('='))
 }
 
-fn sha256(bytes: &[u8]) -> [u8; 32] {
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref());
     out

@@ -4,6 +4,8 @@
 use crate::storage::StorageError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use protocol::action::Refusal;
+use protocol::id::UserId;
 use serde::Serialize;
 
 /// A refusal on its way to the caller.
@@ -14,6 +16,7 @@ pub(super) struct Problem {
     title: String,
     detail: String,
     field: Option<&'static str>,
+    person: Option<UserId>,
     retry_after_s: Option<u64>,
 }
 
@@ -25,6 +28,8 @@ struct Shape<'a> {
     code: &'static str,
     detail: &'a str,
     field: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    person: Option<UserId>,
     retryable: bool,
 }
 
@@ -42,6 +47,7 @@ impl Problem {
             title,
             detail,
             field: None,
+            person: None,
             retry_after_s: None,
         }
     }
@@ -85,9 +91,32 @@ impl Problem {
         )
     }
 
+    /// Somebody has to sign in first: the one for whom it is to be done, where one was named.
+    pub(super) fn sign_in(person: Option<UserId>) -> Self {
+        let title = "Nobody is signed in";
+        let detail = "Sign in with your PIN. What waits for somebody waits until they sign in.";
+        let status = StatusCode::UNAUTHORIZED;
+        Self {
+            person,
+            ..Self::new(status, "sign_in_needed", title, detail)
+        }
+    }
+
     pub(super) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_s = Some(seconds);
         self
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Invalid { field, ref words } => {
+                let words = format!("{field} {words}");
+                Self::invalid(Some(field), words)
+            }
+            Refusal::NotNow { words } => Self::not_now(words),
+        }
     }
 }
 
@@ -126,6 +155,7 @@ impl IntoResponse for Problem {
             code: self.code,
             detail: &self.detail,
             field: self.field,
+            person: self.person,
             retryable: self.retry_after_s.is_some(),
         };
         let body = serde_json::to_vec(&shape).unwrap_or_default();

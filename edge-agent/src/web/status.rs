@@ -1,6 +1,6 @@
 //! `GET /status`: how the box, its link, store and devices are.
 
-use super::{Page, configuration, guard};
+use super::{Page, configuration, guard, session};
 use crate::clock;
 use crate::health::{Learner, LinkStatus};
 use crate::storage::{DISK_WARNING_PERCENT, Disk, Stats};
@@ -8,6 +8,7 @@ use axum::Json;
 use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
+use protocol::bundle::{Bundle, Validity};
 use protocol::time::Timestamp;
 use protocol::view::rfc3339;
 use serde_json::{Value, json};
@@ -25,6 +26,7 @@ pub(super) async fn status(
     let (stats, counts) = (page.storage.stats().await?, page.storage.counts().await?);
     let contents = page.storage.contents_sum().await?;
     let site = page.storage.site().await?;
+    let bundle = page.storage.bundle();
     let now = clock::now();
     let id = page.storage.gateway_id();
     let (name, code) = match (&site, &page.settings.name) {
@@ -60,7 +62,7 @@ pub(super) async fn status(
             "blocks": stats.blocks,
             "failures": stats.failures,
             "disk_percent": stats.disk.map(Disk::used_percent),
-            "warnings": warnings(&stats),
+            "warnings": warnings(&stats, bundle.as_deref()),
         },
         "queue": {
             "depth": page.storage.queue_depth(),
@@ -71,6 +73,7 @@ pub(super) async fn status(
         "devices": devices(&page),
         "learning": learning(&page),
         "people": people,
+        "bundle": bundle.as_ref().map(|bundle| session::bundle_view(bundle)),
         "alerts_active": counts.alerts_active,
         "orders_open": counts.orders_open,
         "access_code_needed": false,
@@ -131,7 +134,7 @@ fn devices(page: &Page) -> Vec<Value> {
 }
 
 /// What a person should see to, in plain words.
-fn warnings(stats: &Stats) -> Vec<String> {
+fn warnings(stats: &Stats, bundle: Option<&Bundle>) -> Vec<String> {
     let mut warnings = Vec::new();
     let percent = stats.disk.map_or(0, Disk::used_percent);
     if stats.disk_full {
@@ -153,7 +156,27 @@ fn warnings(stats: &Stats) -> Vec<String> {
     if stats.failures > 0 {
         warnings.push("Readings cannot be written to disk at the moment.".to_owned());
     }
+    warnings.extend(bundle.and_then(overdue));
     warnings
+}
+
+/// A bundle that is past its last day, and what to do about it.
+fn overdue(bundle: &Bundle) -> Option<String> {
+    let last = rfc3339(bundle.valid_until);
+    let last_day = last.split('T').next().unwrap_or_default();
+    let remedy = "Connect the box to its hub, or carry a file (`edge-agent export`).";
+    match session::validity(bundle) {
+        Validity::Valid => None,
+        Validity::Grace => Some(format!(
+            "The list of people and assets was good until {last_day}; it counts for {} more days. \
+             {remedy}",
+            bundle.grace_days
+        )),
+        Validity::Ended => Some(format!(
+            "The list of people and assets was good until {last_day}, and its days of grace are \
+             over: nobody may do more than a technician. {remedy}"
+        )),
+    }
 }
 
 /// Bytes that a reading takes on disk, with room to spare: sealed blocks need about one, the

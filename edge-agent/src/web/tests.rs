@@ -1,5 +1,9 @@
 //! The page's interface against a real store, without a socket.
 
+mod alarms;
+mod orders;
+mod people;
+
 use super::*;
 use crate::clock;
 use crate::drivers::{DeviceReport, DeviceState};
@@ -18,6 +22,7 @@ use tower::ServiceExt as _;
 use uuid::Uuid;
 
 struct Bench {
+    page: Page,
     health: Arc<Health>,
     app: Router,
     storage: Storage,
@@ -97,7 +102,8 @@ fn bench(more: &str) -> Bench {
     let page = Page::new(&config, storage.clone(), Arc::clone(&health), catalog, desk).unwrap();
     Bench {
         health,
-        app: router(page),
+        app: router(page.clone()),
+        page,
         storage,
         sensor,
         _folder: folder,

@@ -2,9 +2,11 @@
 //! what the configuration does not release: the port's own task looks at that.
 
 use super::Page;
-use super::actions::{actor, text};
+use super::actions::text;
+use super::caller::Caller;
 use super::problem::Problem;
 use crate::health::{WriteError, WritePlace, WriteRequest, Written};
+use crate::people::Act;
 use crate::storage::NewEvent;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
@@ -18,6 +20,7 @@ use serde_json::{Value, json};
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Input {
+    #[serde(default)]
     by: String,
     value: String,
     sensor: Option<String>,
@@ -28,10 +31,11 @@ pub(super) struct Input {
 pub(super) async fn write(
     State(page): State<Page>,
     Path(device): Path<String>,
+    caller: Caller,
     posted: Result<Json<Input>, JsonRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Json(input) = posted.map_err(|error| Problem::invalid(None, error.body_text()))?;
-    let actor = actor(&page, &input.by).await?;
+    let actor = caller.actor(&page, &input.by, Act::Write).await?;
     may_write(&page, &actor).await?;
     let value = text("value", Some(&input.value))?;
     let value = value.ok_or_else(|| Problem::invalid(Some("value"), "value is missing"))?;
@@ -70,7 +74,7 @@ pub(super) async fn write(
     let written = result.map_err(|error| problem(&error))?;
     let mut view = serde_json::to_value(&written).unwrap_or_default();
     if let Some(fields) = view.as_object_mut() {
-        fields.insert("by".to_owned(), json!(input.by.trim()));
+        fields.insert("by".to_owned(), json!(actor.name()));
     }
     Ok(Json(view))
 }

@@ -20,6 +20,7 @@ fn rule(name: &str, failure_mode: &str, priority: u8) -> RuleConfig {
         after: Duration::from_secs(120),
     };
     RuleConfig {
+        alarm: crate::config::AlarmConfig::default(),
         name: name.to_owned(),
         sensor: "d/t".to_owned(),
         unit: Unit::parse("degC"),

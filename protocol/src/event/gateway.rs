@@ -1,5 +1,6 @@
 //! What happens to a gateway itself, and why its readings have holes. Never what it measures.
 
+use crate::bundle::Role;
 use crate::id::SensorId;
 use crate::limits::{WORDS_PER_EVENT_MAX, at_most};
 use crate::time::Timestamp;
@@ -56,6 +57,36 @@ pub enum GatewayEvent {
         value: String,
         /// What came of it, in words; `None`: it is about to be written.
         outcome: Option<String>,
+    },
+    /// Somebody signed in, or tried to, or other people count from now on.
+    Access(Access),
+}
+
+/// What happens to who may act on a box. On the wire: append only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Access {
+    /// The acting person signed in with their PIN.
+    SignedIn {
+        /// Number of the bundle that they were checked against.
+        bundle: u64,
+        /// What they may do, as lowered by the bundle's age.
+        role: Role,
+        /// The bundle is past its last day.
+        overdue: bool,
+    },
+    /// The acting person signed out.
+    SignedOut,
+    /// Too many wrong PINs of the person who is named as acting.
+    LockedOut {
+        /// From this address.
+        address: String,
+    },
+    /// The box holds this bundle now.
+    BundleTaken {
+        /// Its number.
+        number: u64,
+        /// Its last day.
+        valid_until: Timestamp,
     },
 }
 

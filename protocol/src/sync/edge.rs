@@ -1,6 +1,7 @@
 //! The box's end of a connection (PROTOCOL §6.2). Never sends what the store has not committed,
 //! never tells the store that a fact is safe before the hub committed it.
 
+mod bundle;
 mod contents;
 mod down;
 mod lanes;
@@ -19,10 +20,11 @@ use crate::limits::LANE_IN_FLIGHT_BYTES_MAX;
 use crate::ranges::RangeSet;
 use crate::time::Timestamp;
 use crate::wire::v1::{
-    CatalogV1, Chain, CommandV1, DocumentV1, DownAckV1, EventsV1, HelloV1, Message, OwnEventsV1,
-    OwnHeldV1, ReferenceV1, RefuseV1, WelcomeV1, WindowV1,
+    BundleHeadV1, BundlePieceV1, CatalogV1, Chain, CommandV1, DocumentV1, DownAckV1, EventsV1,
+    HelloV1, Message, OwnEventsV1, OwnHeldV1, ReferenceV1, RefuseV1, WelcomeV1, WindowV1,
 };
 use crate::wire::{Frame, decode_event};
+use bundle::Bundles;
 use contents::Contents;
 use down::Down;
 use offer::Offers;
@@ -105,6 +107,11 @@ pub enum EdgeAction {
     Command(CommandV1),
     /// The hub has stored the result of this command.
     ResultAcked(Uuid),
+    /// Check who signed this bundle and whether it is wanted; `handle_bundle_state` says so.
+    BundleHead(BundleHeadV1),
+    /// Put these bytes behind those of the bundle that are there; `handle_bundle_state` says how
+    /// many that are.
+    BundlePiece(BundlePieceV1),
 }
 
 /// What the session wants to read.
@@ -186,6 +193,7 @@ pub struct EdgeSession {
     /// What came before the welcome.
     early: Vec<Message>,
     down: Down,
+    bundles: Bundles,
     connected: bool,
     deadline: Option<Timestamp>,
     actions: VecDeque<EdgeAction>,
@@ -220,6 +228,7 @@ impl EdgeSession {
             contents: Contents::new(start.contents),
             early: Vec::new(),
             down: Down::default(),
+            bundles: Bundles::default(),
             connected: false,
             deadline: Some(now.plus_micros(ANSWER_WAIT_US)),
             actions: VecDeque::from([EdgeAction::Send(Lane::Control, hello)]),
@@ -279,6 +288,9 @@ impl EdgeSession {
             (Lane::Reference, Message::Reference(reference)) => {
                 self.actions
                     .push_back(EdgeAction::ApplyReference(reference));
+            }
+            (Lane::Reference, message @ (Message::BundleHead(_) | Message::BundlePiece(_))) => {
+                self.bundle_message(message)?
             }
             (Lane::Reference, message) => self.down_message(lane, message)?,
             (lane, _) => return Err(unexpected("a message", lane)),
@@ -444,6 +456,7 @@ impl EdgeSession {
         self.offer()?;
         self.offer_contents()?;
         self.down_welcome(welcome.features)?;
+        self.bundle_welcome(welcome.features)?;
         for message in std::mem::take(&mut self.early) {
             self.down_lane(message)?;
         }

@@ -1,11 +1,13 @@
 //! The hub's end of a connection (PROTOCOL §6.3). Never acknowledges before `handle_committed`
 //! says that the store holds it; never trusts a name in a message over the certificate.
 
+mod bundle;
 mod contents;
 mod down;
 mod lane;
 mod receive;
 
+pub use bundle::BundleName;
 pub use contents::{ChunkStored, ContentChunk};
 
 use super::{FEATURES, Lane, PROTOCOL, Refusal, SessionError, features};
@@ -14,11 +16,12 @@ use crate::id::{GatewayId, StreamId};
 use crate::limits::{EVENTS_PER_FRAME_MAX, LANE_IN_FLIGHT_BYTES_MAX};
 use crate::time::{ClockState, Timestamp};
 use crate::wire::v1::{
-    AckV1, Chain, CommandResultV1, DocumentStateV1, EventsV1, HeldV1, HelloV1, Message,
-    OfferedContentV1, OfferedV1, OwnEventsV1, ReceivedV1, ReferenceV1, RefuseV1, WelcomeV1,
-    WindowV1,
+    AckV1, BundleStateV1, Chain, CommandResultV1, DocumentStateV1, EventsV1, HeldV1, HelloV1,
+    Message, OfferedContentV1, OfferedV1, OwnEventsV1, ReceivedV1, ReferenceV1, RefuseV1,
+    WelcomeV1, WindowV1,
 };
 
+use bundle::Bundles;
 use contents::Contents;
 use down::Down;
 use lane::LaneState;
@@ -148,6 +151,19 @@ pub enum HubAction {
     },
     /// Store how a command ended, then call `handle_result_stored`.
     CommandResult(CommandResultV1),
+    /// Store which bundle the gateway holds; then tell `handle_bundle_wanted` which is the newest.
+    BundleState(BundleStateV1),
+    /// Sign this bundle; answer with `handle_bundle_signed`.
+    SignBundle(BundleName),
+    /// Read a piece of this bundle; answer with `handle_bundle_piece`.
+    FetchBundle {
+        /// Its number.
+        number: u64,
+        /// Where the piece begins.
+        offset: u64,
+        /// How long it is at most.
+        bytes_max: usize,
+    },
     /// Close the connection: the gateway was refused and has been told why, in these words.
     Close(String),
 }
@@ -169,6 +185,7 @@ pub struct HubSession {
     /// Events that the gateway is to get back; the first are on the way.
     lost: VecDeque<OwnLost>,
     down: Down,
+    bundles: Bundles,
     actions: VecDeque<HubAction>,
 }
 
@@ -188,6 +205,7 @@ impl HubSession {
             down_fetching: false,
             lost: VecDeque::new(),
             down: Down::default(),
+            bundles: Bundles::default(),
             actions: VecDeque::new(),
         }
     }

@@ -17,8 +17,8 @@ pub use edge::{
     EdgeAction, EdgeContent, EdgeSession, EdgeStart, EdgeStream, Fetch, FetchRange, Fetched,
 };
 pub use hub::{
-    ChunkStored, Commit, ContentChunk, HelloAnswer, HelloInfo, HubAction, HubSession, OwnLost,
-    Refused,
+    BundleName, ChunkStored, Commit, ContentChunk, HelloAnswer, HelloInfo, HubAction, HubSession,
+    OwnLost, Refused,
 };
 
 use crate::wire::WireError;
@@ -30,7 +30,7 @@ pub const PROTOCOL: u16 = 1;
 pub const PROTOCOL_OLDEST: u16 = 1;
 /// What this build can do beyond the protocol number: bits that hello and welcome compare. A peer's
 /// unknown bits are left out of what both can do.
-pub const FEATURES: u64 = features::CONTENTS | features::DOWN;
+pub const FEATURES: u64 = features::CONTENTS | features::DOWN | features::BUNDLE;
 
 /// The bits of [`FEATURES`]. On the wire: append only.
 pub mod features {
@@ -38,6 +38,8 @@ pub mod features {
     pub const CONTENTS: u64 = 1;
     /// Documents and commands: messages 19 to 23.
     pub const DOWN: u64 = 2;
+    /// The site bundle: messages 24 to 26.
+    pub const BUNDLE: u64 = 4;
 }
 
 /// TLS application protocol of a synchronising connection.

@@ -1,6 +1,7 @@
 //! Both ends against each other over a link that is cut at random, with stores that forget
 //! nothing: whatever happens, the hub ends with each fact once.
 
+mod bundle;
 mod contents;
 mod down;
 

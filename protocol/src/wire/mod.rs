@@ -8,10 +8,12 @@ mod tests;
 pub mod v1;
 
 pub(crate) use events::clock_from;
-pub use events::{clock_code, decode_event, encode_event};
+pub use events::{clock_code, decode_event, encode_body, encode_event};
 pub use frame::{Frame, FrameReader};
 
+use crate::bundle::Bundle;
 use crate::catalog::Catalog;
+use crate::limits::{BUNDLE_BYTES_MAX, PIN_MEMORY_KIB_MAX, PIN_PASSES_MAX};
 use crate::reading::GroupSchema;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -80,6 +82,7 @@ pub(crate) fn from_bytes<T: DeserializeOwned>(
 
 const KIND_SCHEMA: u16 = 0x0200;
 const KIND_CATALOG: u16 = 0x0201;
+const KIND_BUNDLE: u16 = 0x0203;
 
 /// A group's schema as stored and sent: version byte, then the body.
 pub fn encode_schema(schema: &GroupSchema) -> Result<Vec<u8>, WireError> {
@@ -111,6 +114,42 @@ pub fn encode_catalog(catalog: &Catalog) -> Result<Vec<u8>, WireError> {
 /// The inverse of [`encode_catalog`].
 pub fn decode_catalog(bytes: &[u8]) -> Result<Catalog, WireError> {
     versioned(bytes, KIND_CATALOG)
+}
+
+/// A site bundle as signed, stored and sent: version byte, then the body. One that is too long is
+/// not made.
+pub fn encode_bundle(bundle: &Bundle) -> Result<Vec<u8>, WireError> {
+    let mut bytes = vec![1];
+    bytes.extend(to_bytes("a site bundle", bundle)?);
+    bundle_fits(bytes.len())?;
+    Ok(bytes)
+}
+
+/// The inverse of [`encode_bundle`].
+pub fn decode_bundle(bytes: &[u8]) -> Result<Bundle, WireError> {
+    bundle_fits(bytes.len())?;
+    let bundle: Bundle = versioned(bytes, KIND_BUNDLE)?;
+    let mut pins = bundle
+        .people
+        .iter()
+        .filter_map(|person| person.pin.as_ref());
+    if pins.any(|pin| pin.memory_kib > PIN_MEMORY_KIB_MAX || pin.passes > PIN_PASSES_MAX) {
+        return Err(WireError::OverLimit {
+            what: "the memory or passes of a PIN's check",
+            max: usize::try_from(PIN_MEMORY_KIB_MAX).unwrap_or(usize::MAX),
+        });
+    }
+    Ok(bundle)
+}
+
+fn bundle_fits(bytes: usize) -> Result<(), WireError> {
+    if bytes > BUNDLE_BYTES_MAX {
+        return Err(WireError::OverLimit {
+            what: "the length of a site bundle",
+            max: BUNDLE_BYTES_MAX,
+        });
+    }
+    Ok(())
 }
 
 /// A short hash that tells whether two encoded documents are the same.

@@ -1,7 +1,10 @@
 //! The frozen messages of version 1 (PROTOCOL §4). A released struct is never edited: a change is
 //! a new struct with a new version, and golden bytes keep this one readable for ever.
 
+mod bundle;
 mod contents;
+
+pub use bundle::{BundleHeadV1, BundlePieceV1, BundleStateV1};
 
 pub use contents::{
     ChunkV1, ContentEndV1, ContentsHeldV1, ContentsV1, HeldContentV1, OfferedContentV1,
@@ -394,6 +397,9 @@ pub enum Message {
     Reference(ReferenceV1),
     Document(DocumentV1),
     Command(CommandV1),
+    BundleHead(BundleHeadV1),
+    BundlePiece(BundlePieceV1),
+    BundleState(BundleStateV1),
     Blocks(BlocksV1),
     Piece(PieceV1),
     Gap(GapV1),
@@ -443,6 +449,7 @@ numbered! {
     12 Contents; 13 ContentsHeld; 14 ContentEnd;
     16 Events; 17 OwnEvents; 18 Reference; 19 Document; 20 Command;
     21 DocumentState; 22 CommandResult; 23 ResultAck;
+    24 BundleHead; 25 BundlePiece; 26 BundleState;
     32 Blocks; 33 Piece; 34 Gap;
     40 Chunk;
     48 Enrol; 49 Enrolled; 50 Renew; 51 Renewed;

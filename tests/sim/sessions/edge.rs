@@ -180,7 +180,9 @@ impl World {
                 | EdgeAction::ContentNotKept(..)
                 | EdgeAction::Document(_)
                 | EdgeAction::Command(_)
-                | EdgeAction::ResultAcked(_) => {}
+                | EdgeAction::ResultAcked(_)
+                | EdgeAction::BundleHead(_)
+                | EdgeAction::BundlePiece(_) => {}
             }
         }
         self.pump(id, connection, Way::Up);

@@ -147,6 +147,9 @@ impl World {
             | HubAction::StoreChunk(_)
             | HubAction::DocumentState(_)
             | HubAction::FetchDocument { .. }
+            | HubAction::BundleState(_)
+            | HubAction::SignBundle(_)
+            | HubAction::FetchBundle { .. }
             | HubAction::CommandResult(_) => {}
             HubAction::Close(_) => self.note("connection {}: refused", [id.into(), 0, 0, 0]),
         }

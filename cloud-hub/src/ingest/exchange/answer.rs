@@ -4,13 +4,13 @@
 use super::{ImportError, Imported, known};
 use crate::ca::Authority;
 use crate::clock;
-use crate::ingest::connection::reference;
+use crate::ingest::connection::{bundle_head, reference};
 use crate::store::{Known, Store};
 use crate::tenants::TenantScope;
 use protocol::exchange::{ANSWER_BYTES_MAX, ExchangeError as FileError, Writer, to_sign};
 use protocol::id::GatewayId;
-use protocol::limits::{LANE_IN_FLIGHT_BYTES_MAX, STREAMS_PER_OFFER_MAX};
-use protocol::sync::{FEATURES, Lane, PROTOCOL};
+use protocol::limits::{BUNDLE_PIECE_BYTES_MAX, LANE_IN_FLIGHT_BYTES_MAX, STREAMS_PER_OFFER_MAX};
+use protocol::sync::{FEATURES, Lane, PROTOCOL, features};
 use protocol::wire::WireError;
 use protocol::wire::v1::{
     AckV1, AnswerV1, EventsV1, LeftV1, Message, OwnEventsV1, ReceivedV1, WelcomeV1,
@@ -71,6 +71,9 @@ pub async fn answer(
         file.add(&received)?;
     }
     let events = file.events(store, (scope, gateway), &known).await?;
+    if hello.features & FEATURES & features::BUNDLE != 0 {
+        file.bundle(store, authority, imported).await?;
+    }
     file.add(&Message::Left(LeftV1 { events, polls: 0 }))?;
     // A box that never has a network knows the authority that signed its own certificate.
     let (signer, signature) =
@@ -99,6 +102,32 @@ impl File {
 
     fn has_room(&self) -> bool {
         self.writer.bytes() < EVENTS_BYTES_MAX && self.room() > 2 * LANE_IN_FLIGHT_BYTES_MAX
+    }
+
+    /// The newest bundle of the site, where there is room for all of it; the box passes over one
+    /// that it holds.
+    async fn bundle(
+        &mut self,
+        store: &Store,
+        authority: &Authority,
+        imported: &Imported,
+    ) -> Result<(), ImportError> {
+        let (scope, gateway) = (imported.scope, imported.gateway);
+        let Some(name) = store.bundle_wanted(scope, gateway).await? else {
+            return Ok(());
+        };
+        let length = usize::try_from(name.length).unwrap_or(usize::MAX);
+        if length.saturating_add(LANE_IN_FLIGHT_BYTES_MAX) > self.room() {
+            return Ok(());
+        }
+        let head = bundle_head(authority, imported.authority, name)?;
+        self.add(&Message::BundleHead(head))?;
+        for offset in (0..length).step_by(BUNDLE_PIECE_BYTES_MAX) {
+            let place = (name.number, u64::try_from(offset).unwrap_or(u64::MAX));
+            let piece = store.bundle_piece(scope, gateway, place, BUNDLE_PIECE_BYTES_MAX);
+            self.add(&Message::BundlePiece(piece.await?))?;
+        }
+        Ok(())
     }
 
     /// The box's own events that it lost, then the hub's; how many found no room.

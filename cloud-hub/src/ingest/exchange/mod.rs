@@ -317,7 +317,7 @@ impl Taking<'_> {
             }
             HubAction::Close(words) => return Err(ImportError::Refused { words }),
             // What a connection would be told: the answer says it when all is stored.
-            // Contents, documents and commands are in no file.
+            // Contents, documents and commands are in no file; a bundle is in the answer.
             HubAction::Send(..)
             | HubAction::FetchDown { .. }
             | HubAction::FetchOwn { .. }
@@ -325,7 +325,10 @@ impl Taking<'_> {
             | HubAction::StoreChunk(_)
             | HubAction::DocumentState(_)
             | HubAction::FetchDocument { .. }
-            | HubAction::CommandResult(_) => {}
+            | HubAction::CommandResult(_)
+            | HubAction::BundleState(_)
+            | HubAction::SignBundle(_)
+            | HubAction::FetchBundle { .. } => {}
         }
         Ok(())
     }

@@ -8,7 +8,6 @@ use crate::config::Config;
 use crate::work_orders::Policy;
 use protocol::id::StreamId;
 use protocol::reading::GroupSchema;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -30,9 +29,9 @@ impl Judge {
         let remembered = self.remembered();
         self.detectors = Detectors::new(&config.rules, self.storage.gateway_id());
         self.detectors.restore(&remembered);
-        self.book.change_rules(&config.rules);
-        let retired = self.book.retire(clock::now(), clock::state());
-        self.write(retired, BTreeMap::new()).await;
+        self.alarms.change_rules(config);
+        let retired = self.alarms.retire(clock::now(), clock::state());
+        self.carry_out(retired).await;
         self.rules = Arc::new(OrderRules {
             policy: Policy::new(&config.rules),
             code: config.gateway.code.clone(),

@@ -59,7 +59,8 @@ impl Judge {
         let found = self.detectors.tick(now, clock::state());
         let any = !found.is_empty();
         for finding in found {
-            self.follow(&finding).await;
+            let outcome = self.alarms.follow(&finding);
+            self.carry_out(outcome).await;
         }
         if any {
             self.save(now).await;

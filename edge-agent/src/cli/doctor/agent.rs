@@ -18,7 +18,36 @@ pub(super) fn examine_status(status: &Value, enrolled: bool, found: &mut Finding
     store(status, found);
     queue(status, found);
     document(status, found);
+    bundle(status, found);
     devices(status, found);
+}
+
+fn bundle(status: &Value, found: &mut Findings) {
+    let number = number(status, "/bundle/number");
+    if number == 0 {
+        return;
+    }
+    let (made, until) = (
+        time(status, "/bundle/made"),
+        time(status, "/bundle/valid_until"),
+    );
+    let remedy = "Connect the box to its hub, or carry a file: edge-agent export";
+    match text(status, "/bundle/validity").as_str() {
+        "valid" => found.fine(
+            "people",
+            format!("Bundle {number} of {made} is good until {until}."),
+        ),
+        "grace" => found.attention(
+            "people",
+            format!("Bundle {number} was good until {until}; it still counts for some days."),
+            remedy,
+        ),
+        _ => found.wrong(
+            "people",
+            format!("Bundle {number} was good until {until}: nobody is more than a technician."),
+            remedy,
+        ),
+    }
 }
 
 fn number(status: &Value, pointer: &str) -> u64 {

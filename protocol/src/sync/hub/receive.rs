@@ -65,10 +65,13 @@ impl HubSession {
                 self.own_held(held);
                 Ok(())
             }
-            message => match self.down_message(message) {
-                None => Ok(()),
-                Some(_) => Err(unexpected(Lane::Control)),
-            },
+            message => {
+                let left = self.down_message(message);
+                match left.and_then(|message| self.bundle_message(message)) {
+                    None => Ok(()),
+                    Some(_) => Err(unexpected(Lane::Control)),
+                }
+            }
         }
     }
 
