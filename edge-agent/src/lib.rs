@@ -12,6 +12,7 @@ pub mod drivers;
 pub mod exchange;
 pub mod health;
 pub mod identity;
+pub mod notify;
 pub mod people;
 pub mod pipeline;
 #[cfg(feature = "driver-modbus")]

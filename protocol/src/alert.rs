@@ -3,8 +3,11 @@
 
 #[cfg(test)]
 mod tests;
+mod words;
 
-use crate::event::{AlertEvent, AlertRaised, Body, Event};
+pub use words::words;
+
+use crate::event::{AlertDescription, AlertEvent, AlertRaised, Body, Event, Notified};
 use crate::id::{AlertId, EventId, Origin};
 use crate::record::{self, HistoryEntry, Note};
 use crate::time::{ClockState, Hlc, Timestamp};
@@ -43,6 +46,16 @@ pub struct Alert {
     pub acknowledged: Option<(Timestamp, String)>,
     /// When it cleared and at what value.
     pub cleared: Option<(Timestamp, Option<f64>)>,
+    /// More about its beginning; alerts of older builds have none.
+    pub described: Option<AlertDescription>,
+    /// The alert that the same rule raised next, before anybody took notice of this one.
+    pub superseded: Option<AlertId>,
+    /// When and by whom it was reset, where it stays until then.
+    pub reset: Option<(Timestamp, String)>,
+    /// When it began to wait for a person again, the last time.
+    pub realarmed: Option<Timestamp>,
+    /// Who was told, and when.
+    pub notified: Vec<(Timestamp, Notified)>,
     /// What people said.
     pub comments: Vec<Note>,
     /// One line per event.
@@ -54,12 +67,21 @@ pub struct Alert {
 impl Alert {
     /// Where it is in its life.
     pub const fn state(&self) -> AlertState {
-        match (self.acknowledged.is_some(), self.cleared.is_some()) {
+        let is_seen = self.acknowledged.is_some() || self.superseded.is_some();
+        match (is_seen, self.cleared.is_some() && !self.is_latched()) {
             (false, false) => AlertState::Active,
             (true, false) => AlertState::Acknowledged,
             (false, true) => AlertState::Cleared,
             (true, true) => AlertState::Closed,
         }
+    }
+
+    /// Whether the value is back and the alert stays until a person resets it (ISA-18.2 states E
+    /// and F): its state is then still active or acknowledged.
+    pub const fn is_latched(&self) -> bool {
+        let latches = matches!(&self.described, Some(described) if described.latches);
+        let is_over = self.reset.is_some() || self.superseded.is_some();
+        latches && self.cleared.is_some() && !is_over
     }
 }
 
@@ -80,6 +102,11 @@ pub fn fold(id: AlertId, events: &[Event]) -> Option<Alert> {
         clock: first.clock,
         acknowledged: None,
         cleared: None,
+        described: None,
+        superseded: None,
+        reset: None,
+        realarmed: None,
+        notified: Vec::new(),
         comments: Vec::new(),
         history: Vec::new(),
         latest: Hlc::default(),
@@ -129,9 +156,74 @@ fn apply(alert: &mut Alert, event: &Event, raised_by: EventId) {
             alert.peak = further(alert, *value);
             return; // A peak is a figure, not a line of history.
         }
-        _ => line.unknown(),
+        body => {
+            if !apply_later(alert, event, body, &mut line) {
+                return;
+            }
+        }
     }
     alert.history.push(line);
+}
+
+/// What came with later builds. Answers whether it is a line of the history.
+fn apply_later(alert: &mut Alert, event: &Event, body: &Body, line: &mut HistoryEntry) -> bool {
+    let is_home = event.origin == alert.origin;
+    match body {
+        Body::Alert(AlertEvent::Described(described)) => {
+            if is_home && alert.described.is_none() {
+                alert.described = Some(described.clone());
+            }
+            return false; // A part of the beginning, not a line of history.
+        }
+        Body::Alert(AlertEvent::Notified(notified)) => {
+            line.what = if notified.delivered {
+                "told"
+            } else {
+                "not_told"
+            };
+            let Notified {
+                channel, to, words, ..
+            } = notified;
+            line.text = Some(format!("{to} by {channel}: {words}"));
+            alert.notified.push((event.time, notified.clone()));
+        }
+        Body::Alert(AlertEvent::Superseded { by }) => {
+            line.what = "superseded";
+            if !is_home {
+                line.refuse("only the gateway that measures may write this");
+            } else if alert.cleared.is_none() {
+                line.refuse("is not clear");
+            } else if alert.superseded.is_none() && alert.state() != AlertState::Closed {
+                alert.superseded = Some(*by);
+            } else {
+                line.refuse("was closed already");
+            }
+        }
+        Body::Alert(AlertEvent::Reset { note }) => {
+            line.what = "reset";
+            line.text.clone_from(note);
+            if alert.is_latched() {
+                let by = (event.time, event.actor.name().to_owned());
+                alert.acknowledged.get_or_insert_with(|| by.clone());
+                alert.reset = Some(by);
+            } else {
+                line.refuse("there is nothing to reset");
+            }
+        }
+        Body::Alert(AlertEvent::Realarmed) => {
+            line.what = "realarmed";
+            if !is_home {
+                line.refuse("only the gateway that measures may write this");
+            } else if alert.state() == AlertState::Closed {
+                line.refuse("was closed already");
+            } else {
+                alert.acknowledged = None;
+                alert.realarmed = Some(event.time);
+            }
+        }
+        _ => line.unknown(),
+    }
+    true
 }
 
 fn further(alert: &Alert, value: f64) -> f64 {

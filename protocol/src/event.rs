@@ -1,14 +1,31 @@
 //! The event: one immutable change to one record, with who, where and when.
 //! Never interprets a record: the folds of `alert` and `work_order` do.
 
+mod alarm;
+mod alert_kind;
+mod asset;
 mod correct;
 mod gateway;
 mod kept;
+mod order;
+mod stock;
+mod work;
 
+pub use alarm::{
+    AlarmPointEvent, AlertDescription, Criticality, Maintained, Notified, SuppressionCause,
+};
+pub use alert_kind::AlertKind;
+pub use asset::{AssetEvent, AssetProposed};
 pub use gateway::{Access, GapCause, GatewayEvent};
 pub use kept::{Attached, Snapshot};
+pub use order::{FieldValue, HoldReason, WorkOrderCreated, WorkOrderEvent, WorkType};
+pub use stock::{StockEvent, StockMove};
+pub use work::{
+    ChecklistRef, FailureEffect, FailureReport, PartMoved, Signed, SignedBy, SignedFor, TaskAnswer,
+    TaskChoice, TaskKind, TaskNew, TaskValue, TasksAdded,
+};
 
-use crate::id::{AlertId, EventId, Origin, SensorId, UserId, WorkOrderId};
+use crate::id::{AlarmPointId, AlertId, EventId, Origin, SensorId, UserId, WorkOrderId};
 use crate::time::{ClockState, Hlc, Timestamp};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -61,6 +78,12 @@ pub enum RecordKind {
     WorkOrder,
     /// The gateway itself: what it lost, when it started.
     Gateway,
+    /// An alarm point, or the maintenance switch of an asset or device.
+    AlarmPoint,
+    /// An asset that somebody made on a box and the hub has not taken over yet.
+    Asset,
+    /// The moves of one part in the stock of a gateway.
+    Stock,
     /// A kind of a newer build, by its number: kept and passed on, never folded.
     Other(u8),
 }
@@ -72,6 +95,9 @@ impl RecordKind {
             Self::Alert => 1,
             Self::WorkOrder => 2,
             Self::Gateway => 3,
+            Self::AlarmPoint => 4,
+            Self::Asset => 5,
+            Self::Stock => 6,
             Self::Other(code) => code,
         }
     }
@@ -82,6 +108,9 @@ impl RecordKind {
             1 => Self::Alert,
             2 => Self::WorkOrder,
             3 => Self::Gateway,
+            4 => Self::AlarmPoint,
+            5 => Self::Asset,
+            6 => Self::Stock,
             other => Self::Other(other),
         }
     }
@@ -91,6 +120,15 @@ impl From<AlertId> for RecordRef {
     fn from(id: AlertId) -> Self {
         Self {
             kind: RecordKind::Alert,
+            id: id.0,
+        }
+    }
+}
+
+impl From<AlarmPointId> for RecordRef {
+    fn from(id: AlarmPointId) -> Self {
+        Self {
+            kind: RecordKind::AlarmPoint,
             id: id.0,
         }
     }
@@ -137,6 +175,12 @@ pub enum Body {
     WorkOrder(WorkOrderEvent),
     /// Happened to the gateway.
     Gateway(GatewayEvent),
+    /// Happened to an alarm point.
+    AlarmPoint(AlarmPointEvent),
+    /// Happened to an asset that was made on a box.
+    Asset(AssetEvent),
+    /// Happened to a part of the stock.
+    Stock(StockEvent),
     /// Written by a newer build: type, version and bytes as they came.
     Unknown {
         /// Number of the type.
@@ -200,6 +244,24 @@ pub enum AlertEvent {
         /// That value.
         value: f64,
     },
+    /// More about its beginning.
+    Described(AlertDescription),
+    /// Somebody was told, or could not be.
+    Notified(Notified),
+    /// The same rule raised the next alert before anybody took notice of this one: that one counts.
+    /// Only the gateway that measures writes this.
+    Superseded {
+        /// The next alert.
+        by: AlertId,
+    },
+    /// A person put back an alert that stays until then (latch).
+    Reset {
+        /// What they said.
+        note: Option<String>,
+    },
+    /// It still stands: it waits for a person again (re-alarm). Only the gateway that measures
+    /// writes this.
+    Realarmed,
 }
 
 /// The beginning of an alert.
@@ -227,189 +289,4 @@ pub struct AlertRaised {
     pub unit: String,
     /// When the value first went beyond the limit (before the on-delay).
     pub since: Timestamp,
-}
-
-/// What can happen to a work order. Frozen once released (PROTOCOL §5).
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum WorkOrderEvent {
-    /// It came to be.
-    Created(WorkOrderCreated),
-    /// A field got a new value.
-    FieldSet(FieldValue),
-    /// Somebody is to do it.
-    Assigned {
-        /// Name shown.
-        name: String,
-        /// The hub's id where it is known.
-        user: Option<UserId>,
-    },
-    /// Nobody is to do it any more.
-    Unassigned,
-    /// A request became an order.
-    Approved,
-    /// A request was turned down.
-    Rejected {
-        /// Why.
-        reason: String,
-    },
-    /// It got its time window.
-    Scheduled {
-        /// Begin of the window.
-        start: Timestamp,
-        /// End of the window.
-        end: Option<Timestamp>,
-    },
-    /// Work began.
-    Started,
-    /// Work waits.
-    Held {
-        /// For what.
-        reason: HoldReason,
-        /// More about it.
-        note: Option<String>,
-    },
-    /// Work goes on.
-    Resumed,
-    /// Work is done.
-    Done {
-        /// What was done.
-        remedy: Option<String>,
-    },
-    /// Looked at and put away.
-    Closed {
-        /// A last word.
-        note: Option<String>,
-    },
-    /// It was not finished after all.
-    Reopened {
-        /// Why.
-        reason: String,
-    },
-    /// It is not to be done.
-    Cancelled {
-        /// Why.
-        reason: String,
-    },
-    /// It is the same as another order.
-    MarkedDuplicate {
-        /// That order.
-        of: WorkOrderId,
-    },
-    /// A person said something.
-    Commented {
-        /// What they said.
-        text: String,
-    },
-    /// Time was spent.
-    LabourAdded {
-        /// Minutes.
-        minutes: u32,
-        /// On what.
-        note: Option<String>,
-    },
-    /// A part was taken (positive) or given back (negative).
-    PartUsed {
-        /// Part number or name.
-        part: String,
-        /// How many.
-        quantity: f64,
-    },
-    /// The alarm behind it came (again).
-    AlarmOccurred {
-        /// The alert.
-        alert: AlertId,
-    },
-    /// The alarm behind it went.
-    AlarmCleared {
-        /// The alert.
-        alert: AlertId,
-    },
-    /// Readings around the alarm, kept with the order.
-    SnapshotAdded(Snapshot),
-    /// A planner looked at what was flagged.
-    Reviewed {
-        /// What they decided.
-        note: Option<String>,
-    },
-    /// A photo or document was added.
-    Attached(Attached),
-}
-
-/// The beginning of a work order.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct WorkOrderCreated {
-    /// The number for people, made where the order was made: `B2-0417`.
-    pub number: String,
-    /// One line.
-    pub title: String,
-    /// More about it.
-    pub description: String,
-    /// What sort of work.
-    pub work_type: WorkType,
-    /// 1 (most urgent) to 5.
-    pub priority: u8,
-    /// The asset's tag at the site.
-    pub asset: Option<String>,
-    /// The alert that opened it.
-    pub alert: Option<AlertId>,
-    /// `asset|failure-mode`: one open order per key.
-    pub dedupe_key: Option<String>,
-    /// A request that still needs approval.
-    pub requested: bool,
-}
-
-/// A field and its new value.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum FieldValue {
-    /// One line.
-    Title(String),
-    /// More about it.
-    Description(String),
-    /// 1 to 5.
-    Priority(u8),
-    /// When it should be done.
-    Due(Option<Timestamp>),
-    /// The asset's tag.
-    Asset(Option<String>),
-}
-
-/// What sort of work an order is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, Default)]
-#[serde(rename_all = "snake_case")]
-pub enum WorkType {
-    /// Something is broken.
-    #[default]
-    Corrective,
-    /// By plan.
-    Preventive,
-    /// By forecast.
-    Predictive,
-    /// To look.
-    Inspection,
-    /// To adjust an instrument.
-    Calibration,
-    /// To make it better.
-    Improvement,
-    /// For the safety of people.
-    Safety,
-    /// At once.
-    Emergency,
-}
-
-/// What work waits for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum HoldReason {
-    /// A part.
-    Material,
-    /// The plant must stop first.
-    Plant,
-    /// Somebody must open a door.
-    Access,
-    /// A permit to work.
-    Permit,
-    /// An outside firm.
-    Vendor,
-    /// Something else.
-    Other,
 }

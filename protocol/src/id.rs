@@ -46,6 +46,8 @@ typed_id! {
     SensorId;
     /// One machine or part of it that is maintained.
     AssetId;
+    /// One alarm point: one rule on one sensor; or the maintenance switch of an asset or device.
+    AlarmPointId;
     /// One alert: one abnormal episode of one rule.
     AlertId;
     /// One work order.
@@ -72,6 +74,25 @@ impl SensorId {
         Self(Uuid::new_v5(
             &gateway.0,
             format!("sensor:{path}").as_bytes(),
+        ))
+    }
+}
+
+impl AlarmPointId {
+    /// The point of a gateway's rule on its sensor `device/sensor`: the same in every run.
+    pub fn derive(gateway: GatewayId, rule: &str, sensor_path: &str) -> Self {
+        Self(Uuid::new_v5(
+            &gateway.0,
+            format!("alarm:{rule}:{sensor_path}").as_bytes(),
+        ))
+    }
+
+    /// The maintenance switch of a gateway's device (`of_device`) or asset.
+    pub fn maintenance(gateway: GatewayId, name: &str, of_device: bool) -> Self {
+        let what = if of_device { "device" } else { "asset" };
+        Self(Uuid::new_v5(
+            &gateway.0,
+            format!("maintenance:{what}:{name}").as_bytes(),
         ))
     }
 }

@@ -76,6 +76,12 @@ pub const RANGES_PER_STREAM_MAX: usize = 4_096;
 pub const HLC_AHEAD_MS_MAX: u64 = 5 * 60 * 1_000;
 /// Most readings around an alert kept with its work order, per sensor.
 pub const SNAPSHOT_POINTS_MAX: usize = 240;
+/// Most tasks in one event, and steps of one checklist.
+pub const TASKS_PER_EVENT_MAX: usize = 200;
+/// Most choices of one task.
+pub const TASK_CHOICES_MAX: usize = 50;
+/// Most tasks of one order; further ones are a line of its history and no task.
+pub const TASKS_PER_ORDER_MAX: usize = 1_000;
 /// Most events of one record that a fold takes; further ones are stored and counted, not folded.
 pub const EVENTS_PER_RECORD_MAX: usize = 10_000;
 /// Most points of one series; who asks for more gets this many.

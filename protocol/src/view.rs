@@ -1,6 +1,21 @@
 //! The JSON shapes of alerts and work orders (docs/api.md), the same from the box and the hub.
 //! Only written, never read back: a shape is not a record.
 
+mod site;
+mod work;
+
+pub use site::{Listed, ProvisionalView, StockLineView, StockView, provisional, stock};
+pub use work::{
+    ChecklistView, ChoiceView, ClockView, FailureView, FollowUpView, LabourView, PartView,
+    SignatureView, TaskResultView, TaskView, ValueView,
+};
+
+mod alarm;
+
+pub use alarm::{
+    AlarmView, LoadView, MaintenanceView, PointState, PointView, load, maintenance, point, point_of,
+};
+
 use crate::alert::{Alert, AlertState};
 use crate::attachment::is_picture;
 use crate::event::{Direction, HoldReason, Severity, Snapshot, WorkType};
@@ -98,6 +113,8 @@ pub struct AlertView {
     pub gateway: Option<Named<GatewayId>>,
     pub site: Option<Named<SiteId>>,
     pub comments: Vec<NoteView>,
+    #[serde(flatten)]
+    pub alarm: AlarmView,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<Vec<HistoryView>>,
 }
@@ -158,7 +175,12 @@ pub struct WorkOrderView {
     pub started_at: Option<String>,
     pub done_at: Option<String>,
     pub done_by: Option<String>,
+    pub verified_at: Option<String>,
+    pub verified_by: Option<String>,
     pub closed_at: Option<String>,
+    pub scheduled_from: Option<String>,
+    pub scheduled_until: Option<String>,
+    pub duplicate_of: Option<WorkOrderId>,
     pub remedy: Option<String>,
     pub gateway: Option<Named<GatewayId>>,
     pub site: Option<Named<SiteId>>,
@@ -167,6 +189,16 @@ pub struct WorkOrderView {
     pub comments: Vec<NoteView>,
     pub labour: Vec<LabourView>,
     pub parts: Vec<PartView>,
+    pub clocks: Vec<ClockView>,
+    pub failure: Option<FailureView>,
+    pub follow_ups: Vec<FollowUpView>,
+    pub tasks_total: usize,
+    pub tasks_open: usize,
+    pub tasks_failed: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tasks: Option<Vec<TaskView>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub signatures: Option<Vec<SignatureView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub attachments: Option<Vec<AttachmentView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -187,26 +219,6 @@ pub struct ConflictView {
     pub lost_by: String,
     pub at: String,
     pub words: String,
-}
-
-/// Time spent.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the fields are described in docs/api.md")]
-pub struct LabourView {
-    pub at: String,
-    pub by: String,
-    pub minutes: u32,
-    pub note: Option<String>,
-}
-
-/// A part taken or given back.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-#[expect(missing_docs, reason = "the fields are described in docs/api.md")]
-pub struct PartView {
-    pub at: String,
-    pub by: String,
-    pub part: String,
-    pub quantity: f64,
 }
 
 /// A photo or document. Where its bytes are is filled in by the program that answers.
@@ -277,6 +289,7 @@ pub fn alert(alert: &Alert, order: Option<OrderLink>, home: Home, whole: bool) -
         gateway: home.gateway,
         site: home.site,
         comments: alert.comments.iter().map(note).collect(),
+        alarm: alarm::of_alert(alert, whole),
         history: whole.then(|| alert.history.iter().map(history).collect()),
     }
 }
@@ -307,15 +320,28 @@ pub fn work_order(order: &WorkOrder, home: Home, whole: bool) -> WorkOrderView {
         started_at: order.started_at.map(rfc3339),
         done_at: order.done.as_ref().map(|(at, _)| rfc3339(*at)),
         done_by: order.done.as_ref().map(|(_, by)| by.clone()),
+        verified_at: order.verified.as_ref().map(|(at, _)| rfc3339(*at)),
+        verified_by: order.verified.as_ref().map(|(_, by)| by.clone()),
         closed_at: order.closed_at.map(rfc3339),
+        scheduled_from: order.scheduled.map(|(from, _)| rfc3339(from)),
+        scheduled_until: order.scheduled.and_then(|(_, until)| until).map(rfc3339),
+        duplicate_of: order.duplicate_of,
         remedy: order.remedy.clone(),
         gateway: home.gateway,
         site: home.site,
         needs_review: order.needs_review,
         conflicts: conflicts(order),
         comments: order.comments.iter().map(note).collect(),
-        labour: labour(order),
-        parts: parts(order),
+        labour: work::labour(order),
+        parts: work::parts(order),
+        clocks: work::clocks(order),
+        failure: work::failure(order),
+        follow_ups: work::follow_ups(order),
+        tasks_total: order.tasks.len(),
+        tasks_open: order.open_tasks().count(),
+        tasks_failed: order.tasks.iter().filter(|task| task.is_failed()).count(),
+        tasks: whole.then(|| work::tasks(order)),
+        signatures: whole.then(|| work::signatures(order)),
         attachments: whole.then(|| attachments(order)),
         snapshot: whole.then(|| snapshots(order)),
         history: whole.then(|| order.history.iter().map(history).collect()),
@@ -341,26 +367,6 @@ fn conflicts(order: &WorkOrder) -> Vec<ConflictView> {
         ),
     };
     order.conflicts.iter().map(view).collect()
-}
-
-fn labour(order: &WorkOrder) -> Vec<LabourView> {
-    let view = |entry: &crate::work_order::Labour| LabourView {
-        at: rfc3339(entry.at),
-        by: entry.by.clone(),
-        minutes: entry.minutes,
-        note: entry.note.clone(),
-    };
-    order.labour.iter().map(view).collect()
-}
-
-fn parts(order: &WorkOrder) -> Vec<PartView> {
-    let view = |entry: &crate::work_order::PartUse| PartView {
-        at: rfc3339(entry.at),
-        by: entry.by.clone(),
-        part: entry.part.clone(),
-        quantity: entry.quantity,
-    };
-    order.parts.iter().map(view).collect()
 }
 
 fn attachments(order: &WorkOrder) -> Vec<AttachmentView> {

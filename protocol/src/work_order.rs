@@ -6,12 +6,22 @@
 //! did not know of it; a reopen beats a close that did not know of it; what comes after the end
 //! is kept, marked and put up for review.
 
+mod facts;
+mod failure;
+mod fields;
 mod guard;
+mod labour;
 mod rules;
+mod signatures;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
+pub use failure::Failure;
 pub use guard::Action;
+pub use labour::{Labour, RunningClock};
+pub use signatures::{Signature, digest};
+pub use tasks::{Task, TaskResult};
 
 use crate::event::{
     Attached, Body, Event, FieldValue, HoldReason, Snapshot, WorkOrderCreated, WorkOrderEvent,
@@ -106,8 +116,20 @@ pub struct WorkOrder {
     pub done: Option<(Timestamp, String)>,
     /// What was done.
     pub remedy: Option<String>,
+    /// When and by whom what was done was found good.
+    pub verified: Option<(Timestamp, String)>,
     /// When it was closed.
     pub closed_at: Option<Timestamp>,
+    /// What is to be done one by one, in the order in which it was added.
+    pub tasks: Vec<Task>,
+    /// What failed and why.
+    pub failure: Failure,
+    /// Who works on it now.
+    pub clocks: Vec<RunningClock>,
+    /// Who signed.
+    pub signatures: Vec<Signature>,
+    /// The orders that go on with what was found here.
+    pub follow_ups: Vec<FollowUp>,
     /// What people said.
     pub comments: Vec<Note>,
     /// Time spent.
@@ -149,19 +171,6 @@ pub struct Assignee {
     pub user: Option<UserId>,
 }
 
-/// Time spent on an order.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Labour {
-    /// When it was entered.
-    pub at: Timestamp,
-    /// Who.
-    pub by: String,
-    /// Minutes.
-    pub minutes: u32,
-    /// On what.
-    pub note: Option<String>,
-}
-
 /// A part taken (positive) or given back (negative).
 #[derive(Clone, Debug, PartialEq)]
 pub struct PartUse {
@@ -169,10 +178,27 @@ pub struct PartUse {
     pub at: Timestamp,
     /// Who.
     pub by: String,
-    /// Part number or name.
+    /// Its name, or what the person called it.
     pub part: String,
     /// How many.
     pub quantity: f64,
+    /// Its number in the stock; `None`: it was not from the stock.
+    pub number: Option<String>,
+    /// The place where it lay.
+    pub place: Option<String>,
+    /// Entered after the order had ended.
+    pub late: bool,
+}
+
+/// Another order that goes on with what was found in this one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FollowUp {
+    /// That order.
+    pub order: WorkOrderId,
+    /// Its number.
+    pub number: String,
+    /// The task that was found bad.
+    pub task: Option<uuid::Uuid>,
 }
 
 /// A photo or document of an order.
@@ -263,7 +289,13 @@ impl WorkOrder {
             started_at: None,
             done: None,
             remedy: None,
+            verified: None,
             closed_at: None,
+            tasks: Vec::new(),
+            failure: Failure::of(event),
+            clocks: Vec::new(),
+            signatures: Vec::new(),
+            follow_ups: Vec::new(),
             comments: Vec::new(),
             labour: Vec::new(),
             parts: Vec::new(),

@@ -7,109 +7,21 @@
 // Out: "ask: stop-hub" and "ask: start-hub", each answered with one line; "measured: …" at the end.
 
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
-import { createRequire } from "node:module";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createInterface } from "node:readline";
-
-const require = createRequire(new URL("../../web/package.json", import.meta.url));
-const { chromium } = require("playwright-core");
-const axe = require("axe-core");
+import { ask, checked, DESK, device, end, fits, hook, look, moves, open, PHONE, problems, setting } from "./kit.mjs";
 
 const hub = setting("CHATTERFIX_HUB");
 const box = setting("CHATTERFIX_BOX");
-const pictures = setting("CHATTERFIX_PICTURES");
-const DEADLINE_MS = 30_000;
 /** Longest run that docs/promises.md allows. */
 const RUN_MS_MAX = 90_000;
-const DESK = { width: 1366, height: 860 };
-const PHONE = { width: 390, height: 844 };
 const PERSON = "Eva Lang";
 const REMEDY = "Seal replaced, bearing greased";
-
-const answers = createInterface({ input: process.stdin })[Symbol.asyncIterator]();
-const problems = [];
-let pagesChecked = 0;
-
-function setting(name) {
-  const value = process.env[name];
-  if (!value) throw new Error(`${name} is not set; the test "browser" of tests/it sets it`);
-  return value;
-}
-
-/** Asks whoever started this for something and waits until it is done. */
-async function ask(what) {
-  console.log(`ask: ${what}`);
-  const { value } = await answers.next();
-  assert.equal(value, "done", `${what} was answered with ${value}`);
-}
-
-function browserPath() {
-  const found = [process.env.CHROMIUM, "/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"].find(
-    (path) => path && existsSync(path),
-  );
-  if (!found) throw new Error("no Chromium is installed: run `make setup`");
-  return found;
-}
-
-/** A page whose console is listened to: a content security violation or an exception fails the run. */
-async function open(context, name) {
-  const page = await context.newPage();
-  page.setDefaultTimeout(DEADLINE_MS);
-  page.on("pageerror", (error) => problems.push(`${name}: ${error.message}`));
-  page.on("console", (message) => {
-    const text = message.text();
-    // Without its hub a page says that it cannot reach it; that is what is tested.
-    const network = text.startsWith("Failed to load resource");
-    if (message.type() === "error" && !network) problems.push(`${name}: ${text}`);
-  });
-  await page.addInitScript(() =>
-    document.addEventListener("securitypolicyviolation", (event) =>
-      console.error(`content security policy: ${event.violatedDirective} ${event.blockedURI}`),
-    ),
-  );
-  return page;
-}
-
-const hook = (page, name) => page.locator(`[data-test="${name}"]`);
-
-/** Pictures of a page in both schemes, and no serious accessibility violation in either. */
-async function look(page, name) {
-  await page.waitForFunction(() => !document.querySelector('[data-test="loading"]'));
-  for (const scheme of ["light", "dark"]) {
-    await page.emulateMedia({ colorScheme: scheme });
-    await page.screenshot({ path: join(pictures, `${name}-${scheme}.png`), animations: "disabled" });
-    // The page's policy forbids scripts that it does not serve; this comes from the debugger.
-    await page.evaluate(axe.source);
-    const { violations } = await page.evaluate(() => globalThis.axe.run(document, { resultTypes: ["violations"] }));
-    for (const { impact, id, help, nodes } of violations) {
-      const where = nodes.map((node) => `${node.target.join(" ")} (${node.any.map((check) => check.message).join("; ")})`);
-      if (impact === "serious" || impact === "critical") problems.push(`${name} ${scheme}: ${id}: ${help}: ${where.join(" | ")}`);
-    }
-    pagesChecked += 1;
-  }
-}
-
-/** No part of the page sticks out to the side. */
-async function fits(page, name) {
-  const over = await page.evaluate(() => document.documentElement.scrollWidth - document.documentElement.clientWidth);
-  if (over > 0) problems.push(`${name} is ${over} px wider than the window`);
-}
 
 async function signIn(page) {
   await hook(page, "sign-in-name").fill(setting("CHATTERFIX_NAME"));
   await hook(page, "sign-in-password").fill(setting("CHATTERFIX_PASSWORD"));
   await hook(page, "sign-in-send").click();
   await hook(page, "user").waitFor();
-}
-
-/** Waits until the value that is shown changes by itself. */
-async function moves(value) {
-  await value.waitFor();
-  const before = await value.innerText();
-  const handle = await value.elementHandle();
-  await value.page().waitForFunction(([element, text]) => element.innerText !== text, [handle, before]);
 }
 
 async function atTheHub(page) {
@@ -209,22 +121,7 @@ async function atTheHubAgain(page, orderPath) {
 }
 
 const started = Date.now();
-const profile = mkdtempSync(join(tmpdir(), "chatterfix-e2e-"));
-const browser = await chromium.launchPersistentContext(profile, {
-  executablePath: browserPath(),
-  headless: true,
-  viewport: DESK,
-  locale: "en-GB",
-  args: [
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-  ],
-});
+const { context: browser, end: close } = await device(DESK);
 let failed = null;
 let last = null;
 try {
@@ -240,16 +137,9 @@ try {
   await atTheHubAgain(atHub, orderPath);
 } catch (error) {
   failed = error;
-  await last?.screenshot({ path: join(pictures, "failed.png") }).catch(() => {});
+  await last?.screenshot({ path: join(setting("CHATTERFIX_PICTURES"), "failed.png") }).catch(() => {});
 }
-await browser.close();
-rmSync(profile, { recursive: true, force: true });
+await close();
 const took = Date.now() - started;
 if (took > RUN_MS_MAX) problems.push(`it took ${took} ms, at most ${RUN_MS_MAX} are promised`);
-if (failed) problems.push(failed.stack ?? String(failed));
-if (problems.length > 0) {
-  console.error([...new Set(problems)].join("\n"));
-  process.exit(1);
-}
-console.log(`measured: ${pagesChecked} pages without serious accessibility or policy problems, in ${Math.round(took / 1000)} s`);
-process.exit(0);
+end(failed, `${checked()} pages without serious accessibility or policy problems, in ${Math.round(took / 1000)} s`);

@@ -32,19 +32,21 @@ fn browser() -> Result<()> {
             let there = api.list("/alerts")?.len() + api.list("/work-orders")?.len();
             Ok((there == 2).then_some(()))
         })?;
-        let mut script = Script::start(&hub, &agent)?;
-        while let Some(line) = script.line()? {
-            match line.as_str() {
-                "ask: stop-hub" => hub.stop()?,
-                "ask: start-hub" => hub.start_again()?,
-                other => {
-                    println!("{other}");
-                    continue;
-                }
-            }
-            script.answer()?;
-        }
-        script.end()?;
+        let (name, password) = hub.administrator()?;
+        let script = Script::start(
+            "slice.mjs",
+            &[
+                ("CHATTERFIX_HUB", hub.api().base().to_owned()),
+                ("CHATTERFIX_BOX", agent.api().base().to_owned()),
+                ("CHATTERFIX_NAME", name.to_owned()),
+                ("CHATTERFIX_PASSWORD", password.to_owned()),
+            ],
+        )?;
+        script.run(|wanted| match wanted {
+            "stop-hub" => hub.stop(),
+            "start-hub" => hub.start_again(),
+            other => bail!("the script asks for {other}"),
+        })?;
         agent.stop()?;
         hub.stop()
     })
@@ -112,24 +114,21 @@ title = "Check bearing and seal of pump 7"
     })
 }
 
-/// The running script.
-struct Script {
+/// A script in a browser, running.
+pub(crate) struct Script {
     process: Child,
     questions: BufReader<ChildStdout>,
     answers: ChildStdin,
 }
 
 impl Script {
-    fn start(hub: &Hub, agent: &Agent) -> Result<Self> {
-        let (name, password) = hub.administrator()?;
+    /// Starts a script of `tests/e2e`; its pictures go to `build/e2e`.
+    pub(crate) fn start(name: &str, environment: &[(&str, String)]) -> Result<Self> {
         let pictures = places::repository().join("build/e2e");
         std::fs::create_dir_all(&pictures).context("making the folder of the pictures")?;
         let mut process = Command::new(node())
-            .arg(places::repository().join("tests/e2e/slice.mjs"))
-            .env("CHATTERFIX_HUB", hub.api().base())
-            .env("CHATTERFIX_BOX", agent.api().base())
-            .env("CHATTERFIX_NAME", name)
-            .env("CHATTERFIX_PASSWORD", password)
+            .arg(places::repository().join("tests/e2e").join(name))
+            .envs(environment.iter().map(|(name, value)| (name, value)))
             .env("CHATTERFIX_PICTURES", pictures)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -144,6 +143,19 @@ impl Script {
             questions: BufReader::new(stdout),
             answers,
         })
+    }
+
+    /// Does what it asks for with `answer` until it ends, and fails when it found problems.
+    pub(crate) fn run(mut self, mut answer: impl FnMut(&str) -> Result<()>) -> Result<()> {
+        while let Some(line) = self.line()? {
+            if let Some(wanted) = line.strip_prefix("ask: ") {
+                answer(wanted)?;
+                self.answer()?;
+            } else {
+                println!("{line}");
+            }
+        }
+        self.end()
     }
 
     /// The next line that it prints; `None` when it has ended.

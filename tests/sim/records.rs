@@ -75,7 +75,11 @@ impl Records {
             RecordKind::WorkOrder => {
                 format!("{:?}", work_order::fold(WorkOrderId(record.id), &events))
             }
-            RecordKind::Gateway | RecordKind::Other(_) => {
+            RecordKind::Gateway
+            | RecordKind::AlarmPoint
+            | RecordKind::Asset
+            | RecordKind::Stock
+            | RecordKind::Other(_) => {
                 let ids: BTreeSet<_> = events.iter().map(|event| event.id).collect();
                 format!("{ids:?}")
             }
@@ -156,7 +160,13 @@ pub(crate) fn edit(random: &mut Random, record: RecordRef, newer: bool) -> Inten
     let body = match record.kind {
         RecordKind::Alert => Body::Alert(alert_edit(random)),
         RecordKind::WorkOrder => Body::WorkOrder(order_edit(random)),
-        RecordKind::Gateway | RecordKind::Other(_) => return unknown(random, record, actor),
+        RecordKind::Gateway
+        | RecordKind::AlarmPoint
+        | RecordKind::Asset
+        | RecordKind::Stock
+        | RecordKind::Other(_) => {
+            return unknown(random, record, actor);
+        }
     };
     Intent {
         record,

@@ -18,9 +18,10 @@ fn complaint(file: &File) -> Option<String> {
     match name {
         Some(name) if name.starts_with("edge.") => edge(file),
         Some(name) if name.starts_with("hub.") => hub(file),
+        Some(name) if name.starts_with("notify.") => notify(file),
         Some(name) if name.starts_with("templates/") => template(file, name),
         Some(_) => Some(format!(
-            "{}: no program reads it: name it edge.….toml, hub.….toml or templates/….toml",
+            "{}: no program reads it: name it edge.….toml, hub.….toml, notify.….toml or templates/….toml",
             file.path
         )),
         None if sample => edge(file),
@@ -28,7 +29,7 @@ fn complaint(file: &File) -> Option<String> {
     }
 }
 
-/// As `edge-agent check` does: the file, and each port's driver.
+/// As `edge-agent check` does: the file, each port's driver, each channel.
 fn edge(file: &File) -> Option<String> {
     let config = Config::parse(Path::new(&file.path), &file.text);
     let checked = config.and_then(|config| {
@@ -36,6 +37,7 @@ fn edge(file: &File) -> Option<String> {
             // A driver that refuses its tables has noted why.
             drop(drivers::build(port, &config.devices));
         }
+        edge_agent::notify::check(&config);
         config.problems.check()
     });
     checked.err().map(|error| error.to_string())
@@ -59,6 +61,13 @@ fn template(file: &File, name: &str) -> Option<String> {
          [[device]]\nname = \"d\"\nport = \"p\"\ntemplate = \"{name}\"\n"
     );
     edge(&File::new(&file.path, &device))
+}
+
+/// Who the hub tells.
+fn notify(file: &File) -> Option<String> {
+    let read = cloud_hub::config::NotifyConfig::parse(&file.text, Path::new("/etc"));
+    let words: Vec<String> = read.err()?.iter().map(ToString::to_string).collect();
+    Some(format!("{}: {}", file.path, words.join("; ")))
 }
 
 fn hub(file: &File) -> Option<String> {

@@ -260,7 +260,11 @@ pub(super) fn refold(
             }
             Changed::WorkOrder(id)
         }
-        RecordKind::Gateway | RecordKind::Other(_) => Changed::Gateway(home),
+        RecordKind::Gateway
+        | RecordKind::AlarmPoint
+        | RecordKind::Asset
+        | RecordKind::Stock
+        | RecordKind::Other(_) => Changed::Gateway(home),
     };
     work.changes.push(Change { scope, what });
     Ok(())

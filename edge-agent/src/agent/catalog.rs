@@ -68,8 +68,9 @@ pub(super) fn catalog(config: &Config, groups: &[GroupSpec], gateway: GatewayId)
 
 fn limits(config: &Config, path: &str) -> Vec<Limit> {
     let rules = config.rules.iter().filter(|rule| rule.sensor == path);
+    let rules = rules.filter_map(|rule| Some((rule, rule.kind.limits()?)));
     rules
-        .flat_map(|rule| {
+        .flat_map(|(rule, limits)| {
             let limit = |value: Option<f64>, direction| {
                 value.map(|value| Limit {
                     name: rule.title.clone(),
@@ -79,8 +80,8 @@ fn limits(config: &Config, path: &str) -> Vec<Limit> {
                 })
             };
             [
-                limit(rule.limits.high, Direction::High),
-                limit(rule.limits.low, Direction::Low),
+                limit(limits.high, Direction::High),
+                limit(limits.low, Direction::Low),
             ]
         })
         .flatten()

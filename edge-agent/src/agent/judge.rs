@@ -4,25 +4,30 @@
 
 mod asked;
 mod known_time;
+mod learned;
+mod outbox;
+mod people;
+mod saved;
 
 pub(super) use asked::Ask;
+pub(super) use outbox::{NOTICES_MAX, Outbox};
 
 use super::snapshots::{Due, Snapshots};
-use crate::alerts::{AlertBook, AlertStep, SavedAlert};
-use crate::analysis::{DetectorState, Detectors, Finding};
+use crate::alerts::{Alarms, AlertStep, Outcome, PointStep};
+use crate::analysis::{Detectors, Finding};
 use crate::clock;
 use crate::config::Config;
 use crate::health::Health;
-use crate::storage::{Committed, NewEvent, PAGE_MAX, Page, RecordTx, Storage, StorageError};
+use crate::storage::{Committed, NewEvent, RecordTx, Storage, StorageError};
 use crate::uplink::Durable;
 use crate::work_orders::{Alarm, Decision, NewOrder, Policy, Standing, cleared};
 use known_time::KnownTime;
-use protocol::alert::Alert;
+use learned::Learned;
 use protocol::event::{Actor, AlertEvent, AlertRaised, Body, Snapshot, WorkOrderEvent};
 use protocol::id::{AlertId, EventId, Origin, StreamId, WorkOrderId};
 use protocol::reading::{GroupSchema, Poll, Reading, readings};
 use protocol::time::Timestamp;
-use serde::{Deserialize, Serialize};
+use saved::Saved;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,17 +39,6 @@ const SAVE_PERIOD_US: i64 = 10_000_000;
 /// The store refused: the next try.
 const RETRY: Duration = Duration::from_secs(1);
 const STATE_KEY: &str = "judge";
-
-/// What survives a restart. In front is its version.
-#[derive(Debug, Default, Serialize, Deserialize)]
-struct Saved {
-    marks: BTreeMap<StreamId, u64>,
-    last_time: i64,
-    detectors: Vec<DetectorState>,
-    alerts: Vec<SavedAlert>,
-    /// The boot on whose clock the times are that could not be moved yet.
-    untrusted: Option<String>,
-}
 
 /// When an alert opens an order, and the prefix of its number until the hub gives one.
 #[derive(Debug)]
@@ -63,13 +57,15 @@ pub(super) struct Judge {
     /// This opening of the store.
     incarnation: u32,
     detectors: Detectors,
-    book: AlertBook,
+    alarms: Alarms,
     snapshots: Snapshots,
     marks: BTreeMap<StreamId, u64>,
     last_time: Option<Timestamp>,
     saved_at: Timestamp,
     time: KnownTime,
     durable: watch::Sender<Durable>,
+    outbox: Outbox,
+    learned: Learned,
 }
 
 impl Judge {
@@ -79,18 +75,20 @@ impl Judge {
         storage: Storage,
         health: Arc<Health>,
         (begun, is_waiting): (clock::Begun, bool),
+        outbox: Outbox,
     ) -> Result<Self, StorageError> {
         let gateway = storage.gateway_id();
         let bytes = storage.load_state(STATE_KEY.to_owned()).await?;
-        let saved: Option<Saved> = bytes.and_then(|bytes| postcard::from_bytes(&bytes).ok());
+        let saved = bytes.and_then(|bytes| Saved::decode(&bytes));
         let knows_nothing = saved.is_none();
         let saved = saved.unwrap_or_default();
         let was_untrusted = saved.untrusted.as_ref() == Some(&begun.boot);
         let time = KnownTime::new(begun, is_waiting, was_untrusted);
         let mut detectors = Detectors::new(&config.rules, gateway);
+        detectors.restore(&learned::load(&storage).await?);
         detectors.restore(&saved.detectors);
-        let mut book = AlertBook::new(&config.rules);
-        book.restore(&saved.alerts);
+        let mut alarms = Alarms::new(config, gateway);
+        alarms.restore(saved.alarms);
         let state = storage.sync_state().await?;
         let mut marks = saved.marks;
         marks.retain(|stream, _| state.streams.iter().any(|known| known.stream == *stream));
@@ -105,7 +103,7 @@ impl Judge {
             }),
             schemas: HashMap::new(),
             detectors,
-            book,
+            alarms,
             snapshots: Snapshots::default(),
             marks,
             incarnation: state.incarnation,
@@ -113,7 +111,10 @@ impl Judge {
             saved_at: Timestamp::default(),
             time,
             durable: watch::Sender::new(durable),
+            outbox,
+            learned: Learned::default(),
         };
+        judge.take_up_points().await?;
         if knows_nothing {
             judge.take_up_open_alerts().await?;
         }
@@ -124,21 +125,16 @@ impl Judge {
     /// judged. Not earlier: an alert that was raised after the save is not known while the calm
     /// readings before it are judged again, and must not be cleared by them.
     pub(super) async fn settle(&mut self) -> Result<(), StorageError> {
+        self.take_up_points().await?;
         self.take_up_open_alerts().await?;
-        let retired = self.book.retire(clock::now(), clock::state());
-        self.write(retired, BTreeMap::new()).await;
+        let retired = self.alarms.retire(clock::now(), clock::state());
+        self.carry_out(retired).await;
         let policy = &self.rules.policy;
         self.snapshots.take_up(&self.storage, policy).await?;
         // Committed with the first polls at the latest: whoever starts after a kill has both.
         self.save(clock::now()).await;
-        Ok(())
-    }
-
-    async fn take_up_open_alerts(&mut self) -> Result<(), StorageError> {
-        for alert in open_alerts(&self.storage).await? {
-            self.book.take_up(&alert);
-            self.detectors.stand_behind(&alert);
-        }
+        // What was told last may not have come to whoever tells people.
+        self.outbox.hand_on(self.alarms.standing_notices());
         Ok(())
     }
 
@@ -187,19 +183,15 @@ impl Judge {
                 }
                 Some(ask) = asked.recv() => self.answer(ask).await,
                 change = changes.recv() => {
-                    let written = change.iter().flat_map(|change| &change.events);
-                    let own = written.filter(|event| {
-                        event.origin == self.origin() && event.incarnation == self.incarnation
-                    });
-                    let last = own.map(|event| event.seq).max();
-                    self.durable.send_if_modified(|durable| {
-                        let before = durable.events;
-                        durable.events = before.max(last.unwrap_or(0));
-                        durable.events != before
-                    });
+                    self.tell_durable(&change);
+                    self.follow_people(change).await;
                 }
                 _ = tick.tick() => {
                     self.look_at_clock().await;
+                    self.look_at_time().await;
+                    let outcome = self.alarms.tick(clock::now(), clock::state());
+                    self.carry_out(outcome).await;
+                    self.outbox.hand_on([]);
                     self.snapshots.take_due(&self.storage, clock::now()).await;
                 }
             }
@@ -216,10 +208,12 @@ impl Judge {
             .iter()
             .flat_map(|poll| readings(&schema, poll))
             .collect();
-        let findings: Vec<Finding> = batch
+        batch.iter().for_each(|reading| self.alarms.read(reading));
+        let mut findings: Vec<Finding> = batch
             .iter()
             .flat_map(|reading| self.detectors.step(reading))
             .collect();
+        self.alarms.sort(&mut findings);
         let newest = polls.iter().map(|poll| poll.time).max();
         self.last_time = self.last_time.max(newest);
         let count = u64::try_from(polls.len()).unwrap_or(0);
@@ -227,7 +221,8 @@ impl Judge {
         self.marks.insert(stream, last);
         let found = !findings.is_empty();
         for finding in findings {
-            self.follow(&finding).await;
+            let outcome = self.alarms.follow(&finding);
+            self.carry_out(outcome).await;
         }
         // Shown after it was judged: who sees a value also sees the alert that it raised.
         for reading in batch {
@@ -242,18 +237,6 @@ impl Judge {
         }
     }
 
-    /// What survives a restart, as bytes.
-    fn saved(&self) -> Option<Vec<u8>> {
-        let saved = Saved {
-            marks: self.marks.clone(),
-            last_time: self.last_time.map_or(0, |time| time.0),
-            detectors: self.detectors.save(),
-            alerts: self.book.save(),
-            untrusted: self.time.untrusted(),
-        };
-        postcard::to_allocvec(&saved).ok()
-    }
-
     async fn save(&mut self, now: Timestamp) {
         self.saved_at = now;
         let Some(bytes) = self.saved() else {
@@ -265,22 +248,19 @@ impl Judge {
         }
     }
 
-    async fn follow(&mut self, finding: &Finding) {
-        let gateway = self.storage.gateway_id();
-        let name = match finding.change {
-            crate::analysis::Change::Raised { since, .. } => since,
-            _ => finding.time,
-        };
-        let name = format!("alert:{}:{}", finding.rule, name.0);
-        let alert = AlertId(Uuid::new_v5(&gateway.0, name.as_bytes()));
-        let steps = self.book.apply(finding, alert);
+    /// Writes what came of a finding, an act of people or the time, and has people told then.
+    async fn carry_out(&mut self, outcome: Outcome) {
+        if outcome.is_empty() {
+            return;
+        }
         let mut around = BTreeMap::new();
-        for step in &steps {
+        for step in &outcome.alerts {
             if let AlertEvent::Raised(raised) = &step.event {
                 around.insert(step.alert, self.around(raised, step.time).await);
             }
         }
-        self.write(steps, around).await;
+        self.write((outcome.alerts, outcome.points), around).await;
+        self.outbox.hand_on(outcome.notices);
     }
 
     /// Readings before the alarm.
@@ -295,8 +275,8 @@ impl Judge {
     }
 
     /// Writes until it is written: an alarm is never lost to a full disk.
-    async fn write(&mut self, steps: Vec<AlertStep>, around: BTreeMap<AlertId, Vec<Snapshot>>) {
-        if steps.is_empty() {
+    async fn write(&mut self, steps: Steps, around: BTreeMap<AlertId, Vec<Snapshot>>) {
+        if steps.0.is_empty() && steps.1.is_empty() {
             return;
         }
         // The hub may have given another prefix since the start.
@@ -309,8 +289,11 @@ impl Judge {
                 .storage
                 .records(move |tx| {
                     let mut due = Vec::new();
-                    for step in &steps {
+                    for step in &steps.0 {
                         due.extend(take_step(tx, (&rules.policy, &code), step, &around)?);
+                    }
+                    for step in &steps.1 {
+                        take_point_step(tx, step)?;
                     }
                     Ok::<_, StorageError>(due)
                 })
@@ -327,24 +310,19 @@ impl Judge {
     }
 }
 
-/// All alerts that are not closed.
-async fn open_alerts(storage: &Storage) -> Result<Vec<Alert>, StorageError> {
-    let mut all: Vec<Alert> = Vec::new();
-    loop {
-        let after = all.last().map(|alert| (alert.raised_at, alert.id.0));
-        let page = storage
-            .alerts(Page {
-                open_only: true,
-                limit: PAGE_MAX,
-                after,
-            })
-            .await?;
-        let last = page.len() < PAGE_MAX;
-        all.extend(page);
-        if last {
-            return Ok(all);
-        }
-    }
+/// What is written in one transaction.
+type Steps = (Vec<AlertStep>, Vec<PointStep>);
+
+/// Writes one event of an alarm point.
+fn take_point_step(tx: &mut RecordTx<'_>, step: &PointStep) -> Result<(), StorageError> {
+    let new = NewEvent {
+        id: Some(EventId(Uuid::new_v5(&step.point.0, step.name.as_bytes()))),
+        actor: Actor::System(step.actor.clone()),
+        record: step.point.into(),
+        body: Body::AlarmPoint(step.event.clone()),
+    };
+    tx.append_at(new, step.time, step.clock)?;
+    Ok(())
 }
 
 /// Writes one step of an alert and what follows from it for work orders.
@@ -358,6 +336,8 @@ fn take_step(
     let name = match &step.event {
         AlertEvent::Raised(_) => "raised".to_owned(),
         AlertEvent::Cleared { .. } => "cleared".to_owned(),
+        AlertEvent::Superseded { .. } => "superseded".to_owned(),
+        AlertEvent::Realarmed => format!("re-alarmed {}", step.time.0),
         _ => format!("{}", step.time.0),
     };
     let body = Body::Alert(step.event.clone());
@@ -369,6 +349,15 @@ fn take_step(
         body,
     };
     tx.append_at(new, step.time, step.clock)?;
+    if let Some(described) = &step.described {
+        let new = NewEvent {
+            id: Some(EventId(Uuid::new_v5(&step.alert.0, b"described"))),
+            actor: Actor::System(step.rule.clone()),
+            record: step.alert.into(),
+            body: Body::Alert(AlertEvent::Described(described.clone())),
+        };
+        tx.append_at(new, step.time, step.clock)?;
+    }
     match &step.event {
         AlertEvent::Raised(raised) if tx.order_of_alert(step.alert)?.is_none() => {
             let snapshots = around.get(&step.alert).cloned().unwrap_or_default();

@@ -25,6 +25,7 @@ use crate::documents::{Desk, DocumentError};
 use crate::drivers::{self, PortHandles};
 use crate::health::{Health, LinkState};
 use crate::identity::Identity;
+use crate::notify::{self, Handle};
 use crate::storage::{Disk, Keep, Opened, Storage, StorageError, StorageOptions};
 use crate::trust::{self, Door, SiteAuthority};
 use crate::uplink::{Durable, Uplink};
@@ -32,7 +33,7 @@ use crate::web::{self, WebError};
 use catalog::catalog;
 use commands::Commands;
 use intake::Intake;
-use judge::{Ask, Judge};
+use judge::{Ask, Judge, NOTICES_MAX, Outbox};
 use ports::{Built, Ports};
 use protocol::catalog::{Catalog, Device};
 use protocol::event::{Actor, Body, GatewayEvent, RecordKind, RecordRef};
@@ -81,6 +82,8 @@ pub struct Agent {
     pub web: SocketAddr,
     /// What it runs with.
     config: Arc<Config>,
+    /// The same, for the page.
+    running: watch::Sender<Arc<Config>>,
     health: Arc<Health>,
     catalog: watch::Sender<Arc<Catalog>>,
     /// The same as the hub gets it.
@@ -93,6 +96,8 @@ pub struct Agent {
     groups: mpsc::Sender<intake::Change>,
     judge: JoinHandle<()>,
     ask: mpsc::Sender<Ask>,
+    /// How people are told.
+    telling: Handle,
     rest: Vec<JoinHandle<()>>,
 }
 
@@ -139,13 +144,15 @@ impl Agent {
             .iter()
             .filter_map(|port| Some((port.name.clone(), drivers::build(port, &config.devices)?)))
             .collect();
+        let ports = PortHandles::default();
+        let telling = notify::build(&config.notify, &ports);
         config.problems.check()?;
         let (committed, batches) = mpsc::channel(COMMITTED_MAX);
         let (storage, opened) = open_storage(&config, committed)?;
         tell_damage(&opened);
         let begun = begin_clock(&storage).await?;
         let gateway = opened.gateway;
-        let health = Arc::new(Health::new(clock::now()));
+        let health = Arc::new(Health::over(clock::now(), ports));
         let (queue, from_drivers) = mpsc::channel(config.queue.polls_max);
         let config = Arc::new(config);
         let holes = holes::load(&storage).await;
@@ -158,7 +165,10 @@ impl Agent {
         let catalog = catalog(&config, &specs, gateway);
         let encoded = watch::Sender::new(Arc::new(protocol::wire::encode_catalog(&catalog)?));
         let catalog = watch::Sender::new(Arc::new(catalog));
-        let mut judge = Judge::new(&config, storage.clone(), Arc::clone(&health), begun).await?;
+        let (outbox, notices) = mpsc::channel(NOTICES_MAX);
+        let outbox = Outbox::new(outbox);
+        let mut judge =
+            Judge::new(&config, storage.clone(), Arc::clone(&health), begun, outbox).await?;
         let mut intake = Intake::new(gateway, &storage, &health);
         for port in &built {
             for (stream, schema) in intake.add(port).await? {
@@ -172,10 +182,14 @@ impl Agent {
         let measured = (catalog.subscribe(), encoded.subscribe());
         let durable = judge.durable();
         let (stop, stopped) = watch::channel(false);
-        let shown = (&storage, &health, desk);
+        let (handle, telling) =
+            notify::start(telling, storage.clone(), notices, stopped.clone()).await;
+        let running = watch::Sender::new(Arc::clone(&config));
+        let shown = (&storage, &health, desk, &handle);
         let told = (durable, stopped.clone());
-        let (web, mut rest) = tell_others(&config, shown, measured, told).await?;
+        let (web, mut rest) = tell_others(running.subscribe(), shown, measured, told).await?;
         rest.push(holes::keep(holes, storage.clone(), stopped));
+        rest.push(telling);
         let (ask, asked) = mpsc::channel(1);
         let judge = tokio::spawn(judge.run(batches, asked));
         let (groups, changes) = mpsc::channel(1);
@@ -187,6 +201,7 @@ impl Agent {
             gateway,
             web,
             config,
+            running,
             health,
             catalog,
             encoded,
@@ -197,6 +212,7 @@ impl Agent {
             groups,
             judge,
             ask,
+            telling: handle,
             rest,
         })
     }
@@ -356,22 +372,25 @@ async fn started(
 
 /// Opens the page and the link to the hub; answers where the page is, and their tasks.
 async fn tell_others(
-    config: &Config,
-    (storage, health, desk): (&Storage, &Arc<Health>, Desk),
+    running: watch::Receiver<Arc<Config>>,
+    (storage, health, desk, telling): (&Storage, &Arc<Health>, Desk, &Handle),
     (catalog, encoded): Measured,
     (durable, stopped): (watch::Receiver<Durable>, watch::Receiver<bool>),
 ) -> Result<(SocketAddr, Vec<JoinHandle<()>>), AgentError> {
+    let config = Arc::clone(&running.borrow());
     let listener = web::bind(config.web.listen).await?;
     let address = listener.address();
     let page = web::Page::new(
-        config,
+        &config,
         storage.clone(),
         Arc::clone(health),
         catalog.clone(),
         desk.clone(),
-    )?;
+    )?
+    .telling(telling.clone())
+    .with_running(running);
     let mut tasks = Vec::new();
-    let page = match https(config).await? {
+    let page = match https(&config).await? {
         Some((listener, told)) => {
             let page = page.with_https(told);
             tasks.push(tokio::spawn(listener.serve(page.clone(), stopped.clone())));
@@ -381,7 +400,7 @@ async fn tell_others(
     };
     tasks.push(tokio::spawn(listener.serve(page, stopped.clone())));
     let told = (catalog, encoded);
-    if let Some(link) = uplink(config, storage, (health, desk), told, durable) {
+    if let Some(link) = uplink(&config, storage, (health, desk), told, durable) {
         let (uplink, commands, given) = link;
         tasks.push(tokio::spawn(uplink.run(stopped.clone())));
         tasks.push(tokio::spawn(commands.run(given, stopped)));

@@ -10,6 +10,7 @@ use crate::clock;
 use crate::config::{Config, Difference, PortFate, show_duration};
 use crate::drivers;
 use crate::health::LinkState;
+use crate::notify;
 use crate::pipeline::{GroupSpec, Watch};
 use protocol::catalog::Catalog;
 use protocol::id::{DeviceId, SensorId, StreamId};
@@ -34,6 +35,7 @@ struct Plan {
     watches: Vec<(usize, Vec<Watch>)>,
     catalog: Catalog,
     encoded: Vec<u8>,
+    telling: notify::Built,
 }
 
 impl Agent {
@@ -72,10 +74,12 @@ impl Agent {
         self.rules(&next, (plan.schemas, !ended.is_empty())).await;
         self.forget_readings(&silenced, &plan.catalog);
         self.tell(plan.catalog, plan.encoded, !plan.built.is_empty());
+        self.telling.change(plan.telling).await;
         self.ports.set_config(Arc::clone(&next));
         for port in plan.built {
             self.ports.start(port);
         }
+        self.running.send_replace(Arc::clone(&next));
         self.config = next;
         Ok(difference)
     }
@@ -87,6 +91,7 @@ impl Agent {
             .iter()
             .filter_map(|port| Some((&port.name, drivers::build(port, &next.devices)?)))
             .collect();
+        let telling = notify::build(&next.notify, &self.ports());
         next.problems.check()?;
         let (mut built, mut specs, mut watches) = (Vec::new(), Vec::new(), Vec::new());
         for (name, driver) in drivers {
@@ -115,6 +120,7 @@ impl Agent {
             watches,
             catalog,
             encoded,
+            telling,
         })
     }
 

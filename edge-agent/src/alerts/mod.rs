@@ -1,262 +1,352 @@
-//! The box's side of an alert's life (ISA-18.2, basic states): from findings to the events
-//! `Raised`, `Peaked` and `Cleared`. Pure: ids come in as arguments, times are those of the
-//! findings. Never acknowledges: people do, and the fold in `protocol::alert` shows the state.
+//! The life of alerts on the box after ISA-18.2 / IEC 62682: from findings of the detectors, acts of
+//! people and time to events and to what people are told. Pure: readings, records and the time come
+//! in, events and notices go out. Never acknowledges, shelves or resets: people do, and the folds in
+//! `protocol::{alert, alarm_point}` show it. The table of states is in README.md beside this file.
 //!
-//! One alert is one abnormal episode of one rule, so a rule has at most one that is not cleared.
-//! When a value becomes abnormal again after it cleared, that is a new alert with a new id, even
-//! if nobody acknowledged the old one: each episode keeps its own times and peak, and both wait
-//! to be seen. A rule that chatters is calmed by its deadband and delays, and its alerts join one
-//! work order.
+//! What holds always, and is tested as properties: a rule never has two alerts that are not closed
+//! that this code raised; an alert that is high or critical is told when it is raised; every shelf
+//! ends; judging the same readings again tells the same with the same ids.
+
+mod book;
+mod conditions;
+mod holds;
+mod life;
+mod notice;
+mod plan;
+mod point;
+mod saved;
+mod telling;
+#[cfg(test)]
+mod tests;
+mod tick;
+mod words;
+
+pub use book::{AlertBook, AlertStep, PEAK_PERIOD_US, SavedAlert};
+pub use notice::{Notice, NoticeKind};
+pub use saved::SavedAlarms;
 
 use crate::analysis::{Change, Finding};
-use crate::config::RuleConfig;
-use protocol::alert::Alert;
-use protocol::event::{AlertEvent, AlertRaised, Direction};
-use protocol::id::AlertId;
+use crate::config::Config;
+use conditions::Conditions;
+use holds::Holds;
+use plan::Plan;
+use point::Point;
+use protocol::alarm_point::AlarmPoint;
+use protocol::alert::{Alert, AlertState};
+use protocol::event::{AlarmPointEvent, Maintained, SuppressionCause};
+use protocol::id::{AlarmPointId, AlertId, GatewayId};
+use protocol::reading::Reading;
 use protocol::time::{ClockState, Correction, Timestamp};
-use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use telling::Telling;
 
-/// A new peak is told at most this often per alert, in the time of the readings; the last one is
-/// told when the alert clears. A value that climbs for an hour would else be thousands of events.
-pub const PEAK_PERIOD_US: i64 = 60_000_000;
-
-/// The alerts of this box that are not cleared. Bounded: at most one per rule.
-#[derive(Clone, Debug, Default)]
-pub struct AlertBook {
-    rules: BTreeMap<String, RuleConfig>,
-    open: BTreeMap<String, Open>,
-    /// Alerts that no rule stands behind, until `retire` ends them.
-    orphans: Vec<(String, AlertId)>,
+/// All alarm points of a gateway. Bounded by the rules: at most `config::RULES_MAX`.
+#[derive(Clone, Debug)]
+pub struct Alarms {
+    plan: Plan,
+    book: AlertBook,
+    points: BTreeMap<String, Point>,
+    holds: Holds,
+    conditions: Conditions,
+    telling: Telling,
+    /// Outage rules that became normal a moment ago: what was down needs a moment too.
+    released: BTreeMap<String, (AlertId, Timestamp)>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Open {
-    alert: AlertId,
-    direction: Direction,
-    told_peak: f64,
-    told_at: Timestamp,
+/// What is to be written, in this order and in one transaction, and what is to be told then.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// Events of alerts.
+    pub alerts: Vec<AlertStep>,
+    /// Events of alarm points.
+    pub points: Vec<PointStep>,
+    /// What people are told once that is on the disk.
+    pub notices: Vec<Notice>,
 }
 
-/// An alert that was open when the book was saved.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct SavedAlert {
-    rule: String,
-    open: Open,
-}
-
-/// One event to be written.
+/// One event of an alarm point.
 #[derive(Clone, Debug, PartialEq)]
-pub struct AlertStep {
-    /// The alert.
-    pub alert: AlertId,
-    /// Name of the rule: who acts.
-    pub rule: String,
-    /// Time of the reading behind it.
+pub struct PointStep {
+    /// The point.
+    pub point: AlarmPointId,
+    /// Who acts: the rule, or what maintenance ended on.
+    pub actor: String,
+    /// Name of the event on its point: the same event is written once.
+    pub name: String,
+    /// When.
     pub time: Timestamp,
     /// State of the clock that gave `time`.
     pub clock: ClockState,
     /// What happened.
-    pub event: AlertEvent,
+    pub event: AlarmPointEvent,
 }
 
-impl AlertBook {
-    /// For the rules as configured, with no alert open.
-    pub fn new(rules: &[RuleConfig]) -> Self {
-        let rules = rules.iter().map(|rule| (rule.name.clone(), rule.clone()));
+impl Outcome {
+    /// Whether there is nothing to write and nothing to tell.
+    pub const fn is_empty(&self) -> bool {
+        self.alerts.is_empty() && self.points.is_empty() && self.notices.is_empty()
+    }
+}
+
+impl Alarms {
+    /// For the rules as configured, with nothing abnormal.
+    pub fn new(config: &Config, gateway: GatewayId) -> Self {
+        let book = AlertBook::new(&config.rules);
         Self {
-            rules: rules.collect(),
-            open: BTreeMap::new(),
-            orphans: Vec::new(),
+            plan: Plan::new(config, gateway),
+            conditions: Conditions::new(&book, gateway),
+            book,
+            points: BTreeMap::new(),
+            holds: Holds::default(),
+            telling: Telling::default(),
+            released: BTreeMap::new(),
         }
     }
 
-    /// What is open, to be saved together with what the detectors remember.
-    pub fn save(&self) -> Vec<SavedAlert> {
-        let saved = |(rule, open): (&String, &Open)| SavedAlert {
-            rule: rule.clone(),
-            open: *open,
-        };
-        self.open.iter().map(saved).collect()
+    /// Takes notice of a reading, for the conditions that name its sensor. Before the findings of
+    /// the same polls.
+    pub fn read(&mut self, reading: &Reading) {
+        self.conditions.read(reading);
     }
 
-    /// Takes up what was saved, so that the readings since then, judged again, mean the same
-    /// alerts as the first time. A rule that is gone is passed over.
-    pub fn restore(&mut self, saved: &[SavedAlert]) {
-        for SavedAlert { rule, open } in saved {
-            if self.rules.contains_key(rule) {
-                self.open.insert(rule.clone(), *open);
-            }
+    /// Puts what says that something is down before what follows from it, within one moment.
+    pub fn sort(&self, findings: &mut [Finding]) {
+        let is_outage = |rule: &str| self.plan.outages.iter().any(|(outage, _)| outage == rule);
+        findings.sort_by_key(|finding| (finding.time, !is_outage(&finding.rule)));
+    }
+
+    /// What a finding means. A finding that does not fit (cleared though it was not raised) means
+    /// nothing.
+    pub fn follow(&mut self, finding: &Finding) -> Outcome {
+        let mut outcome = Outcome::default();
+        if self.book.rule(&finding.rule).is_none() {
+            return outcome;
         }
-    }
-
-    /// The rules are others now. What is open for a rule that is gone, or that is for another sensor
-    /// now, ends with the next `retire`.
-    pub fn change_rules(&mut self, rules: &[RuleConfig]) {
-        let before = std::mem::replace(self, Self::new(rules));
-        self.orphans = before.orphans;
-        for (name, open) in before.open {
-            let sensor = |rules: &BTreeMap<String, RuleConfig>| {
-                rules.get(&name).map(|rule| rule.sensor.clone())
-            };
-            if sensor(&self.rules).is_some() && sensor(&self.rules) == sensor(&before.rules) {
-                self.open.insert(name, open);
-            } else {
-                self.orphans.push((name, open.alert));
-            }
+        self.look_at_conditions(finding.time);
+        match &finding.change {
+            Change::Raised { .. } => self.became_abnormal(finding, &mut outcome),
+            Change::Peaked { value } => self.went_further(finding, *value, &mut outcome),
+            Change::Cleared { .. } => self.became_normal(finding, &mut outcome),
         }
+        self.forget_idle(&finding.rule);
+        outcome
     }
 
-    /// Moves the times it remembers, now that the true time is known.
-    pub fn correct(&mut self, by: &Correction) {
-        for open in self.open.values_mut() {
-            open.told_at = by.of(open.told_at);
-        }
+    /// What follows from the time alone: shelves that end, calm after chatter, re-alarm, the end of
+    /// a flood, causes of suppression that are over. About once a second.
+    pub fn tick(&mut self, now: Timestamp, clock: ClockState) -> Outcome {
+        let mut outcome = Outcome::default();
+        self.look_at_conditions(now);
+        self.end_holds(now, clock, &mut outcome);
+        self.look_at_points(now, clock, &mut outcome);
+        self.summarise(now, &mut outcome);
+        self.points.retain(|_, point| !point.is_idle());
+        outcome
     }
 
-    /// Takes up an alert of this box as its events tell it; a cleared one is passed over, and one
-    /// that the book has stays as it is. To be called for all of them when the agent starts, once
-    /// the readings since the last save are judged, then `retire`.
-    pub fn take_up(&mut self, alert: &Alert) {
-        if alert.cleared.is_some() {
+    /// Takes notice of what people did to an alert, as its events tell it now.
+    pub fn alert_is(&mut self, alert: &Alert) {
+        let Some(point) = self.points.get_mut(&alert.raised.rule) else {
             return;
-        }
-        let known = self.open.get(&alert.raised.rule);
-        if known.is_some_and(|open| open.alert == alert.id) {
-            return;
-        }
-        let name = alert.raised.rule.clone();
-        let rule = self.rules.get(&name);
-        if rule.is_none_or(|rule| rule.sensor != alert.raised.sensor_path) {
-            self.orphans.push((name, alert.id));
-            return;
-        }
-        let open = Open {
-            alert: alert.id,
-            direction: alert.raised.direction,
-            told_peak: alert.peak,
-            told_at: alert.raised_at,
         };
-        if let Some(twin) = self.open.insert(name.clone(), open) {
-            self.orphans.push((name, twin.alert));
-        }
-    }
-
-    /// Ends the alerts taken up whose rule is no longer configured for their sensor, or has
-    /// another one open: nothing measures them, so nothing else would ever clear them.
-    pub fn retire(&mut self, now: Timestamp, clock: ClockState) -> Vec<AlertStep> {
-        let step = |(rule, alert)| AlertStep {
-            alert,
-            rule,
-            time: now,
-            clock,
-            event: AlertEvent::Cleared { value: None },
-        };
-        self.orphans.drain(..).map(step).collect()
-    }
-
-    /// What a finding means for the alerts. `new_id` is used when it raises one. The events are
-    /// to be written in this order, in one transaction with what the detectors remember.
-    ///
-    /// A finding that does not fit (raised though open, cleared though not) changes nothing but
-    /// the peak: told twice is told once.
-    pub fn apply(&mut self, finding: &Finding, new_id: AlertId) -> Vec<AlertStep> {
-        let told = match finding.change {
-            Change::Raised { peak, .. } if self.open.contains_key(&*finding.rule) => {
-                self.peaked(finding, peak)
-            }
-            Change::Raised { peak, .. } => self.raised(finding, peak, new_id),
-            Change::Peaked { value } => self.peaked(finding, value),
-            Change::Cleared { value, peak } => self.cleared(finding, value, peak),
-        };
-        let Some((alert, events)) = told else {
-            return Vec::new();
-        };
-        let step = |event| AlertStep {
-            alert,
-            rule: finding.rule.to_string(),
-            time: finding.time,
-            clock: finding.clock,
-            event,
-        };
-        events.into_iter().map(step).collect()
-    }
-
-    /// The alert of a rule that is not cleared.
-    pub fn open_alert(&self, rule: &str) -> Option<AlertId> {
-        self.open.get(rule).map(|open| open.alert)
-    }
-
-    fn raised(&mut self, finding: &Finding, peak: f64, id: AlertId) -> Option<Told> {
-        let Change::Raised {
-            direction,
-            limit,
-            value,
-            since,
-            ..
-        } = finding.change
+        let Some(standing) = point
+            .standing
+            .as_mut()
+            .filter(|known| known.alert == alert.id)
         else {
-            return None;
+            return;
         };
-        let rule = self.rules.get(&*finding.rule)?;
-        let raised = AlertRaised {
-            rule: rule.name.clone(),
-            sensor: finding.sensor,
-            sensor_path: rule.sensor.clone(),
-            asset: rule.asset.clone(),
-            title: rule.title.clone(),
-            severity: rule.severity,
-            direction,
-            limit,
-            value,
-            unit: rule.unit.code().to_owned(),
-            since,
-        };
-        let mut events = vec![AlertEvent::Raised(raised)];
-        if is_further(direction, peak, value) {
-            events.push(AlertEvent::Peaked { value: peak });
+        standing.acknowledged = alert.acknowledged.as_ref().map(|(at, _)| *at);
+        if alert.state() == AlertState::Closed {
+            point.standing = None;
         }
-        let open = Open {
-            alert: id,
-            direction,
-            told_peak: peak,
-            told_at: finding.time,
-        };
-        self.open.insert(rule.name.clone(), open);
-        Some((id, events))
+        self.forget_idle(&alert.raised.rule);
     }
 
-    fn peaked(&mut self, finding: &Finding, value: f64) -> Option<Told> {
-        let open = self.open.get_mut(&*finding.rule)?;
-        let waited_us = finding.time.micros_since(open.told_at);
-        let too_soon = (0..PEAK_PERIOD_US).contains(&waited_us);
-        if too_soon || !is_further(open.direction, value, open.told_peak) {
-            return None;
-        }
-        open.told_peak = value;
-        open.told_at = finding.time;
-        Some((open.alert, vec![AlertEvent::Peaked { value }]))
+    /// Takes notice of what people did to an alarm point or a maintenance switch, and of what
+    /// follows: what nobody holds back any more and is still abnormal is told.
+    pub fn point_is(&mut self, point: &AlarmPoint, now: Timestamp, clock: ClockState) -> Outcome {
+        self.learn(point, now);
+        self.tick(now, clock)
     }
 
-    fn cleared(&mut self, finding: &Finding, value: f64, peak: f64) -> Option<Told> {
-        let open = self.open.remove(&*finding.rule)?;
-        let mut events = Vec::new();
-        if is_further(open.direction, peak, open.told_peak) {
-            events.push(AlertEvent::Peaked { value: peak });
+    /// Takes up an alarm point as its events tell it, when the agent starts.
+    pub fn learn(&mut self, point: &AlarmPoint, now: Timestamp) {
+        self.holds.learn(point, now);
+        let rule = self.book.rule(&point.rule);
+        if rule.is_none_or(|rule| rule.sensor != point.sensor_path) {
+            return;
         }
-        events.push(AlertEvent::Cleared { value: Some(value) });
-        Some((open.alert, events))
+        let known = self.points.entry(point.rule.clone()).or_default();
+        if known.suppressed.is_none() {
+            known.suppressed.clone_from(&point.suppressed);
+        }
+        if let (None, Some(since)) = (&known.chatter, point.chattering) {
+            let (last, clear) = (since, None);
+            known.chatter = Some(point::Chatter { since, last, clear });
+        }
+        self.forget_idle(&point.rule);
+    }
+
+    /// Takes up an alert of this box as its events tell it; one that is closed is passed over. To
+    /// be called for all of them, the newest first, when the agent starts, once the readings since
+    /// the last save are judged; then `retire`.
+    pub fn take_up(&mut self, alert: &Alert) {
+        self.book.take_up(alert);
+        let name = &alert.raised.rule;
+        let rule = self.book.rule(name);
+        if alert.state() == AlertState::Closed
+            || rule.is_none_or(|rule| rule.sensor != alert.raised.sensor_path)
+        {
+            return;
+        }
+        let known = self.points.get(name).and_then(|point| point.standing);
+        let is_open = self.book.open_alert(name) == Some(alert.id);
+        if known.is_some_and(|known| known.alert != alert.id && !is_open) {
+            return;
+        }
+        let told = known.filter(|known| known.alert == alert.id);
+        let standing = point::Standing {
+            alert: alert.id,
+            severity: alert.raised.severity,
+            raised_at: alert.raised_at,
+            acknowledged: alert.acknowledged.as_ref().map(|(at, _)| *at),
+            cleared: alert.cleared.is_some(),
+            told: told.map_or(Some(alert.raised_at), |known| known.told),
+            has_notice: told.is_none_or(|known| known.has_notice),
+        };
+        self.points.entry(name.clone()).or_default().standing = Some(standing);
+    }
+
+    /// Ends what no rule stands behind any more.
+    pub fn retire(&mut self, now: Timestamp, clock: ClockState) -> Outcome {
+        let alerts = self.book.retire(now, clock);
+        for step in &alerts {
+            if let Some(point) = self.points.get_mut(&step.rule) {
+                point.standing = point.standing.filter(|known| known.alert != step.alert);
+            }
+        }
+        Outcome {
+            alerts,
+            ..Outcome::default()
+        }
+    }
+
+    /// The rules are others now. What is open for a rule that is gone, or that is for another
+    /// sensor now, ends with the next `retire`.
+    pub fn change_rules(&mut self, config: &Config) {
+        let before: BTreeMap<String, String> = (self.book.rules())
+            .map(|rule| (rule.name.clone(), rule.sensor.clone()))
+            .collect();
+        let known = self.conditions.known();
+        self.book.change_rules(&config.rules);
+        self.plan = Plan::new(config, self.plan.gateway);
+        self.conditions = Conditions::new(&self.book, self.plan.gateway);
+        self.conditions.restore(known);
+        let book = &self.book;
+        let stays = |rule: &String| {
+            let sensor = book.rule(rule).map(|rule| &rule.sensor);
+            sensor.is_some() && sensor == before.get(rule)
+        };
+        self.points.retain(|rule, _| stays(rule));
+        self.released.retain(|rule, _| stays(rule));
+    }
+
+    /// Notices of alerts that wait for somebody, to be handed over again after a start: whoever
+    /// tells people knows by their ids which of them were told.
+    pub fn standing_notices(&self) -> Vec<Notice> {
+        let waits = |(rule, point): (&String, &Point)| {
+            let standing = point.standing.filter(|standing| {
+                standing.acknowledged.is_none() && !standing.cleared && standing.has_notice
+            })?;
+            let rule = self.book.rule(rule)?;
+            let is_held = self.hold(&rule.name, standing.raised_at).is_some();
+            (!is_held).then(|| words::standing(rule, &standing))
+        };
+        self.points.iter().filter_map(waits).collect()
+    }
+
+    /// Moves the times that it remembers, now that the true time is known.
+    pub fn correct(&mut self, by: &Correction) {
+        self.book.correct(by);
+        self.holds.correct(by);
+        self.conditions.correct(by);
+        self.telling.correct(by);
+        self.points.values_mut().for_each(|point| point.correct(by));
+        for (_, at) in self.released.values_mut() {
+            *at = by.of(*at);
+        }
+    }
+
+    /// Whether a rule is abnormal, told or not.
+    fn is_abnormal(&self, rule: &str) -> bool {
+        self.down(rule).is_some()
+    }
+
+    /// The alert of a rule that is abnormal, or that it would have if it were told.
+    fn down(&self, rule: &str) -> Option<AlertId> {
+        let withheld = || {
+            let withheld = self.points.get(rule)?.withheld.as_ref()?;
+            Some(self.plan.alert_id(rule, withheld.since))
+        };
+        self.book.open_alert(rule).or_else(withheld)
+    }
+
+    /// What holds a rule's alerts back now.
+    fn hold(&self, rule: &str, now: Timestamp) -> Option<HeldBack> {
+        if self.holds.has(rule) {
+            return Some(HeldBack::ByPerson);
+        }
+        self.cause(rule, now).map(HeldBack::ByDesign)
+    }
+
+    /// Why a rule's alerts are suppressed by design now.
+    fn cause(&self, name: &str, now: Timestamp) -> Option<SuppressionCause> {
+        let rule = self.book.rule(name)?;
+        let release = self.plan.settings.release_after;
+        let of_outage = self.plan.outages.iter().find_map(|(outage, what)| {
+            if outage == name || !self.plan.covers(what, rule) {
+                return None;
+            }
+            let released = || {
+                let (alert, at) = self.released.get(outage)?;
+                holds::is_within(*at, now, release).then_some(*alert)
+            };
+            let alert = self.down(outage).or_else(released)?;
+            let of = what.name().to_owned();
+            Some(SuppressionCause::Outage { alert, of })
+        });
+        let of_work = || {
+            let mut works = self.holds.maintained(now, release);
+            let of = works
+                .find(|of| self.plan.covers(of, rule))
+                .map(Maintained::name)?;
+            Some(SuppressionCause::Maintenance { of: of.to_owned() })
+        };
+        let is_abnormal = |rule: &str| self.is_abnormal(rule);
+        of_outage
+            .or_else(of_work)
+            .or_else(|| self.conditions.cause(name, now, &is_abnormal))
+    }
+
+    fn look_at_conditions(&mut self, now: Timestamp) {
+        let mut conditions = std::mem::take(&mut self.conditions);
+        conditions.look(now, &|rule| self.is_abnormal(rule));
+        self.conditions = conditions;
+    }
+
+    fn forget_idle(&mut self, rule: &str) {
+        if self.points.get(rule).is_some_and(Point::is_idle) {
+            self.points.remove(rule);
+        }
     }
 }
 
-type Told = (AlertId, Vec<AlertEvent>);
-
-fn is_further(direction: Direction, value: f64, than: f64) -> bool {
-    match direction {
-        Direction::High => value > than,
-        Direction::Low => value < than,
-    }
+/// What holds an alert back.
+#[derive(Clone, Debug, PartialEq)]
+enum HeldBack {
+    /// Shelved or out of service.
+    ByPerson,
+    /// Suppressed by design.
+    ByDesign(SuppressionCause),
 }
-
-#[cfg(test)]
-mod tests;

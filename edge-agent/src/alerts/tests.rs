@@ -1,337 +1,355 @@
-//! From findings to events, judged by the fold that every page and the hub use.
+//! Tests of the life cycle: the plant of these tests plays readings through the real detectors, keeps
+//! every event as a store would, and folds them as page and hub do.
+
+mod flood;
+mod people;
+mod properties;
+mod scenes;
 
 use super::*;
-use crate::config::{Config, RuleConfig};
-use proptest::prelude::*;
-use protocol::alert::{self, AlertState};
-use protocol::event::{Actor, Body, Event};
-use protocol::id::{EventId, GatewayId, Origin, SensorId};
-use protocol::time::{ClockState, Hlc};
+use crate::analysis::Detectors;
+use crate::config::priority;
+use protocol::event::{Actor, AlertEvent, Body, Event, RecordRef, Severity};
+use protocol::id::{EventId, Origin, SensorId};
+use protocol::reading::Quality;
+use protocol::time::Hlc;
+use protocol::{alarm_point, alert};
 use std::path::Path;
 use uuid::Uuid;
 
 const GATEWAY: GatewayId = GatewayId(Uuid::from_u128(1));
 
-fn rules() -> Vec<RuleConfig> {
-    let text = r#"
-        [[port]]
-        name = "p"
-        protocol = "modbus"
-        [[device]]
-        name = "d"
-        port = "p"
-        asset = "P-1"
-        [[device.sensor]]
-        name = "t"
-        unit_name = "degC"
-        [[rule]]
-        name = "hot"
-        title = "Pump is hot"
-        sensor = "d/t"
-        high = 80.0
-        low = 10.0
-        severity = "high"
-    "#;
-    Config::parse(Path::new("e"), text).unwrap().rules
-}
-
-fn id(number: u128) -> AlertId {
-    AlertId(Uuid::from_u128(number))
+/// A box without machines: configuration, detectors, life cycle, and what was written and told.
+#[derive(Clone)]
+struct Plant {
+    config: Config,
+    detectors: Detectors,
+    alarms: Alarms,
+    /// Events by id: written twice is written once.
+    events: BTreeMap<EventId, Event>,
+    seq: u64,
+    notices: Vec<Notice>,
+    now: Timestamp,
 }
 
 fn second(second: i64) -> Timestamp {
-    Timestamp(second * 1_000_000)
+    Timestamp(1_800_000_000_000_000 + second * 1_000_000)
 }
 
-fn finding(at: i64, change: Change) -> Finding {
-    let sensor = SensorId::derive(GATEWAY, "d/t");
-    Finding {
-        rule: "hot".into(),
-        sensor,
-        time: second(at),
-        clock: ClockState::Synchronised,
-        change,
+/// Device `d` with the sensors named, and `rest` behind it.
+fn config(sensors: &[&str], rest: &str) -> Config {
+    let mut text = "[[port]]\nname = \"p\"\nprotocol = \"modbus\"\n\
+                    [[device]]\nname = \"d\"\nport = \"p\"\nasset = \"P-1\"\n"
+        .to_owned();
+    for sensor in sensors {
+        text.push_str(&format!("[[device.sensor]]\nname = \"{sensor}\"\n"));
     }
+    Config::parse(Path::new("e"), &format!("{text}{rest}")).unwrap()
 }
 
-fn raised(at: i64, value: f64) -> Finding {
-    let change = Change::Raised {
-        direction: Direction::High,
-        limit: 80.0,
-        value,
-        peak: value,
-        since: second(at - 5),
-    };
-    finding(at, change)
+/// A rule `name` above 80 on `d/<sensor>`, with further keys.
+fn rule(name: &str, sensor: &str, severity: &str, keys: &str) -> String {
+    format!(
+        "[[rule]]\nname = \"{name}\"\nsensor = \"d/{sensor}\"\nhigh = 80.0\n\
+         severity = \"{severity}\"\n{keys}\n"
+    )
 }
 
-fn cleared(at: i64, peak: f64) -> Finding {
-    finding(at, Change::Cleared { value: 70.0, peak })
-}
-
-fn peaked(at: i64, value: f64) -> Finding {
-    finding(at, Change::Peaked { value })
-}
-
-/// The steps as a store would write them.
-fn written(steps: &[AlertStep]) -> Vec<Event> {
-    let events = (1_u32..).zip(steps).map(|(seq, step)| Event {
-        id: EventId(Uuid::from_u128(u128::from(seq))),
-        origin: Origin::Gateway(GATEWAY),
-        incarnation: 1,
-        seq: u64::from(seq),
-        hlc: Hlc {
-            wall_ms: u64::from(seq),
-            counter: 0,
-            node: 1,
-        },
-        based_on: Hlc::default(),
-        time: step.time,
-        clock: step.clock,
-        actor: Actor::System(step.rule.clone()),
-        record: step.alert.into(),
-        body: Body::Alert(step.event.clone()),
-    });
-    events.collect()
-}
-
-#[test]
-fn an_episode_is_one_alert_with_its_peak() {
-    let mut book = AlertBook::new(&rules());
-    let mut steps = Vec::new();
-    let mut apply = |finding: &Finding, new| steps.extend(book.apply(finding, id(new)));
-    apply(&raised(10, 85.0), 1);
-    for at in 11..=40 {
-        let climb: f64 = f64::from(i32::try_from(at).unwrap()) + 75.0;
-        apply(&peaked(at, climb), 99);
-    }
-    apply(&cleared(100, 115.0), 99);
-    assert_eq!(
-        steps.len(),
-        3,
-        "raised, the peak at the end, cleared: {steps:?}"
-    );
-    let alert = alert::fold(id(1), &written(&steps)).unwrap();
-    assert_eq!(alert.state(), AlertState::Cleared);
-    assert_eq!((alert.raised.value, alert.peak), (85.0, 115.0));
-    assert_eq!(alert.raised.title, "Pump is hot");
-    assert_eq!(alert.raised.unit, "Cel");
-    assert_eq!(alert.raised.asset.as_deref(), Some("P-1"));
-    assert_eq!(alert.raised_at, second(10));
-    assert_eq!(alert.cleared, Some((second(100), Some(70.0))));
-}
-
-#[test]
-fn a_slow_climb_is_told_once_a_minute() {
-    let mut book = AlertBook::new(&rules());
-    assert_eq!(book.apply(&raised(0, 81.0), id(1)).len(), 1);
-    let told: Vec<i64> = (1..=300)
-        .filter(|at| {
-            let value = 81.0 + f64::from(i32::try_from(*at).unwrap());
-            !book.apply(&peaked(*at, value), id(9)).is_empty()
-        })
-        .collect();
-    assert_eq!(told, [60, 120, 180, 240, 300]);
-}
-
-#[test]
-fn abnormal_again_before_anybody_looked_is_a_new_alert() {
-    let mut book = AlertBook::new(&rules());
-    let mut steps = book.apply(&raised(10, 85.0), id(1));
-    steps.extend(book.apply(&cleared(20, 85.0), id(2)));
-    steps.extend(book.apply(&raised(30, 90.0), id(3)));
-    assert_eq!(book.open_alert("hot"), Some(id(3)));
-    let events = written(&steps);
-    assert_eq!(
-        alert::fold(id(1), &events).unwrap().state(),
-        AlertState::Cleared
-    );
-    assert_eq!(
-        alert::fold(id(3), &events).unwrap().state(),
-        AlertState::Active
-    );
-    assert!(alert::fold(id(2), &events).is_none());
-}
-
-#[test]
-fn what_does_not_fit_changes_nothing() {
-    let mut book = AlertBook::new(&rules());
-    assert_eq!(book.apply(&cleared(1, 85.0), id(1)), []);
-    assert_eq!(book.apply(&peaked(1, 85.0), id(1)), []);
-    assert_eq!(book.apply(&raised(10, 85.0), id(1)).len(), 1);
-    assert_eq!(book.apply(&raised(11, 85.0), id(2)), []);
-    assert_eq!(book.open_alert("hot"), Some(id(1)));
-    let mut unknown = raised(1, 85.0);
-    unknown.rule = "gone".into();
-    assert_eq!(book.apply(&unknown, id(3)), []);
-}
-
-#[test]
-fn a_restart_takes_up_what_is_open_and_ends_what_has_no_rule() {
-    let mut book = AlertBook::new(&rules());
-    let steps = book.apply(&raised(10, 85.0), id(1));
-    let open = alert::fold(id(1), &written(&steps)).unwrap();
-    let mut next = AlertBook::new(&rules());
-    next.take_up(&open);
-    assert_eq!(next.retire(second(50), ClockState::Holdover), []);
-    assert_eq!(next.apply(&raised(60, 85.0), id(2)), []);
-    let told = next.apply(&cleared(70, 95.0), id(2));
-    assert_eq!(
-        told.len(),
-        2,
-        "the peak was not told before the restart: {told:?}"
-    );
-    assert!(told.iter().all(|step| step.alert == id(1)));
-
-    let mut without = AlertBook::new(&[]);
-    without.take_up(&open);
-    let [step] = without
-        .retire(second(50), ClockState::Holdover)
-        .try_into()
-        .unwrap();
-    assert_eq!(
-        (step.alert, step.event),
-        (id(1), AlertEvent::Cleared { value: None })
-    );
-    assert_eq!(without.retire(second(51), ClockState::Holdover), []);
-
-    let mut twice = AlertBook::new(&rules());
-    twice.take_up(&open);
-    twice.take_up(&Alert { id: id(2), ..open });
-    let ended: Vec<AlertId> = twice
-        .retire(second(50), ClockState::Holdover)
-        .iter()
-        .map(|step| step.alert)
-        .collect();
-    assert_eq!((ended, twice.open_alert("hot")), (vec![id(1)], Some(id(2))));
-}
-
-proptest! {
-    /// Whatever the detectors tell, a rule never has two alerts that are not cleared, and every
-    /// event has its effect.
-    #[test]
-    fn a_rule_has_at_most_one_alert_that_is_not_cleared(
-        told in proptest::collection::vec((0_u8..3, 70.0_f64..120.0), 0..60)
-    ) {
-        let mut book = AlertBook::new(&rules());
-        let mut steps = Vec::new();
-        for (at, (kind, value)) in (0_i64..).zip(told) {
-            let finding = match kind {
-                0 => raised(at * 30, value),
-                1 => peaked(at * 30, value),
-                _ => cleared(at * 30, value),
-            };
-            steps.extend(book.apply(&finding, id(u128::try_from(at).unwrap() + 1)));
-            let events = written(&steps);
-            let alerts = (1..=60).filter_map(|number| alert::fold(id(number), &events));
-            let alerts: Vec<Alert> = alerts.collect();
-            let open: Vec<AlertId> =
-                alerts.iter().filter(|alert| alert.cleared.is_none()).map(|alert| alert.id).collect();
-            prop_assert!(open.len() <= 1);
-            prop_assert_eq!(open.first().copied(), book.open_alert("hot"));
-            prop_assert!(alerts.iter().flat_map(|alert| &alert.history).all(|line| line.applied));
-        }
-    }
-
-    /// Killed at any moment, and with what was saved as old as it may be: the readings judged
-    /// again tell the same alerts at the same times, no more, no less, none cleared too early.
-    #[test]
-    fn a_kill_at_any_moment_changes_no_alert(
-        values in proptest::collection::vec(60.0_f64..100.0, 1..60), save in 0_usize..60, kill in 0_usize..60
-    ) {
-        let kill = kill.min(values.len());
-        let save = save.min(kill);
-        let mut straight = Judged::default();
-        straight.judge(&values, 0..values.len());
-        let mut judged = Judged::default();
-        judged.judge(&values, 0..save);
-        let saved = (judged.detectors.save(), judged.book.save());
-        judged.judge(&values, save..kill);
-        let mut next = Judged { told: judged.told, ..Judged::default() };
-        next.detectors.restore(&saved.0);
-        next.book.restore(&saved.1);
-        let record = next.told.values().cloned().collect::<Vec<_>>();
-        next.judge(&values, save..kill);
-        let mut ids: Vec<AlertId> = record.iter().map(|step| step.alert).collect();
-        ids.dedup();
-        for id in ids {
-            let alert = alert::fold(id, &written(&record)).unwrap();
-            next.book.take_up(&alert);
-            next.detectors.stand_behind(&alert);
-        }
-        prop_assert_eq!(next.book.retire(second(0), ClockState::Holdover), []);
-        next.judge(&values, kill..values.len());
-        prop_assert_eq!(next.told, straight.told);
-    }
-}
-
-/// Detectors and book at work on one reading a second. What is told stands behind the name of its
-/// event, as in the store: told twice is told once.
-struct Judged {
-    detectors: crate::analysis::Detectors,
-    book: AlertBook,
-    told: BTreeMap<(i64, String), AlertStep>,
-}
-
-impl Default for Judged {
-    fn default() -> Self {
+impl Plant {
+    fn new(config: Config) -> Self {
         Self {
-            detectors: crate::analysis::Detectors::new(&rules(), GATEWAY),
-            book: AlertBook::new(&rules()),
-            told: BTreeMap::new(),
+            detectors: Detectors::new(&config.rules, GATEWAY),
+            alarms: Alarms::new(&config, GATEWAY),
+            config,
+            events: BTreeMap::new(),
+            seq: 0,
+            notices: Vec::new(),
+            now: second(0),
         }
     }
-}
 
-impl Judged {
-    fn judge(&mut self, values: &[f64], range: std::ops::Range<usize>) {
-        for at in range {
-            let time = second(i64::try_from(at).unwrap() * 40);
-            let reading = protocol::reading::Reading {
-                sensor: SensorId::derive(GATEWAY, "d/t"),
-                time,
-                value: Some(values[at]),
-                quality: protocol::reading::Quality::Good,
+    /// One rule `hot` on `d/t`.
+    fn of_one(severity: &str, keys: &str) -> Self {
+        Self::new(config(&["t"], &rule("hot", "t", severity, keys)))
+    }
+
+    /// Values of sensors of `d`, read together at `now`.
+    fn read(&mut self, values: &[(&str, f64)]) {
+        let mut findings = Vec::new();
+        for (sensor, value) in values {
+            let reading = Reading {
+                sensor: SensorId::derive(GATEWAY, &format!("d/{sensor}")),
+                time: self.now,
+                value: Some(*value),
+                quality: Quality::Good,
                 clock: ClockState::Synchronised,
             };
-            for finding in self.detectors.step(&reading) {
-                for step in self
-                    .book
-                    .apply(&finding, id(u128::try_from(at).unwrap() + 1))
-                {
-                    let kind = format!("{:?}", std::mem::discriminant(&step.event));
-                    let name = format!("{:?} {kind}", step.alert);
-                    self.told.entry((step.time.0, name)).or_insert(step);
+            self.alarms.read(&reading);
+            findings.extend(self.detectors.step(&reading));
+        }
+        self.alarms.sort(&mut findings);
+        for finding in findings {
+            let outcome = self.alarms.follow(&finding);
+            self.carry_out(outcome);
+        }
+    }
+
+    /// A finding as it comes from a detector that these tests do not have.
+    fn find(&mut self, rule: &str, change: Change) {
+        let sensor = self.alarms.book.rule(rule).unwrap().sensor.clone();
+        let outcome = self.alarms.follow(&Finding {
+            rule: rule.into(),
+            sensor: SensorId::derive(GATEWAY, &sensor),
+            time: self.now,
+            clock: ClockState::Synchronised,
+            change,
+        });
+        self.carry_out(outcome);
+    }
+
+    /// `now` goes on second by second, each with `values` and a tick.
+    fn run(&mut self, seconds: i64, mut values: impl FnMut(i64) -> Vec<(&'static str, f64)>) {
+        for at in 0..seconds {
+            self.now = self.now.plus_micros(1_000_000);
+            let values = values(at);
+            self.read(&values);
+            self.tick();
+        }
+    }
+
+    fn tick(&mut self) {
+        let outcome = self.alarms.tick(self.now, ClockState::Synchronised);
+        self.carry_out(outcome);
+    }
+
+    fn carry_out(&mut self, outcome: Outcome) {
+        for step in outcome.alerts {
+            let name = match &step.event {
+                AlertEvent::Raised(_) => "raised".to_owned(),
+                AlertEvent::Cleared { .. } => "cleared".to_owned(),
+                AlertEvent::Superseded { .. } => "superseded".to_owned(),
+                other => format!("{:?} {}", std::mem::discriminant(other), step.time.0),
+            };
+            let actor = Actor::System(step.rule.clone());
+            let at = (step.time, step.alert.into());
+            self.write(&name, at, actor.clone(), Body::Alert(step.event));
+            if let Some(described) = step.described {
+                self.write(
+                    "described",
+                    at,
+                    actor,
+                    Body::Alert(AlertEvent::Described(described)),
+                );
+            }
+        }
+        for step in outcome.points {
+            let actor = Actor::System(step.actor.clone());
+            let at = (step.time, step.point.into());
+            self.write(&step.name, at, actor, Body::AlarmPoint(step.event));
+        }
+        self.notices.extend(outcome.notices);
+    }
+
+    fn write(
+        &mut self,
+        name: &str,
+        (time, record): (Timestamp, RecordRef),
+        actor: Actor,
+        body: Body,
+    ) {
+        let id = EventId(Uuid::new_v5(&record.id, name.as_bytes()));
+        if self.events.contains_key(&id) {
+            return;
+        }
+        self.seq += 1;
+        let event = Event {
+            id,
+            origin: Origin::Gateway(GATEWAY),
+            incarnation: 1,
+            seq: self.seq,
+            hlc: Hlc {
+                wall_ms: self.seq,
+                counter: 0,
+                node: 1,
+            },
+            based_on: Hlc::default(),
+            time,
+            clock: ClockState::Synchronised,
+            actor,
+            record,
+            body,
+        };
+        self.events.insert(id, event);
+    }
+
+    /// A person acts on a record, and the life cycle hears of it.
+    fn person(&mut self, record: RecordRef, body: Body) {
+        let name = format!("person {}", self.seq);
+        self.write(
+            &name,
+            (self.now, record),
+            Actor::Person("Ana".into(), None),
+            body,
+        );
+        self.hear(record);
+    }
+
+    fn hear(&mut self, record: RecordRef) {
+        match record.kind {
+            protocol::event::RecordKind::Alert => {
+                if let Some(alert) = alert::fold(AlertId(record.id), &self.all()) {
+                    self.alarms.alert_is(&alert);
+                }
+            }
+            _ => {
+                let id = AlarmPointId(record.id);
+                if let Some(point) = alarm_point::fold(id, &self.all()) {
+                    let clock = ClockState::Synchronised;
+                    let outcome = self.alarms.point_is(&point, self.now, clock);
+                    self.carry_out(outcome);
                 }
             }
         }
     }
+
+    fn acknowledge(&mut self, alert: AlertId) {
+        self.person(
+            alert.into(),
+            Body::Alert(AlertEvent::Acknowledged { note: None }),
+        );
+    }
+
+    fn point_id(&self, rule: &str) -> AlarmPointId {
+        let sensor = &self.alarms.book.rule(rule).unwrap().sensor;
+        AlarmPointId::derive(GATEWAY, rule, sensor)
+    }
+
+    fn shelve(&mut self, rule: &str, minutes: i64) {
+        let sensor_path = self.alarms.book.rule(rule).unwrap().sensor.clone();
+        let event = AlarmPointEvent::Shelved {
+            rule: rule.into(),
+            sensor_path,
+            reason: "known".into(),
+            until: self.now.plus_micros(minutes * 60_000_000),
+        };
+        self.person(self.point_id(rule).into(), Body::AlarmPoint(event));
+    }
+
+    fn on_point(&mut self, rule: &str, event: AlarmPointEvent) {
+        self.person(self.point_id(rule).into(), Body::AlarmPoint(event));
+    }
+
+    fn maintain(&mut self, of: &Maintained, event: AlarmPointEvent) {
+        let is_device = matches!(of, Maintained::Device(_));
+        let id = AlarmPointId::maintenance(GATEWAY, of.name(), is_device);
+        self.person(id.into(), Body::AlarmPoint(event));
+    }
+
+    /// Ends without a warning and starts with what was saved and the record.
+    fn restart(&mut self, saved: SavedAlarms, detectors: &[crate::analysis::DetectorState]) {
+        self.detectors = Detectors::new(&self.config.rules, GATEWAY);
+        self.detectors.restore(detectors);
+        self.alarms = Alarms::new(&self.config, GATEWAY);
+        self.alarms.restore(saved);
+        self.take_up_points();
+    }
+
+    fn take_up_points(&mut self) {
+        for point in self.points() {
+            self.alarms.learn(&point, self.now);
+        }
+    }
+
+    /// What an agent does once the readings since the last save are judged.
+    fn settle(&mut self) {
+        self.take_up_points();
+        let mut alerts = self.alerts();
+        alerts.sort_by_key(|alert| std::cmp::Reverse(alert.raised_at));
+        for alert in alerts
+            .iter()
+            .filter(|alert| alert.state() != AlertState::Closed)
+        {
+            self.alarms.take_up(alert);
+            self.detectors.stand_behind(alert);
+        }
+        let retired = self.alarms.retire(self.now, ClockState::Synchronised);
+        self.carry_out(retired);
+    }
+
+    fn all(&self) -> Vec<Event> {
+        self.events.values().cloned().collect()
+    }
+
+    /// All alerts, in the order in which they were raised.
+    fn alerts(&self) -> Vec<Alert> {
+        let events = self.all();
+        let mut ids: Vec<(u64, AlertId)> = events
+            .iter()
+            .filter(|event| matches!(event.body, Body::Alert(AlertEvent::Raised(_))))
+            .map(|event| (event.seq, AlertId(event.record.id)))
+            .collect();
+        ids.sort_unstable();
+        ids.iter()
+            .map(|(_, id)| alert::fold(*id, &events).unwrap())
+            .collect()
+    }
+
+    fn points(&self) -> Vec<AlarmPoint> {
+        let events = self.all();
+        let ids = events
+            .iter()
+            .filter(|event| matches!(event.body, Body::AlarmPoint(_)));
+        let ids: std::collections::BTreeSet<Uuid> = ids.map(|event| event.record.id).collect();
+        ids.into_iter()
+            .filter_map(|id| alarm_point::fold(AlarmPointId(id), &events))
+            .collect()
+    }
+
+    fn point(&self, rule: &str) -> AlarmPoint {
+        self.points()
+            .into_iter()
+            .find(|point| point.rule == rule)
+            .unwrap()
+    }
+
+    fn open(&self) -> Vec<Alert> {
+        let alerts = self.alerts().into_iter();
+        alerts
+            .filter(|alert| alert.state() != AlertState::Closed)
+            .collect()
+    }
+
+    /// What people were told, but that something is over.
+    fn told(&self) -> Vec<(NoticeKind, &str)> {
+        let notices = self
+            .notices
+            .iter()
+            .filter(|notice| notice.kind != NoticeKind::Cleared);
+        notices
+            .map(|notice| (notice.kind, notice.rule.as_deref().unwrap_or("-")))
+            .collect()
+    }
 }
 
-#[test]
-fn other_rules_keep_the_alert_of_a_rule_that_stays_for_its_sensor() {
-    let open = || {
-        let mut book = AlertBook::new(&rules());
-        assert_eq!(book.apply(&raised(10, 90.0), id(1)).len(), 1);
-        book
-    };
-    let changed = |change: fn(&mut RuleConfig)| {
-        let mut rules = rules();
-        change(&mut rules[0]);
-        let mut book = open();
-        book.change_rules(&rules);
-        let retired = book.retire(second(20), ClockState::Synchronised);
-        (book.open_alert("hot"), retired.len())
-    };
-    assert_eq!(
-        changed(|rule| rule.limits.high = Some(85.0)),
-        (Some(id(1)), 0)
-    );
-    assert_eq!(changed(|rule| rule.sensor = "d/u".to_owned()), (None, 1));
-    assert_eq!(changed(|rule| rule.name = "warm".to_owned()), (None, 1));
-    let mut book = open();
-    book.change_rules(&[]);
-    let retired = book.retire(second(20), ClockState::Synchronised);
-    assert_eq!(retired[0].event, AlertEvent::Cleared { value: None });
-    assert_eq!((retired[0].alert, retired[0].time), (id(1), second(20)));
+/// Something is abnormal from now on, as a detector without a limit says it.
+fn stale(since: Timestamp) -> Change {
+    Change::Raised {
+        direction: protocol::event::Direction::High,
+        limit: 60.0,
+        value: 61.0,
+        peak: 61.0,
+        since,
+        detail: Some(std::sync::Arc::new(crate::analysis::Detail {
+            kind: protocol::event::AlertKind::Stale,
+            words: "no reading for 61 s".into(),
+            expected: None,
+            score: None,
+            reaches_limit_in: None,
+        })),
+    }
 }
+
+const FRESH: Change = Change::Cleared {
+    value: 0.0,
+    peak: 61.0,
+};

@@ -1,41 +1,43 @@
 //! Detectors: from committed readings to findings. Pure: readings in, findings out; time is the
-//! time of the readings, never a clock, so that the same readings always give the same findings.
+//! time of the readings and of the ticks it is given, never a clock, so that the same readings and
+//! ticks always give the same findings. README.md beside this has what each one costs.
 
+mod detector;
+mod deviation;
+mod finding;
+mod flat;
+mod pattern;
+mod profile;
+mod rate;
+mod stale;
+mod standing;
+mod state;
 mod threshold;
+mod trend;
 
-pub use threshold::{Change, Threshold, ThresholdState};
+pub use detector::{Detector, Memory};
+pub use deviation::{Deviation, DeviationMemory, Learning, Model, Verdict};
+pub use finding::{Change, Detail, Finding};
+pub use flat::FlatMemory;
+pub use pattern::PatternMemory;
+pub use profile::{Analysis, PROFILES, Profile, Scored};
+pub use rate::RateMemory;
+pub use stale::StaleMemory;
+pub use standing::Standing;
+pub use threshold::{Threshold, ThresholdState};
+pub use trend::TrendMemory;
 
 use crate::config::RuleConfig;
+use detector::Kind;
 use protocol::alert::Alert;
 use protocol::id::{GatewayId, SensorId};
 use protocol::reading::Reading;
 use protocol::time::{ClockState, Correction, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::HashMap;
 
-/// One rule at work on one sensor.
-#[derive(Clone, Debug)]
-pub struct Detector {
-    rule: Arc<str>,
-    sensor: SensorId,
-    threshold: Threshold,
-}
-
-/// What a detector has to tell.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Finding {
-    /// Name of the rule.
-    pub rule: Arc<str>,
-    /// The sensor.
-    pub sensor: SensorId,
-    /// Time of the reading that brought it about.
-    pub time: Timestamp,
-    /// State of the clock that gave `time`.
-    pub clock: ClockState,
-    /// What changed.
-    pub change: Change,
-}
+/// Detectors whose learning is saved together.
+pub const CHUNK: usize = 32;
 
 /// What a detector remembers over a restart.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -44,104 +46,165 @@ pub struct DetectorState {
     pub rule: String,
     /// The sensor; a rule that was moved to another one begins anew.
     pub sensor: SensorId,
-    /// Where it stands.
-    pub threshold: ThresholdState,
+    /// What it remembers.
+    pub memory: Memory,
 }
 
-impl Detector {
-    /// A rule that has seen nothing yet.
-    pub fn new(rule: &RuleConfig, gateway: GatewayId) -> Self {
+/// What a build before the kinds of rules saved: limits only.
+#[derive(Clone, Debug, Deserialize)]
+pub struct DetectorStateV1 {
+    rule: String,
+    sensor: SensorId,
+    threshold: ThresholdState,
+}
+
+impl From<DetectorStateV1> for DetectorState {
+    fn from(saved: DetectorStateV1) -> Self {
         Self {
-            rule: rule.name.as_str().into(),
-            sensor: SensorId::derive(gateway, &rule.sensor),
-            threshold: Threshold::new(rule.limits.clone()),
+            rule: saved.rule,
+            sensor: saved.sensor,
+            memory: Memory::Threshold(saved.threshold),
         }
-    }
-
-    /// Judges a reading of its sensor; readings of others are passed over.
-    ///
-    /// A bad reading has no value and changes nothing: it neither raises nor clears, and delays
-    /// that are running go on. An uncertain one counts like a good one: a value outside the
-    /// sensor's range may be a broken wire, or the very danger that the limit is for.
-    pub fn step(&mut self, reading: &Reading) -> Option<Finding> {
-        if reading.sensor != self.sensor {
-            return None;
-        }
-        let change = self.threshold.step(reading.value?, reading.time)?;
-        Some(Finding {
-            rule: Arc::clone(&self.rule),
-            sensor: self.sensor,
-            time: reading.time,
-            clock: reading.clock,
-            change,
-        })
-    }
-
-    /// Name of the rule.
-    pub fn rule(&self) -> &str {
-        &self.rule
-    }
-
-    /// The sensor that it judges.
-    pub const fn sensor(&self) -> SensorId {
-        self.sensor
     }
 }
 
-/// All detectors of a gateway, found by sensor.
+/// All detectors of a gateway, found by sensor. At most `config::RULES_MAX`.
 #[derive(Clone, Debug, Default)]
 pub struct Detectors {
-    by_sensor: BTreeMap<SensorId, Vec<Detector>>,
+    /// Where a sensor's detectors are in `all`.
+    by_sensor: HashMap<SensorId, usize>,
+    /// Those of each sensor, in the order of the configuration.
+    all: Vec<Box<[Detector]>>,
+    patterns: Vec<Detector>,
+    /// Which of `all` have a detector that counts silence.
+    silent: Vec<usize>,
+    ticked: Option<Timestamp>,
 }
 
 impl Detectors {
-    /// One per rule; at most `config::RULES_MAX`.
+    /// One per rule.
     pub fn new(rules: &[RuleConfig], gateway: GatewayId) -> Self {
-        let mut by_sensor: BTreeMap<SensorId, Vec<Detector>> = BTreeMap::new();
+        let mut found = Self::default();
+        let mut all: Vec<Vec<Detector>> = Vec::new();
         for rule in rules {
             let detector = Detector::new(rule, gateway);
-            by_sensor.entry(detector.sensor).or_default().push(detector);
+            if matches!(detector.kind, Kind::Pattern(_)) {
+                found.patterns.push(detector);
+                continue;
+            }
+            let at = *found.by_sensor.entry(detector.sensor).or_insert(all.len());
+            if at == all.len() {
+                all.push(Vec::new());
+            }
+            if let Some(of_sensor) = all.get_mut(at) {
+                of_sensor.push(detector);
+            }
         }
-        Self { by_sensor }
+        // Without spare room: there may be ten thousand of them.
+        found.all = all.into_iter().map(Vec::into_boxed_slice).collect();
+        let counts = |of: &[Detector]| of.iter().any(|it| matches!(it.kind, Kind::Stale(_)));
+        let places = found.all.iter().enumerate();
+        found.silent = places
+            .filter(|(_, of)| counts(of))
+            .map(|(at, _)| at)
+            .collect();
+        found
     }
 
-    /// Judges a reading by every rule of its sensor, in the order of the configuration.
+    /// Judges a reading by every rule of its sensor, in the order of the configuration, then by the
+    /// patterns that its findings belong to.
     pub fn step(&mut self, reading: &Reading) -> Vec<Finding> {
-        let detectors = self.by_sensor.get_mut(&reading.sensor);
-        let detectors = detectors.into_iter().flatten();
-        detectors
-            .filter_map(|detector| detector.step(reading))
-            .collect()
+        let Some(at) = self.by_sensor.get(&reading.sensor) else {
+            return Vec::new();
+        };
+        let of_sensor = self.all.get_mut(*at).into_iter().flatten();
+        let found: Vec<Finding> = of_sensor.filter_map(|it| it.step(reading)).collect();
+        self.with_patterns(found)
+    }
+
+    /// Time has come this far: what brings no reading is found by this. To be called about once a
+    /// second with the clock that stamps the readings.
+    pub fn tick(&mut self, now: Timestamp, clock: ClockState) -> Vec<Finding> {
+        let before = self.ticked.replace(now).unwrap_or(now);
+        let passed_us = now.micros_since(before).clamp(0, stale::TICK_MAX_US);
+        let mut found = Vec::new();
+        for at in &self.silent {
+            for detector in self.all.get_mut(*at).into_iter().flatten() {
+                if let Kind::Stale(stale) = &mut detector.kind
+                    && let Some(change) = stale.tick(passed_us, now)
+                {
+                    found.push(detector.finding(change, now, clock));
+                }
+            }
+        }
+        let mut found = self.with_patterns(found);
+        for detector in &mut self.patterns {
+            if let Kind::Pattern(pattern) = &mut detector.kind
+                && let Some(change) = pattern.tick(now)
+            {
+                found.push(detector.finding(change, now, clock));
+            }
+        }
+        found
+    }
+
+    fn with_patterns(&mut self, mut found: Vec<Finding>) -> Vec<Finding> {
+        if self.patterns.is_empty() || found.is_empty() {
+            return found;
+        }
+        let mut of_patterns = Vec::new();
+        for finding in &found {
+            if !matches!(finding.change, Change::Raised { .. }) {
+                continue;
+            }
+            for detector in &mut self.patterns {
+                if let Kind::Pattern(pattern) = &mut detector.kind
+                    && let Some(change) = pattern.raised(&finding.rule, finding.time)
+                {
+                    of_patterns.push(detector.finding(change, finding.time, finding.clock));
+                }
+            }
+        }
+        found.append(&mut of_patterns);
+        found
     }
 
     /// What all of them remember, to be stored in the same transaction as the events that their
     /// findings led to: a restart then neither forgets an alert nor tells it twice. Detectors
     /// that have nothing to remember are left out.
     pub fn save(&self) -> Vec<DetectorState> {
-        let detectors = self.by_sensor.values().flatten();
-        let states = detectors.map(|detector| DetectorState {
-            rule: detector.rule.to_string(),
-            sensor: detector.sensor,
-            threshold: detector.threshold.state(),
-        });
-        states
-            .filter(|state| state.threshold != ThresholdState::default())
-            .collect()
+        let states = self.each().filter_map(|it| state(it, it.memory()));
+        states.collect()
     }
 
-    /// Takes up what was saved. A state whose rule or sensor is gone is passed over.
+    /// What those of a chunk learned over days: larger, and saved seldom. After a crash they have
+    /// missed at most what came since.
+    pub fn save_learned(&self, chunk: usize) -> Vec<DetectorState> {
+        let of_chunk = self.each().skip(chunk * CHUNK).take(CHUNK);
+        of_chunk.filter_map(|it| state(it, it.learned())).collect()
+    }
+
+    /// Chunks there are.
+    pub fn chunks(&self) -> usize {
+        self.each().count().div_ceil(CHUNK)
+    }
+
+    /// Takes up what was saved. A state whose rule or sensor is gone, or whose rule is of another
+    /// kind now, is passed over.
     pub fn restore(&mut self, states: &[DetectorState]) {
         for state in states {
             if let Some(detector) = self.find(&state.rule, state.sensor) {
-                detector.threshold.restore(state.threshold);
+                detector.restore(state.memory.clone());
             }
         }
     }
 
     /// Moves the times that they remember, now that the true time is known.
     pub fn correct(&mut self, by: &Correction) {
-        for detector in self.by_sensor.values_mut().flatten() {
-            detector.threshold.correct(by);
+        self.ticked = None;
+        let all = self.all.iter_mut().flatten();
+        for detector in all.chain(&mut self.patterns) {
+            detector.correct(by);
         }
     }
 
@@ -153,16 +216,58 @@ impl Detectors {
         if alert.cleared.is_none()
             && let Some(detector) = self.find(&raised.rule, raised.sensor)
         {
-            detector
-                .threshold
-                .stand_behind(raised.direction, alert.peak);
+            detector.stand_behind(raised.direction, alert.peak, alert.raised_at);
         }
     }
 
-    fn find(&mut self, rule: &str, sensor: SensorId) -> Option<&mut Detector> {
-        let mut detectors = self.by_sensor.get_mut(&sensor)?.iter_mut();
-        detectors.find(|detector| &*detector.rule == rule)
+    /// The rules that learn and tell nothing yet, with what is left.
+    pub fn learning(&self, now: Timestamp) -> Vec<(String, Learning)> {
+        let learning = |it: &Detector| Some((it.rule.to_string(), it.learning(now)?));
+        self.each().filter_map(learning).collect()
     }
+
+    fn each(&self) -> impl Iterator<Item = &Detector> {
+        self.all.iter().flatten().chain(&self.patterns)
+    }
+
+    fn find(&mut self, rule: &str, sensor: SensorId) -> Option<&mut Detector> {
+        let at = self.by_sensor.get(&sensor).copied();
+        let of_sensor = at.and_then(|at| self.all.get_mut(at)).into_iter().flatten();
+        let mut all = of_sensor.chain(&mut self.patterns);
+        all.find(|it| &*it.rule == rule && it.sensor == sensor)
+    }
+}
+
+fn state(detector: &Detector, memory: Option<Memory>) -> Option<DetectorState> {
+    Some(DetectorState {
+        rule: detector.rule.to_string(),
+        sensor: detector.sensor,
+        memory: memory?,
+    })
+}
+
+/// A number as people read it: about four digits.
+fn figure(value: f64) -> String {
+    let text = match value.abs() {
+        size if size >= 1_000.0 => format!("{value:.0}"),
+        size if size >= 100.0 => format!("{value:.1}"),
+        size if size >= 1.0 => format!("{value:.2}"),
+        _ => format!("{value:.4}"),
+    };
+    if text.contains('.') {
+        text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    } else {
+        text
+    }
+}
+
+#[expect(
+    clippy::as_conversions,
+    clippy::cast_precision_loss,
+    reason = "a time between readings below 2^53 microseconds is exact"
+)]
+fn seconds(us: i64) -> f64 {
+    us as f64 / 1e6
 }
 
 #[cfg(test)]

@@ -1,10 +1,13 @@
 //! Recorded temperatures of a real machine that failed, through thinning and judging.
 
+mod kinds;
+
 use super::*;
 use crate::config::Config;
 use crate::pipeline::{GroupSpec, Pipeline, RawCell, RawPoll, SensorSpec};
 use proptest::prelude::*;
 use protocol::reading::{Cause, Raw, RawKind, readings};
+use protocol::time::{ClockState, Timestamp};
 use std::path::Path;
 use uuid::Uuid;
 

@@ -1,11 +1,12 @@
 //! Limits with deadband and delays, in the time of the readings.
 //! Never looks at quality: bad readings do not come this far.
 
+use super::finding::Change;
+use super::standing::lasted;
 use crate::config::Limits;
 use protocol::event::Direction;
 use protocol::time::{Correction, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::time::Duration;
 
 /// One set of limits on one sensor.
 ///
@@ -40,36 +41,6 @@ struct Raised {
     direction: Direction,
     peak: f64,
     inside_since: Option<Timestamp>,
-}
-
-/// What changed.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Change {
-    /// The value has become abnormal.
-    Raised {
-        /// To which side.
-        direction: Direction,
-        /// The limit.
-        limit: f64,
-        /// The value now.
-        value: f64,
-        /// The value furthest beyond the limit since `since`.
-        peak: f64,
-        /// When it first went beyond the limit.
-        since: Timestamp,
-    },
-    /// The value went further than ever since it was raised.
-    Peaked {
-        /// That value.
-        value: f64,
-    },
-    /// The value has become normal.
-    Cleared {
-        /// The value now.
-        value: f64,
-        /// The value furthest beyond the limit while it was abnormal.
-        peak: f64,
-    },
 }
 
 impl Threshold {
@@ -170,6 +141,7 @@ impl Threshold {
             value,
             peak: pending.peak,
             since: pending.since,
+            detail: None,
         })
     }
 
@@ -228,14 +200,11 @@ fn further(direction: Direction, one: f64, other: f64) -> f64 {
     }
 }
 
-fn lasted(since: Timestamp, time: Timestamp, delay: Duration) -> bool {
-    u128::try_from(time.micros_since(since)).is_ok_and(|lasted| lasted >= delay.as_micros())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
+    use std::time::Duration;
 
     fn limits(on_s: u64, off_s: u64) -> Limits {
         Limits {
@@ -268,6 +237,7 @@ mod tests {
             value,
             peak,
             since,
+            detail: None,
         }
     }
 
@@ -316,6 +286,7 @@ mod tests {
             value: 5.0,
             peak: 5.0,
             since,
+            detail: None,
         };
         let expected = [
             (1, raised(90.0, 90.0, 0)),

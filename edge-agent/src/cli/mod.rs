@@ -3,6 +3,7 @@
 //! error. Never does the work itself. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 mod alerts;
+mod analyse;
 mod attachments;
 mod bundle;
 mod bus;
@@ -19,17 +20,19 @@ mod files;
 mod lists;
 #[cfg(feature = "driver-modbus")]
 mod map;
+mod notify;
 mod orders;
 #[cfg(feature = "driver-modbus")]
 mod probe;
-#[cfg(feature = "driver-modbus")]
 mod progress;
 #[cfg(feature = "driver-modbus")]
 mod read;
 mod reload;
+mod rules;
 mod run;
 #[cfg(feature = "driver-modbus")]
 mod scan;
+mod series;
 #[cfg(feature = "driver-modbus")]
 mod simulate;
 mod status;
@@ -103,9 +106,17 @@ enum Command {
     Tui(tui::Tui),
     /// Show, acknowledge and comment alerts of the running box.
     Alerts(alerts::Alerts),
+    /// Show the channels to people, try one, and show who was told what.
+    #[command(subcommand)]
+    Notify(notify::Notify),
     /// Show, write and work on work orders of the running box.
     #[command(visible_alias = "work-orders")]
     Wo(orders::Orders),
+    /// Try the rules of the configuration on recorded data.
+    #[command(subcommand)]
+    Rules(rules::Rules),
+    /// Score the readings of a CSV file by how unusual they are. Needs no configuration.
+    Analyse(analyse::Analyse),
     /// Look for everything that is wrong with this box, and say what to do.
     Doctor(doctor::Doctor),
     /// Write a support file without secrets: what doctor found, versions, status, log.
@@ -192,10 +203,13 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Tags(command) => command.run(&config, output),
         Command::Template(command) => command.run(&config, output),
         Command::Tui(command) => command.run(&config, output),
+        Command::Rules(command) => command.run(&config, output),
+        Command::Analyse(command) => command.run(output),
         Command::Bundle(command) => command.run(&config, output),
         Command::Doctor(command) => command.run(&config, output),
         Command::Status => through_agent(&config, output, status::status),
         Command::Alerts(command) => through_agent(&config, output, |client| command.run(client)),
+        Command::Notify(command) => through_agent(&config, output, |client| command.run(client)),
         Command::Wo(command) => through_agent(&config, output, |client| command.run(client)),
         #[cfg(feature = "driver-modbus")]
         Command::Read(command) => command.run(output),

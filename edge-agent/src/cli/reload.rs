@@ -11,6 +11,7 @@ use crate::config::{
     Config, ConfigError, Difference, DifferenceView, KeyView, LocalFile, PartView, Templates,
 };
 use crate::drivers;
+use crate::notify;
 use anyhow::{Context as _, bail};
 use clap::Args;
 use serde_json::{Value, json};
@@ -91,6 +92,7 @@ fn checked(config: Config) -> Result<Config, ConfigError> {
     for port in &config.ports {
         drop(drivers::build(port, &config.devices));
     }
+    notify::check(&config);
     config.problems.check()?;
     Ok(config)
 }

@@ -7,6 +7,9 @@ use super::words::{facts, items, text, time, word};
 use crate::config::show_bytes;
 use serde_json::Value;
 
+/// Most rules that learn that are named.
+const LEARNERS_SHOWN: usize = 5;
+
 pub(super) fn status(client: &mut Client) -> anyhow::Result<(Value, String)> {
     let status = client.get("/status")?;
     let words = words(&status);
@@ -83,6 +86,7 @@ fn head(status: &Value) -> String {
         ("Store", store),
         ("Queue", queue),
         ("Alerts", format!("{} active", t("/alerts_active"))),
+        ("Learning", learning(status)),
         ("Work orders", format!("{} open", t("/orders_open"))),
     ])
 }
@@ -109,6 +113,26 @@ fn bundle(status: &Value) -> String {
         t("/bundle/people"),
         t("/bundle/assets")
     )
+}
+
+/// The rules that learn and tell nothing yet; the first of them by name.
+fn learning(status: &Value) -> String {
+    let learners = items(status, "/learning");
+    let one = |learner: &Value| {
+        let until = match text(learner, "/until").as_str() {
+            "" | "-" => "waits for readings".to_owned(),
+            _ => format!("until {}", time(learner, "/until")),
+        };
+        format!("{} ({until})", text(learner, "/rule"))
+    };
+    let shown: Vec<String> = learners.iter().take(LEARNERS_SHOWN).map(one).collect();
+    match learners.len() {
+        0 => "no rule".to_owned(),
+        many if many > shown.len() => {
+            format!("{many} rules tell nothing yet: {} …", shown.join(", "))
+        }
+        _ => shown.join(", "),
+    }
 }
 
 /// Which configuration counts, and what became of the newest document.

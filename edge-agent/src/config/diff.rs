@@ -55,7 +55,27 @@ pub enum Kind {
     Sensor,
     /// `[[rule]]`
     Rule,
+    /// `[alarms]`
+    Alarms,
+    /// `[[asset]]`
+    Asset,
+    /// `[[person]]`
+    Person,
+    /// `[[shift]]`
+    Shift,
+    /// `[[channel]]`
+    Channel,
+    /// `[[ladder]]`
+    Ladder,
 }
+
+/// What tells how people are told; always of the box's own file.
+const TELLING: [(Kind, &str); 4] = [
+    (Kind::Person, "person"),
+    (Kind::Shift, "shift"),
+    (Kind::Channel, "channel"),
+    (Kind::Ladder, "ladder"),
+];
 
 /// See `PartChange`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +107,12 @@ impl Kind {
             Self::Device => "device",
             Self::Sensor => "sensor",
             Self::Rule => "rule",
+            Self::Alarms => "alarms",
+            Self::Asset => "asset",
+            Self::Person => "person",
+            Self::Shift => "shift",
+            Self::Channel => "channel",
+            Self::Ladder => "ladder",
         }
     }
 }
@@ -130,6 +156,11 @@ impl Difference {
             list(&next.tables.plant, "rule"),
         );
         named(Kind::Rule, "", &before, &after, &mut parts);
+        alarms(&running.tables.plant, &next.tables.plant, &mut parts);
+        for (kind, key) in TELLING {
+            let of = |config: &Config| list(&config.tables.telling, key);
+            named(kind, "", &of(running), &of(next), &mut parts);
+        }
         let fates = fates(running, next);
         tell_orders(&mut parts, &fates, [running, next]);
         Self {
@@ -145,6 +176,7 @@ impl Difference {
         nothing.ports.clear();
         nothing.devices.clear();
         nothing.tables.plant = Arc::default();
+        nothing.tables.telling = Arc::default();
         Self::between(&nothing, next)
     }
 
@@ -194,7 +226,9 @@ fn tell_orders(
     both: [&Config; 2],
 ) {
     let mut told: BTreeSet<String> = BTreeSet::new();
-    for part in parts.iter().filter(|part| part.kind != Kind::Rule) {
+    let of_a_port =
+        |part: &&PartChange| matches!(part.kind, Kind::Port | Kind::Device | Kind::Sensor);
+    for part in parts.iter().filter(of_a_port) {
         if part.kind == Kind::Port {
             told.insert(part.name.clone());
             continue;
@@ -236,6 +270,22 @@ fn sensors(running: &Config, next: &Config, parts: &mut Vec<PartChange>) {
     }
 }
 
+/// `[alarms]`, of which there is one, and `[[asset]]`, which has a tag for a name.
+fn alarms(before: &Table, after: &Table, parts: &mut Vec<PartChange>) {
+    let (one, two) = (table(before, "alarms"), table(after, "alarms"));
+    let mut changes = Vec::new();
+    keys("", &one, &two, &mut changes);
+    if !changes.is_empty() {
+        parts.push(PartChange {
+            kind: Kind::Alarms,
+            name: "alarms".to_owned(),
+            what: What::Changed(changes),
+        });
+    }
+    let (before, after) = (list(before, "asset"), list(after, "asset"));
+    by_key("tag", (Kind::Asset, ""), (&before, &after), parts);
+}
+
 /// Compares two lists of tables by their names.
 fn named(
     kind: Kind,
@@ -244,9 +294,19 @@ fn named(
     after: &[Arc<Table>],
     parts: &mut Vec<PartChange>,
 ) {
+    by_key("name", (kind, prefix), (before, after), parts);
+}
+
+/// Compares two lists of tables by what stands under `key`.
+fn by_key(
+    key: &str,
+    (kind, prefix): (Kind, &str),
+    (before, after): (&[Arc<Table>], &[Arc<Table>]),
+    parts: &mut Vec<PartChange>,
+) {
     let by_name = |tables: &[Arc<Table>]| -> BTreeMap<String, Arc<Table>> {
         let tables = tables.iter().filter_map(|table| {
-            let Value::Text(name) = &table.get("name")?.item.value else {
+            let Value::Text(name) = &table.get(key)?.item.value else {
                 return None;
             };
             Some((name.clone(), Arc::clone(table)))
@@ -299,10 +359,7 @@ fn keys(prefix: &str, before: &Table, after: &Table, changes: &mut Vec<KeyChange
 fn fixed(before: &Table, after: &Table) -> Vec<KeyChange> {
     let mut changes = Vec::new();
     for name in FIXED {
-        let there = |table: &Table| match table.get(name).map(|entry| &entry.item.value) {
-            Some(Value::Table(table)) => Some(Arc::clone(table)),
-            _ => None,
-        };
+        let there = |of: &Table| of.get(name).map(|_| table(of, name));
         let (one, two) = (there(before), there(after));
         if name == "hub" && one.is_some() != two.is_some() {
             let shown =
@@ -319,6 +376,14 @@ fn fixed(before: &Table, after: &Table) -> Vec<KeyChange> {
         keys(&format!("{name}."), &one, &two, &mut changes);
     }
     changes
+}
+
+/// A table within another one; an empty one when it is not there.
+fn table(of: &Table, key: &str) -> Arc<Table> {
+    match of.get(key).map(|entry| &entry.item.value) {
+        Some(Value::Table(table)) => Arc::clone(table),
+        _ => Arc::default(),
+    }
 }
 
 /// The tables of a list.

@@ -3,10 +3,14 @@
 //! Never opens a port, never looks at another file but device templates, never takes a value from the
 //! environment.
 
+mod alarm;
+mod assets;
+mod condition;
 mod copy;
 mod device;
 mod diff;
 mod hub;
+mod notify;
 mod problem;
 mod rule;
 mod section;
@@ -15,6 +19,9 @@ mod tree;
 mod value;
 mod web;
 
+pub use alarm::{AlarmConfig, AlarmsConfig, AssetConfig, Outage, SuppressWhile};
+pub use assets::{Assets, priority};
+pub use condition::{Comparison, Condition, TERMS_MAX};
 pub use copy::Written;
 pub use device::{
     DEVICES_MAX, Deadband, DeviceConfig, PORTS_MAX, PortConfig, SENSORS_MAX, SensorConfig, Watch,
@@ -24,8 +31,16 @@ pub use diff::{
     What,
 };
 pub use hub::{HubConfig, ProxyConfig};
+pub use notify::{
+    CHANNELS_MAX, ChannelConfig, DAYS, Hours, LADDERS_MAX, LadderConfig, NAMES_MAX, NotifyConfig,
+    ON_CALL, PEOPLE_MAX, PersonConfig, SHIFTS_MAX, STEPS_MAX, ShiftConfig, StepConfig, Topic,
+    phone_number,
+};
 pub use problem::{ConfigError, PROBLEMS_MAX, Problem, Problems};
-pub use rule::{Limits, RULES_MAX, RuleConfig, WorkOrderConfig};
+pub use rule::{
+    DeviationRule, FlatRule, Limits, PatternRule, RULES_MAX, RateRule, RuleConfig, RuleKind,
+    StaleRule, StateRule, TrendRule, WorkOrderConfig,
+};
 pub use section::{Amount, LIST_MAX, Section};
 pub use template::{About, Found, SHIPPED, TEMPLATE_BYTES_MAX, Templates};
 pub use value::{
@@ -63,6 +78,12 @@ pub struct Config {
     pub devices: Vec<DeviceConfig>,
     /// Alert rules, in the order of the file.
     pub rules: Vec<RuleConfig>,
+    /// What holds for the alerts of all rules.
+    pub alarms: AlarmsConfig,
+    /// Assets of which more is known than their tag.
+    pub assets: Vec<AssetConfig>,
+    /// How people are told.
+    pub notify: NotifyConfig,
     /// What was found wrong until now. Drivers add theirs while they read their tables; whoever
     /// starts them calls `check` on this afterwards. It holds the text of the file, so that the
     /// configuration is best dropped when everything was made from it.
@@ -87,6 +108,8 @@ struct Tables {
     local: Arc<Table>,
     /// Where ports, devices and rules are: in the file, or in a document of the hub.
     plant: Arc<Table>,
+    /// Where people, channels and ladders are: always in the file.
+    telling: Arc<Table>,
 }
 
 impl Config {
@@ -104,6 +127,10 @@ impl Config {
             storage: self.storage.clone(),
             queue: self.queue.clone(),
             web: self.web.clone(),
+            notify: NotifyConfig {
+                section: self.notify.section.clone(),
+                ..next.notify
+            },
             tables,
             ..next
         }
@@ -245,6 +272,7 @@ impl Config {
         let base = file.parent().unwrap_or(Path::new(""));
         let tables = Tables {
             local: Arc::clone(top.table()),
+            telling: Arc::clone(top.table()),
             plant: Arc::clone(plant.as_ref().unwrap_or(&top).table()),
         };
         let gateway = gateway(top.section_or_empty("gateway"), base);
@@ -252,7 +280,8 @@ impl Config {
         let storage = storage(top.section_or_empty("storage"));
         let queue = queue(top.section_or_empty("queue"));
         let web = web::web(top.section_or_empty("web"), base);
-        let (ports, devices, rules) = match plant {
+        let notify = notify::read(&mut top);
+        let plant = match plant {
             None => plant_tables(&mut top, &mut templates),
             Some(mut document) => {
                 for key in PLANT {
@@ -260,6 +289,9 @@ impl Config {
                 }
                 for key in FIXED {
                     document.refuse(key, NOT_OF_THE_HUB);
+                }
+                for key in notify::TABLES {
+                    document.refuse(key, NOT_TOLD_BY_THE_HUB);
                 }
                 let tables = plant_tables(&mut document, &mut templates);
                 document.finish();
@@ -277,9 +309,12 @@ impl Config {
             storage,
             queue,
             web,
-            ports,
-            devices,
-            rules,
+            ports: plant.ports,
+            devices: plant.devices,
+            rules: plant.rules,
+            alarms: plant.alarms,
+            assets: plant.assets,
+            notify,
             problems,
             local,
             tables,
@@ -288,12 +323,16 @@ impl Config {
 }
 
 /// The tables that say what the plant is.
-const PLANT: [&str; 3] = ["port", "device", "rule"];
+const PLANT: [&str; 5] = ["port", "device", "rule", "alarms", "asset"];
 /// The tables that say how the box is reached and kept: they hold from start to end of the agent.
-const FIXED: [&str; 5] = ["gateway", "hub", "storage", "queue", "web"];
+const FIXED: [&str; 6] = ["gateway", "hub", "storage", "queue", "web", "notify"];
 /// What is said of a table that a document may not have.
 const NOT_OF_THE_HUB: &str = "says how this box is reached and kept, which only its own file may say; \
     leave it out of the document";
+
+/// The same of one that says how people are told.
+const NOT_TOLD_BY_THE_HUB: &str = "says how people are told here, with devices and passwords of this box, \
+    which only its own file may say; leave it out of the document";
 
 /// The text of a file as its top table.
 fn open(file: &Path, text: impl Into<Arc<str>>) -> Result<(Problems, Section), ConfigError> {
@@ -346,13 +385,28 @@ fn file_text(path: &Path, bytes_max: u64) -> Result<String, ConfigError> {
     })
 }
 
-type Plant = (Vec<PortConfig>, Vec<DeviceConfig>, Vec<RuleConfig>);
+/// What `PLANT` says.
+struct Plant {
+    ports: Vec<PortConfig>,
+    devices: Vec<DeviceConfig>,
+    rules: Vec<RuleConfig>,
+    alarms: AlarmsConfig,
+    assets: Vec<AssetConfig>,
+}
 
 fn plant_tables(top: &mut Section, templates: &mut Templates) -> Plant {
     let ports = device::ports(top);
     let mut devices = device::devices(top, &ports, templates);
     let rules = rule::rules(top, &mut devices);
-    (ports, devices, rules)
+    let alarms = alarm::alarms(top.section_or_empty("alarms"));
+    let assets = alarm::assets(top);
+    Plant {
+        ports,
+        devices,
+        rules,
+        alarms,
+        assets,
+    }
 }
 
 fn gateway(mut section: Section, base: &Path) -> GatewayConfig {

@@ -1,7 +1,14 @@
-//! `[[rule]]`: limits on a sensor, and the work order that an alert opens.
-//! Never judges a reading: `analysis` does.
+//! `[[rule]]`: what is looked for on a sensor, and the work order that an alert opens. The keys of each
+//! kind of rule are read in `rule/kind.rs`. Never judges a reading: `analysis` does.
 
-use super::device::{DeviceConfig, Watch, good_name, limited, own_name};
+mod kind;
+
+pub use kind::{
+    DeviationRule, FlatRule, PatternRule, RateRule, RuleKind, StaleRule, StateRule, TrendRule,
+};
+
+use super::alarm::{self, AlarmConfig};
+use super::device::{Deadband, DeviceConfig, Watch, good_name, limited, own_name};
 use super::section::Section;
 use super::value;
 use protocol::event::{Severity, WorkType};
@@ -42,20 +49,22 @@ pub struct RuleConfig {
     /// Its name, unlike that of any other rule. An alert is known by it: renaming a rule ends its
     /// open alert.
     pub name: String,
-    /// `device/sensor`; that sensor exists.
+    /// `device/sensor`; that sensor exists. Of a pattern: that of the first rule it looks at.
     pub sensor: String,
-    /// Unit of the limits: that of the sensor.
+    /// Unit of the limits: that of the sensor; of a pattern 1.
     pub unit: Unit,
     /// Asset of the sensor.
     pub asset: Option<String>,
-    /// The limits.
-    pub limits: Limits,
+    /// What it looks for.
+    pub kind: RuleKind,
     /// How urgent.
     pub severity: Severity,
     /// One line for people; the name where none is given.
     pub title: String,
     /// The order that an alert opens, if it opens one.
     pub work_order: Option<WorkOrderConfig>,
+    /// What its alerts do beyond that.
+    pub alarm: AlarmConfig,
 }
 
 /// When a value is abnormal. At least one of `high` and `low` is there.
@@ -96,32 +105,77 @@ pub struct WorkOrderConfig {
 struct Known {
     devices: BTreeSet<String>,
     sensors: BTreeMap<String, About>,
+    /// Every rule, as far as the file has a name.
+    names: BTreeSet<String>,
+    /// Sensor and asset of each rule that is no pattern, by its name.
+    rules: BTreeMap<String, (String, Option<String>)>,
+}
+
+impl Known {
+    /// The rules that are no patterns, by name, whose sensor is of an asset.
+    fn rules_of_asset(&self, asset: &str) -> Vec<String> {
+        let rules = self.rules.iter();
+        let of = rules.filter(|(_, (_, of))| of.as_deref() == Some(asset));
+        of.map(|(name, _)| name.clone()).collect()
+    }
+
+    fn assets(&self) -> Vec<&str> {
+        let assets = self.rules.values().filter_map(|(_, of)| of.as_deref());
+        let assets: BTreeSet<&str> = assets.collect();
+        assets.into_iter().collect()
+    }
 }
 
 /// What a rule needs to know of its sensor.
 struct About {
     unit: Unit,
     asset: Option<String>,
+    poll: Duration,
+    /// A reading is stored at least so often, where readings are thinned.
+    max_silence: Option<Duration>,
 }
 
 /// Reads the rules and tells each sensor beyond which values it is watched.
 pub(super) fn rules(top: &mut Section, devices: &mut [DeviceConfig]) -> Vec<RuleConfig> {
-    let mut known = Known::default();
+    let mut known = Known {
+        names: alarm::names_of(top.table(), "rule"),
+        ..Known::default()
+    };
     for device in &*devices {
         known.devices.insert(device.name.clone());
         for sensor in &device.sensors {
             let about = About {
                 unit: sensor.unit.clone(),
                 asset: sensor.asset.clone(),
+                poll: sensor.poll,
+                max_silence: (sensor.deadband != Deadband::Off).then_some(sensor.max_silence),
             };
             known.sensors.insert(device.path(sensor), about);
         }
     }
     let mut names = BTreeSet::new();
-    let rules: Vec<RuleConfig> = limited(top, "rule", RULES_MAX)
-        .into_iter()
-        .filter_map(|section| rule(section, &known, &mut names))
-        .collect();
+    let mut read: Vec<(usize, RuleConfig)> = Vec::new();
+    let mut patterns = Vec::new();
+    // A pattern may look at a rule that stands below it.
+    for (at, mut section) in limited(top, "rule", RULES_MAX).into_iter().enumerate() {
+        match kind::word(&mut section) {
+            Some(kind::Word::Pattern) => patterns.push((at, section)),
+            word => {
+                let Some(rule) = rule(section, word, &known, &mut names) else {
+                    continue;
+                };
+                let about = (rule.sensor.clone(), rule.asset.clone());
+                known.rules.insert(rule.name.clone(), about);
+                read.push((at, rule));
+            }
+        }
+    }
+    for (at, section) in patterns {
+        let rule = rule(section, Some(kind::Word::Pattern), &known, &mut names);
+        read.extend(rule.map(|rule| (at, rule)));
+    }
+    read.sort_by_key(|(at, _)| *at);
+    let rules: Vec<RuleConfig> = read.into_iter().map(|(_, rule)| rule).collect();
     watch(&rules, devices);
     rules
 }
@@ -129,7 +183,9 @@ pub(super) fn rules(top: &mut Section, devices: &mut [DeviceConfig]) -> Vec<Rule
 fn watch(rules: &[RuleConfig], devices: &mut [DeviceConfig]) {
     let mut watches: BTreeMap<&str, Watch> = BTreeMap::new();
     for rule in rules {
-        watches.entry(&rule.sensor).or_default().add(&rule.limits);
+        if let Some(limits) = rule.kind.limits() {
+            watches.entry(&rule.sensor).or_default().add(limits);
+        }
     }
     for device in devices {
         let name = device.name.clone();
@@ -141,19 +197,65 @@ fn watch(rules: &[RuleConfig], devices: &mut [DeviceConfig]) {
     }
 }
 
-fn rule(mut section: Section, known: &Known, names: &mut BTreeSet<String>) -> Option<RuleConfig> {
+fn rule(
+    mut section: Section,
+    word: Option<kind::Word>,
+    known: &Known,
+    names: &mut BTreeSet<String>,
+) -> Option<RuleConfig> {
     let name = own_name(&mut section, names);
-    let sensor = sensor_of(&mut section, known);
-    let limits = limits(&mut section);
+    let is_pattern = word == Some(kind::Word::Pattern);
+    let sensor = (!is_pattern)
+        .then(|| sensor_of(&mut section, known))
+        .flatten();
+    let about = sensor.as_ref().map(|(_, about)| *about);
+    let kind = word.and_then(|word| kind::read(&mut section, word, about, known));
     let severity = section.choice("severity", SEVERITIES).unwrap_or_default();
     let title = section
         .text("title")
         .or_else(|| name.clone())
         .unwrap_or_default();
-    let unit = section.text("unit_name").map(|unit| Unit::parse(&unit));
     let order = section.section("work_order");
     let order = order.map(|order| work_order(order, name.as_deref(), &title, severity));
-    if let (Some(unit), Some((path, about))) = (&unit, &sensor)
+    let names = alarm::Names {
+        sensors: &|path| known.sensors.contains_key(path),
+        rules: &known.names,
+    };
+    let alarm = alarm::of_rule(&mut section, name.as_deref(), &names);
+    if !is_pattern {
+        check_unit(&mut section, sensor.as_ref());
+    }
+    if word.is_some() {
+        section.finish();
+    }
+    let kind = kind?;
+    let (sensor, unit, asset) = match (&kind, sensor) {
+        (RuleKind::Pattern(pattern), _) => {
+            let (sensor, asset) = known.rules.get(pattern.of.first()?)?.clone();
+            (sensor, Unit::default(), asset)
+        }
+        (_, sensor) => {
+            let (sensor, about) = sensor?;
+            (sensor, about.unit.clone(), about.asset.clone())
+        }
+    };
+    Some(RuleConfig {
+        name: name?,
+        sensor,
+        unit,
+        asset,
+        kind,
+        severity,
+        title,
+        work_order: order,
+        alarm,
+    })
+}
+
+/// The unit that a rule reminds of is that of its sensor.
+fn check_unit(section: &mut Section, sensor: Option<&(String, &About)>) {
+    let unit = section.text("unit_name").map(|unit| Unit::parse(&unit));
+    if let (Some(unit), Some((path, about))) = (&unit, sensor)
         && *unit != about.unit
     {
         let words = format!(
@@ -164,18 +266,6 @@ fn rule(mut section: Section, known: &Known, names: &mut BTreeSet<String>) -> Op
         );
         section.problem("unit_name", &words);
     }
-    section.finish();
-    let (sensor, about) = sensor?;
-    Some(RuleConfig {
-        name: name?,
-        sensor,
-        unit: about.unit.clone(),
-        asset: about.asset.clone(),
-        limits: limits?,
-        severity,
-        title,
-        work_order: order,
-    })
 }
 
 fn sensor_of<'a>(section: &mut Section, known: &'a Known) -> Option<(String, &'a About)> {
@@ -211,8 +301,16 @@ fn unknown_sensor(section: &Section, path: &str, known: &Known) {
 }
 
 fn limits(section: &mut Section) -> Option<Limits> {
-    let high = section.float("high");
-    let low = section.float("low");
+    let (low, high) = if section.has("band") {
+        let words = "stands beside band; leave one out";
+        section.refuse("high", words);
+        section.refuse("low", words);
+        let band = section.float_pair("band")?;
+        (Some(band.0), Some(band.1))
+    } else {
+        let high = section.float("high");
+        (section.float("low"), high)
+    };
     let deadband = section.float("deadband").unwrap_or(0.0);
     let on_delay = section
         .duration("on_delay", DELAY)
@@ -220,7 +318,7 @@ fn limits(section: &mut Section) -> Option<Limits> {
     let off_delay = section
         .duration("off_delay", DELAY)
         .unwrap_or(Duration::ZERO);
-    if !section.has("high") && !section.has("low") {
+    if !["high", "low", "band"].iter().any(|key| section.has(key)) {
         section.problem(
             "high",
             "there is no limit; add high = or low =, for example high = 80.0",

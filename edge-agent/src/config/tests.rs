@@ -319,6 +319,8 @@ fn the_full_file_has_every_key_and_tells_the_true_defaults() {
     assert_eq!(left_out.queue, written.queue);
     assert_eq!(left_out.web, written.web);
     assert_eq!(left_out.rules, written.rules);
+    assert_eq!(left_out.alarms, written.alarms);
+    assert_eq!(left_out.assets, written.assets);
     assert_eq!(written.problems.absent(), Vec::<String>::new());
     assert!(!left_out.problems.absent().is_empty());
 }

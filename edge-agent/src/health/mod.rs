@@ -54,6 +54,17 @@ pub struct LinkStatus {
     pub words: String,
 }
 
+/// A rule that learns and tells nothing yet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Learner {
+    /// Name of the rule.
+    pub rule: String,
+    /// Until this time at least; `None`: it has seen no reading yet.
+    pub until: Option<Timestamp>,
+    /// So many readings (of a trend: parts of its window) at least.
+    pub readings_left: u32,
+}
+
 /// News for a page.
 #[derive(Clone, Debug, PartialEq)]
 pub enum News {
@@ -77,6 +88,7 @@ pub struct Health {
     feed: broadcast::Sender<News>,
     dropped_polls: Arc<AtomicU64>,
     ports: PortHandles,
+    learners: RwLock<Vec<Learner>>,
     /// When the agent started.
     pub started_at: Timestamp,
 }
@@ -84,6 +96,11 @@ pub struct Health {
 impl Health {
     /// Nothing is known yet; every device is starting.
     pub fn new(now: Timestamp) -> Self {
+        Self::over(now, PortHandles::default())
+    }
+
+    /// The same with ports that others know already.
+    pub fn over(now: Timestamp, ports: PortHandles) -> Self {
         let words = "no hub is configured: the box works alone".to_owned();
         let link = LinkStatus {
             state: LinkState::NotEnrolled,
@@ -97,7 +114,8 @@ impl Health {
             link: watch::Sender::new(link),
             feed: broadcast::Sender::new(FEED_MAX),
             dropped_polls: Arc::default(),
-            ports: PortHandles::default(),
+            ports,
+            learners: RwLock::default(),
             started_at: now,
         }
     }
@@ -214,6 +232,20 @@ impl Health {
             .values()
             .filter(|report| report.state != DeviceState::Ok)
             .count()
+    }
+
+    /// These rules learn and tell nothing yet.
+    pub fn learning(&self, learners: Vec<Learner>) {
+        *self
+            .learners
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = learners;
+    }
+
+    /// The rules that learn and tell nothing yet.
+    pub fn learners(&self) -> Vec<Learner> {
+        let learners = self.learners.read();
+        learners.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Where the link is.

@@ -3,12 +3,12 @@
 use super::NewEvent;
 use super::error::StorageError;
 use protocol::event::{
-    Access, AlertEvent, Body, FieldValue, GatewayEvent, RecordKind, WorkOrderCreated,
-    WorkOrderEvent,
+    Access, AlarmPointEvent, AlertEvent, AssetEvent, Body, FailureReport, FieldValue, GatewayEvent,
+    RecordKind, StockEvent, TaskKind, TaskValue, TasksAdded, WorkOrderCreated, WorkOrderEvent,
 };
 use protocol::limits::{
-    EVENT_BODY_BYTES_MAX, NAME_BYTES_MAX, SENSOR_TEXT_BYTES_MAX, TEXT_BYTES_MAX,
-    WORDS_PER_EVENT_MAX,
+    EVENT_BODY_BYTES_MAX, NAME_BYTES_MAX, SENSOR_TEXT_BYTES_MAX, TASK_CHOICES_MAX,
+    TASKS_PER_EVENT_MAX, TEXT_BYTES_MAX, WORDS_PER_EVENT_MAX,
 };
 
 /// Refuses what is too long or belongs to another kind of record.
@@ -17,6 +17,9 @@ pub(super) fn new_event(new: &NewEvent) -> Result<(), StorageError> {
         Body::Alert(_) => new.record.kind == RecordKind::Alert,
         Body::WorkOrder(_) => new.record.kind == RecordKind::WorkOrder,
         Body::Gateway(_) => new.record.kind == RecordKind::Gateway,
+        Body::AlarmPoint(_) => new.record.kind == RecordKind::AlarmPoint,
+        Body::Asset(_) => new.record.kind == RecordKind::Asset,
+        Body::Stock(_) => new.record.kind == RecordKind::Stock,
         Body::Unknown { .. } => true,
     };
     if !fits {
@@ -50,6 +53,9 @@ pub(super) fn new_event(new: &NewEvent) -> Result<(), StorageError> {
             limit("an address", address, NAME_BYTES_MAX)
         }
         Body::Gateway(_) => Ok(()),
+        Body::AlarmPoint(body) => alarm_point(body),
+        Body::Asset(body) => asset(body),
+        Body::Stock(body) => stock(body),
         Body::Unknown { bytes, .. } => count("an event", bytes.len(), EVENT_BODY_BYTES_MAX),
     }
 }
@@ -59,7 +65,33 @@ fn alert(body: &AlertEvent) -> Result<(), StorageError> {
         AlertEvent::Raised(raised) => limit("the alert's title", &raised.title, TEXT_BYTES_MAX),
         AlertEvent::Acknowledged { note } => text("the note", note.as_ref()),
         AlertEvent::Commented { text: said } => text("the comment", Some(said)),
-        AlertEvent::Cleared { .. } | AlertEvent::Peaked { .. } => Ok(()),
+        AlertEvent::Described(described) => text("what was found", Some(&described.words)),
+        AlertEvent::Notified(notified) => {
+            limit("the name of a channel", &notified.channel, NAME_BYTES_MAX)?;
+            limit("who was told", &notified.to, TEXT_BYTES_MAX)?;
+            limit("how it was told", &notified.words, TEXT_BYTES_MAX)
+        }
+        AlertEvent::Reset { note } => text("the note", note.as_ref()),
+        AlertEvent::Cleared { .. }
+        | AlertEvent::Peaked { .. }
+        | AlertEvent::Superseded { .. }
+        | AlertEvent::Realarmed => Ok(()),
+    }
+}
+
+fn alarm_point(body: &AlarmPointEvent) -> Result<(), StorageError> {
+    match body {
+        AlarmPointEvent::Shelved { reason, .. }
+        | AlarmPointEvent::OutOfService { reason, .. }
+        | AlarmPointEvent::MaintenanceBegan { reason, .. } => text("the reason", Some(reason)),
+        AlarmPointEvent::Unshelved { note }
+        | AlarmPointEvent::InService { note }
+        | AlarmPointEvent::MaintenanceEnded { note } => text("the note", note.as_ref()),
+        AlarmPointEvent::Suppressed { .. }
+        | AlarmPointEvent::Unsuppressed
+        | AlarmPointEvent::Chattering { .. }
+        | AlarmPointEvent::Calmed
+        | AlarmPointEvent::Withheld { .. } => Ok(()),
     }
 }
 
@@ -96,7 +128,27 @@ fn work_order(body: &WorkOrderEvent) -> Result<(), StorageError> {
             limit("the name of the file", &attached.name, NAME_BYTES_MAX)?;
             text("the note", attached.note.as_ref())
         }
+        WorkOrderEvent::TasksAdded(added) => tasks(added),
+        WorkOrderEvent::TaskAnswered(answer) => {
+            if let TaskValue::Text(said) | TaskValue::Choice(said) = &answer.value {
+                text("the result", Some(said))?;
+            }
+            text("the note", answer.note.as_ref())
+        }
+        WorkOrderEvent::TaskCleared { reason, .. } => text("the reason", reason.as_ref()),
+        WorkOrderEvent::FailureReported(report) => failure(report),
+        WorkOrderEvent::LabourStopped { note } | WorkOrderEvent::Verified { note } => {
+            text("the note", note.as_ref())
+        }
+        WorkOrderEvent::PartMoved(moved) => {
+            limit("the part", &moved.part, NAME_BYTES_MAX)?;
+            limit("the part's name", &moved.name, NAME_BYTES_MAX)?;
+            name("the place", moved.place.as_ref())
+        }
+        WorkOrderEvent::Signed(signed) => text("the note", signed.note.as_ref()),
+        WorkOrderEvent::FollowedUp { number, .. } => limit("the number", number, NAME_BYTES_MAX),
         WorkOrderEvent::FieldSet(_)
+        | WorkOrderEvent::LabourStarted
         | WorkOrderEvent::Unassigned
         | WorkOrderEvent::Approved
         | WorkOrderEvent::Scheduled { .. }
@@ -106,6 +158,71 @@ fn work_order(body: &WorkOrderEvent) -> Result<(), StorageError> {
         | WorkOrderEvent::AlarmOccurred { .. }
         | WorkOrderEvent::AlarmCleared { .. } => Ok(()),
     }
+}
+
+fn tasks(added: &TasksAdded) -> Result<(), StorageError> {
+    count(
+        "the number of tasks",
+        added.tasks.len(),
+        TASKS_PER_EVENT_MAX,
+    )?;
+    if let Some(checklist) = &added.checklist {
+        limit("the checklist's name", &checklist.id, NAME_BYTES_MAX)?;
+        text("the checklist's title", Some(&checklist.title))?;
+    }
+    for task in &added.tasks {
+        text("the task", Some(&task.title))?;
+        match &task.kind {
+            TaskKind::Number { unit, .. } => limit("the unit", unit, NAME_BYTES_MAX)?,
+            TaskKind::Choice { choices } => {
+                count("the number of choices", choices.len(), TASK_CHOICES_MAX)?;
+                for choice in choices {
+                    limit("a choice", &choice.text, NAME_BYTES_MAX)?;
+                }
+            }
+            TaskKind::Check | TaskKind::Text | TaskKind::Photo | TaskKind::Signature => {}
+        }
+    }
+    Ok(())
+}
+
+fn failure(report: &FailureReport) -> Result<(), StorageError> {
+    text("the problem", report.problem.as_ref())?;
+    text("the cause", report.cause.as_ref())?;
+    text("the remedy", report.remedy.as_ref())?;
+    name("the code of the problem", report.problem_code.as_ref())?;
+    name("the code of the cause", report.cause_code.as_ref())?;
+    name("the code of the remedy", report.remedy_code.as_ref())
+}
+
+fn asset(body: &AssetEvent) -> Result<(), StorageError> {
+    match body {
+        AssetEvent::Proposed(asset) => {
+            limit("the asset's tag", &asset.tag, NAME_BYTES_MAX)?;
+            limit("the asset's name", &asset.name, NAME_BYTES_MAX)?;
+            name("the tag of what it is part of", asset.parent.as_ref())?;
+            text("the note", asset.note.as_ref())
+        }
+        AssetEvent::Accepted { tag } | AssetEvent::Merged { into: tag } => {
+            limit("the asset's tag", tag, NAME_BYTES_MAX)
+        }
+        AssetEvent::Refused { reason } => text("the reason", Some(reason)),
+    }
+}
+
+fn stock(body: &StockEvent) -> Result<(), StorageError> {
+    let (part, called, note) = match body {
+        StockEvent::Moved(moved) => {
+            name("the place", moved.place.as_ref())?;
+            (&moved.part, &moved.name, &moved.note)
+        }
+        StockEvent::Counted {
+            part, name, note, ..
+        } => (part, name, note),
+    };
+    limit("the part", part, NAME_BYTES_MAX)?;
+    limit("the part's name", called, NAME_BYTES_MAX)?;
+    text("the note", note.as_ref())
 }
 
 fn new_order(created: &WorkOrderCreated) -> Result<(), StorageError> {
@@ -120,6 +237,10 @@ fn new_order(created: &WorkOrderCreated) -> Result<(), StorageError> {
 
 fn text(what: &'static str, text: Option<&String>) -> Result<(), StorageError> {
     limit(what, text.map_or("", String::as_str), TEXT_BYTES_MAX)
+}
+
+fn name(what: &'static str, name: Option<&String>) -> Result<(), StorageError> {
+    limit(what, name.map_or("", String::as_str), NAME_BYTES_MAX)
 }
 
 fn limit(what: &'static str, text: &str, max: usize) -> Result<(), StorageError> {

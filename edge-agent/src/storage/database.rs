@@ -37,6 +37,8 @@ pub(super) const CORE: Kind = Kind {
         include_str!("schema/003_core.sql"),
         include_str!("schema/004_core.sql"),
         include_str!("schema/005_core.sql"),
+        include_str!("schema/deliveries_core.sql"),
+        include_str!("schema/alarms_core.sql"),
     ],
     cache_kib: 512,
 };

@@ -2,10 +2,13 @@
 //! that is written again with every event. Never decides anything about a record.
 
 use super::error::{Doing as _, StorageError};
+use super::points;
 use protocol::alert::{self, Alert, AlertState};
+use protocol::asset::{self, Provisional};
 use protocol::event::{Event, RecordKind, RecordRef};
-use protocol::id::{AlertId, WorkOrderId};
+use protocol::id::{AlarmPointId, AlertId, WorkOrderId};
 use protocol::limits::EVENTS_PER_RECORD_MAX;
+use protocol::stock::{self, Ledger};
 use protocol::time::{Hlc, Timestamp};
 use protocol::wire;
 use protocol::work_order::{self, WorkOrder};
@@ -48,6 +51,37 @@ pub(super) fn work_order(
     Ok(work_order::fold(id, &events(db, id.into())?))
 }
 
+/// An asset that was made on this box, folded.
+pub(super) fn provisional(
+    db: &Connection,
+    record: RecordRef,
+) -> Result<Option<Provisional>, StorageError> {
+    Ok(asset::fold(record, &events(db, record)?))
+}
+
+/// The moves of one part of the stock, folded.
+pub(super) fn ledger(db: &Connection, record: RecordRef) -> Result<Option<Ledger>, StorageError> {
+    Ok(stock::fold(record, &events(db, record)?))
+}
+
+/// The records of a kind that has no index of its own, at most `max`.
+pub(super) fn records_of(
+    db: &Connection,
+    kind: RecordKind,
+    max: usize,
+) -> Result<Vec<RecordRef>, StorageError> {
+    db.prepare_cached("SELECT DISTINCT record FROM event WHERE kind = ?1 LIMIT ?2")
+        .and_then(|mut query| {
+            query
+                .query_map((kind_code(kind), max), |row| {
+                    let id = row.get(0).map(Uuid::from_bytes)?;
+                    Ok(RecordRef { kind, id })
+                })?
+                .collect()
+        })
+        .doing("listing the records of a kind")
+}
+
 /// Folds a record again and writes its index.
 pub(super) fn refresh(db: &Connection, record: RecordRef) -> Result<(), StorageError> {
     match record.kind {
@@ -59,7 +93,10 @@ pub(super) fn refresh(db: &Connection, record: RecordRef) -> Result<(), StorageE
             Some(order) => index_order(db, &order),
             None => Ok(()),
         },
-        RecordKind::Gateway | RecordKind::Other(_) => Ok(()),
+        RecordKind::AlarmPoint => points::refresh_point(db, AlarmPointId(record.id)),
+        RecordKind::Gateway | RecordKind::Asset | RecordKind::Stock | RecordKind::Other(_) => {
+            Ok(())
+        }
     }
 }
 
@@ -171,7 +208,7 @@ pub(super) fn hlc_from_key(key: [u8; 16]) -> Hlc {
     }
 }
 
-fn events(db: &Connection, record: RecordRef) -> Result<Vec<Event>, StorageError> {
+pub(super) fn events(db: &Connection, record: RecordRef) -> Result<Vec<Event>, StorageError> {
     let doing = "reading the events of a record";
     let mut query = db
         .prepare_cached(
@@ -218,8 +255,9 @@ fn ids(
 fn index_alert(db: &Connection, alert: &Alert) -> Result<(), StorageError> {
     let state = alert.state();
     db.prepare_cached(
-        "INSERT OR REPLACE INTO alert (id, state, open, severity, raised_at)
-         VALUES (?1, ?2, ?3, ?4, ?5)",
+        "INSERT OR REPLACE INTO alert
+             (id, state, open, severity, raised_at, rule, sensor, cleared_at)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )
     .and_then(|mut insert| {
         insert.execute((
@@ -228,6 +266,9 @@ fn index_alert(db: &Connection, alert: &Alert) -> Result<(), StorageError> {
             state != AlertState::Closed,
             word(alert.raised.severity),
             alert.raised_at.0,
+            &alert.raised.rule,
+            &alert.raised.sensor_path,
+            alert.cleared.map(|(at, _)| at.0),
         ))
     })
     .doing("indexing an alert")?;
@@ -265,7 +306,7 @@ fn index_order(db: &Connection, order: &WorkOrder) -> Result<(), StorageError> {
 }
 
 /// The one word that JSON has for a state: the tables use the same.
-fn word(value: impl Serialize) -> String {
+pub(super) fn word(value: impl Serialize) -> String {
     match serde_json::to_value(value) {
         Ok(serde_json::Value::String(word)) => word,
         _ => String::new(),

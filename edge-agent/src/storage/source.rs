@@ -394,7 +394,7 @@ fn waiting(state: &StreamState) -> impl Iterator<Item = (u64, u64)> {
     held.collect::<Vec<_>>().into_iter()
 }
 
-fn limit(what: &'static str, found: usize, max: usize) -> Result<(), StorageError> {
+pub(super) fn limit(what: &'static str, found: usize, max: usize) -> Result<(), StorageError> {
     if found > max {
         return Err(StorageError::OverLimit { what, found, max });
     }

@@ -85,8 +85,21 @@ fn endpoint(section: &mut Section, usual_port: u16) -> Option<String> {
     found
 }
 
+/// The settings of TLS for a server that the box calls, from `ca_file` and `server_name`; `None` when
+/// there is no `ca_file`.
+pub fn authority(section: &mut Section, endpoint: &str) -> Option<TlsSettings> {
+    let ca_file = file(section, "ca_file");
+    let server_name = section.text("server_name");
+    Some(TlsSettings {
+        endpoint: endpoint.to_owned(),
+        ca_file: ca_file?,
+        own: None,
+        server_name,
+    })
+}
+
 /// A file by its whole path: a document of the hub has no folder that a shorter one could count from.
-fn file(section: &mut Section, key: &'static str) -> Option<PathBuf> {
+pub fn file(section: &mut Section, key: &'static str) -> Option<PathBuf> {
     let text = section.text(key)?;
     if !text.starts_with('/') {
         section.problem(key, "is not a whole path; begin it with /");

@@ -9,7 +9,7 @@ pub mod serial;
 mod tls;
 
 pub use serial::{Parity, SerialPlace, SerialSettings};
-pub use tls::TlsSettings;
+pub use tls::{TlsSettings, wrap as wrap_tls};
 
 use echo::{Echo, Filter};
 use std::fmt;

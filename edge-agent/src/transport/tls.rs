@@ -34,10 +34,7 @@ impl TlsSettings {
 
 /// Speaks TLS over `stream`. The files are read each time: a renewed certificate counts from the
 /// next connection on.
-pub(super) async fn wrap(
-    settings: &TlsSettings,
-    stream: TcpStream,
-) -> io::Result<TlsStream<TcpStream>> {
+pub async fn wrap(settings: &TlsSettings, stream: TcpStream) -> io::Result<TlsStream<TcpStream>> {
     let config = client_config(settings)?;
     let name = ServerName::try_from(settings.name().to_owned()).map_err(io::Error::other)?;
     TlsConnector::from(Arc::new(config))

@@ -256,7 +256,7 @@ pub(super) async fn headers(mut request: Request, next: Next) -> Response {
 }
 
 const CONTENT_POLICY: &str = "default-src 'self'; style-src 'self' 'unsafe-inline'; \
-    img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+    img-src 'self' data: blob:; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
 
 /// An IP address, localhost, or a name without dots or under `.local` or `.lan`: names that only
 /// the plant's own network gives.

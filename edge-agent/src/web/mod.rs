@@ -2,6 +2,7 @@
 //! Never changes a record by itself: every action is an event written through the store.
 
 mod actions;
+mod alarms;
 mod attachments;
 mod bus;
 mod caller;
@@ -9,11 +10,15 @@ mod configuration;
 mod exchange;
 mod guard;
 mod https;
+mod notify;
+mod orders;
 mod pages;
 mod problem;
+mod qr;
 mod records;
 mod sensors;
 mod session;
+mod site;
 mod status;
 mod stream;
 #[cfg(test)]
@@ -24,6 +29,7 @@ mod write;
 use crate::config::Config;
 use crate::documents::Desk;
 use crate::health::Health;
+use crate::notify::Handle;
 use crate::storage::Storage;
 use crate::trust::TrustError;
 use axum::Router;
@@ -115,7 +121,11 @@ pub struct Page {
     writes: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
     desk: Desk,
+    /// What the box runs with.
+    running: watch::Receiver<Arc<Config>>,
     people: Arc<session::Desk>,
+    /// How people are told.
+    telling: Option<Handle>,
     https: Option<Arc<Https>>,
 }
 
@@ -201,7 +211,9 @@ impl Page {
             captures: Arc::new(Semaphore::new(bus::CAPTURES_MAX)),
             stop: watch::Sender::new(false).subscribe(),
             desk,
+            running: watch::Sender::new(Arc::new(config.clone())).subscribe(),
             people: Arc::new(session::Desk::new(&config.gateway.data_dir)),
+            telling: None,
             https: None,
         })
     }
@@ -215,6 +227,25 @@ async fn load_people(page: &Page) {
 }
 
 impl Page {
+    /// With the channels to people.
+    #[must_use]
+    pub fn telling(mut self, telling: Handle) -> Self {
+        self.telling = Some(telling);
+        self
+    }
+
+    /// With news of what the box runs with.
+    #[must_use]
+    pub fn with_running(mut self, running: watch::Receiver<Arc<Config>>) -> Self {
+        self.running = running;
+        self
+    }
+
+    /// What the box runs with now.
+    fn running(&self) -> Arc<Config> {
+        Arc::clone(&self.running.borrow())
+    }
+
     /// The same page, which tells where it is served by HTTPS too.
     pub fn with_https(mut self, https: Https) -> Self {
         self.https = Some(Arc::new(https));
@@ -235,21 +266,38 @@ fn router(page: Page) -> Router {
         .route("/alerts", get(records::alerts))
         .route("/alerts/{id}", get(records::alert))
         .route("/alerts/{id}/actions/{action}", post(actions::alert))
+        .route("/alarms", get(alarms::list))
+        .route("/alarms/load", get(alarms::load))
+        .route("/alarms/{id}", get(alarms::one))
+        .route("/alarms/{id}/actions/{action}", post(alarms::act))
+        .route(
+            "/maintenance",
+            get(alarms::maintenance).post(alarms::maintain),
+        )
         .route(
             "/work-orders",
-            get(records::work_orders).post(actions::create),
+            get(records::work_orders).post(orders::create),
         )
         .route("/work-orders/{id}", get(records::work_order))
-        .route(
-            "/work-orders/{id}/actions/{action}",
-            post(actions::work_order),
-        )
+        .route("/work-orders/{id}/actions/{action}", post(orders::act))
         .route("/work-orders/{id}/attachments", post(attachments::add))
         .route(
             "/work-orders/{id}/attachments/{hash}",
             get(attachments::one),
         )
+        .route("/stock", get(site::stock))
+        .route("/stock/{part}", get(site::stock_of))
+        .route("/stock/{part}/actions/{action}", post(site::move_stock))
+        .route("/assets", get(site::assets).post(site::propose))
+        .route("/assets/{tag}", get(site::asset))
+        .route("/checklists", get(site::checklists))
+        .route("/failure-codes", get(site::failure_codes))
+        .route("/codes/{code}", get(qr::what))
+        .route("/qr/{kind}/{name}", get(qr::picture))
         .route("/devices/{device}/write", post(write::write))
+        .route("/channels", get(notify::channels))
+        .route("/channels/{name}/test", post(notify::test))
+        .route("/deliveries", get(notify::deliveries))
         .route("/bus", get(bus::list))
         .route("/bus/{port}", get(bus::one))
         .route("/bus/{port}/capture", get(bus::capture))
@@ -276,6 +324,7 @@ fn router(page: Page) -> Router {
         .route("/trust", get(trust::help))
         .route("/ca.crt", get(trust::certificate))
         .route("/ca.mobileconfig", get(trust::profile))
+        .route("/c/{code}", get(qr::go))
         .fallback(pages::serve)
         .layer(axum::middleware::from_fn(guard::headers))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

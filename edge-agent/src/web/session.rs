@@ -290,13 +290,6 @@ async fn check(
 
 /// Asks a person who is signed in for their PIN once more, for a signature. The same limits count
 /// as for signing in.
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "for the signatures of orders, which come with them"
-    )
-)]
 pub(super) async fn confirm(
     page: &Page,
     caller: &Caller,

@@ -2,7 +2,7 @@
 
 use super::{Page, configuration, guard, session};
 use crate::clock;
-use crate::health::LinkStatus;
+use crate::health::{Learner, LinkStatus};
 use crate::storage::{DISK_WARNING_PERCENT, Disk, Stats};
 use axum::Json;
 use axum::extract::State;
@@ -71,6 +71,7 @@ pub(super) async fn status(
         },
         "configuration": configuration::view(&page.desk),
         "devices": devices(&page),
+        "learning": learning(&page),
         "people": people,
         "bundle": bundle.as_ref().map(|bundle| session::bundle_view(bundle)),
         "alerts_active": counts.alerts_active,
@@ -78,6 +79,18 @@ pub(super) async fn status(
         "access_code_needed": false,
     }))
     .into_response())
+}
+
+/// The rules that learn and tell nothing yet.
+fn learning(page: &Page) -> Vec<Value> {
+    let learner = |learner: Learner| {
+        json!({
+            "rule": learner.rule,
+            "until": learner.until.map(rfc3339),
+            "readings_left": learner.readings_left,
+        })
+    };
+    page.health.learners().into_iter().map(learner).collect()
 }
 
 /// The link without what waits for it: what a page is told when it changes.

@@ -20,17 +20,18 @@ fn rule(name: &str, failure_mode: &str, priority: u8) -> RuleConfig {
         after: Duration::from_secs(120),
     };
     RuleConfig {
+        alarm: crate::config::AlarmConfig::default(),
         name: name.to_owned(),
         sensor: "d/t".to_owned(),
         unit: Unit::parse("degC"),
         asset: Some("P-1".to_owned()),
-        limits: crate::config::Limits {
+        kind: crate::config::RuleKind::Threshold(crate::config::Limits {
             high: Some(80.0),
             low: None,
             deadband: 0.0,
             on_delay: Duration::ZERO,
             off_delay: Duration::ZERO,
-        },
+        }),
         severity: Severity::Medium,
         title: name.to_owned(),
         work_order: Some(work_order),

@@ -1,6 +1,6 @@
 //! Moving the stamps of a clock that was not set. Never moves a stamp twice.
 
-use super::{AlertEvent, Body, Event, GatewayEvent, WorkOrderEvent};
+use super::{AlarmPointEvent, AlertEvent, Body, Event, GatewayEvent, WorkOrderEvent};
 use crate::time::{ClockState, Correction, Timestamp};
 
 impl Event {
@@ -21,6 +21,11 @@ impl Event {
                 correct(from);
                 correct(to);
             }
+            Body::AlarmPoint(AlarmPointEvent::Shelved { until, .. }) => correct(until),
+            Body::AlarmPoint(AlarmPointEvent::Withheld { since, .. }) => correct(since),
+            Body::AlarmPoint(AlarmPointEvent::MaintenanceBegan {
+                until: Some(until), ..
+            }) => correct(until),
             _ => {}
         }
         self.time = self.time.plus_micros(by.shift_us);

@@ -12,6 +12,9 @@ const KIND: u16 = 0x0202;
 const BODY_ALERT: u16 = 1;
 const BODY_WORK_ORDER: u16 = 2;
 const BODY_GATEWAY: u16 = 3;
+const BODY_ALARM_POINT: u16 = 4;
+const BODY_ASSET: u16 = 5;
+const BODY_STOCK: u16 = 6;
 
 /// An event as stored and sent: version byte, then the body.
 pub fn encode_event(event: &Event) -> Result<Vec<u8>, WireError> {
@@ -32,17 +35,30 @@ pub fn decode_event(bytes: &[u8]) -> Result<Event, WireError> {
     }
 }
 
-fn to_wire(event: &Event) -> Result<v1::EventV1, WireError> {
-    let (kind, version, body) = match &event.body {
+/// The body of an event as it is stored and sent, without its kind and version.
+pub fn encode_body(of: &Body) -> Result<Vec<u8>, WireError> {
+    body(of).map(|(_, _, bytes)| bytes)
+}
+
+/// Kind, version and bytes of a body.
+fn body(of: &Body) -> Result<(u16, u8, Vec<u8>), WireError> {
+    Ok(match of {
         Body::Alert(body) => (BODY_ALERT, 1, to_bytes("an alert event", body)?),
         Body::WorkOrder(body) => (BODY_WORK_ORDER, 1, to_bytes("a work order event", body)?),
         Body::Gateway(body) => (BODY_GATEWAY, 1, to_bytes("a gateway event", body)?),
+        Body::AlarmPoint(body) => (BODY_ALARM_POINT, 1, to_bytes("an alarm point event", body)?),
+        Body::Asset(body) => (BODY_ASSET, 1, to_bytes("an asset event", body)?),
+        Body::Stock(body) => (BODY_STOCK, 1, to_bytes("a stock event", body)?),
         Body::Unknown {
             kind,
             version,
             bytes,
         } => (*kind, *version, bytes.clone()),
-    };
+    })
+}
+
+fn to_wire(event: &Event) -> Result<v1::EventV1, WireError> {
+    let (kind, version, body) = body(&event.body)?;
     if body.len() > EVENT_BODY_BYTES_MAX {
         return Err(WireError::OverLimit {
             what: "an event",
@@ -88,6 +104,9 @@ fn from_wire(wire: v1::EventV1) -> Result<Event, WireError> {
         (BODY_ALERT, 1) => from_bytes(&wire.body, KIND, 1).ok().map(Body::Alert),
         (BODY_WORK_ORDER, 1) => from_bytes(&wire.body, KIND, 1).ok().map(Body::WorkOrder),
         (BODY_GATEWAY, 1) => from_bytes(&wire.body, KIND, 1).ok().map(Body::Gateway),
+        (BODY_ALARM_POINT, 1) => from_bytes(&wire.body, KIND, 1).ok().map(Body::AlarmPoint),
+        (BODY_ASSET, 1) => from_bytes(&wire.body, KIND, 1).ok().map(Body::Asset),
+        (BODY_STOCK, 1) => from_bytes(&wire.body, KIND, 1).ok().map(Body::Stock),
         _ => None,
     };
     let body = known.unwrap_or(Body::Unknown {

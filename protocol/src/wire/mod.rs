@@ -8,7 +8,7 @@ mod tests;
 pub mod v1;
 
 pub(crate) use events::clock_from;
-pub use events::{clock_code, decode_event, encode_event};
+pub use events::{clock_code, decode_event, encode_body, encode_event};
 pub use frame::{Frame, FrameReader};
 
 use crate::bundle::Bundle;

@@ -1,6 +1,8 @@
 //! Golden bytes: every message, event and document of version 1 as it was released. A line of a
 //! golden file is never changed; what this build writes and reads must agree with it for ever.
 
+mod alarms;
+
 use super::v1::*;
 use super::*;
 use crate::attachment::ContentHash;
@@ -8,9 +10,11 @@ use crate::bundle::Role;
 use crate::catalog::{Device, Limit, Port, Sensor};
 use crate::claim::Claim;
 use crate::event::{
-    Access, Actor, AlertEvent, AlertRaised, Attached, Body, Direction, Event, FieldValue, GapCause,
-    GatewayEvent, HoldReason, RecordKind, RecordRef, Severity, Snapshot, WorkOrderCreated,
-    WorkOrderEvent, WorkType,
+    Access, Actor, AlertEvent, AlertRaised, AssetEvent, AssetProposed, Attached, Body,
+    ChecklistRef, Direction, Event, FailureEffect, FailureReport, FieldValue, GapCause,
+    GatewayEvent, HoldReason, PartMoved, RecordKind, RecordRef, Severity, Signed, SignedBy,
+    SignedFor, Snapshot, StockEvent, StockMove, TaskAnswer, TaskChoice, TaskKind, TaskNew,
+    TaskValue, TasksAdded, WorkOrderCreated, WorkOrderEvent, WorkType,
 };
 use crate::id::{AlertId, DeviceId, EventId, GatewayId, Origin, SensorId, UserId, WorkOrderId};
 use crate::reading::{Column, RawKind};
@@ -396,8 +400,18 @@ fn event(body: Body) -> Event {
             Origin::Hub,
             Actor::Person("Ana".into(), Some(UserId(B))),
         ),
-        _ => (
-            RecordKind::Gateway,
+        Body::AlarmPoint(_) => (
+            RecordKind::AlarmPoint,
+            Origin::Gateway(GatewayId(A)),
+            Actor::Person("Bo".into(), None),
+        ),
+        body => (
+            match body {
+                Body::AlarmPoint(_) => RecordKind::AlarmPoint,
+                Body::Asset(_) => RecordKind::Asset,
+                Body::Stock(_) => RecordKind::Stock,
+                _ => RecordKind::Gateway,
+            },
             Origin::Gateway(GatewayId(A)),
             Actor::Person("Bo".into(), None),
         ),
@@ -631,6 +645,163 @@ fn gateway_bodies() -> Vec<(&'static str, GatewayEvent)> {
     ]
 }
 
+/// What work on an order leaves behind.
+fn work_bodies() -> Vec<(&'static str, Body)> {
+    use WorkOrderEvent as E;
+    let note = || Some(String::from("well"));
+    let answer = |value| {
+        E::TaskAnswered(TaskAnswer {
+            task: A,
+            value,
+            note: note(),
+        })
+    };
+    let report = FailureReport {
+        problem: Some("leaks".into()),
+        cause: Some("seal worn".into()),
+        remedy: Some("new seal".into()),
+        problem_code: Some("ELP".into()),
+        cause_code: Some("2.4".into()),
+        remedy_code: Some("1".into()),
+        effect: Some(FailureEffect::Environment),
+        downtime_minutes: Some(300),
+    };
+    let orders = [
+        ("order_tasks_added", tasks_added()),
+        ("order_task_check", answer(TaskValue::Check(true))),
+        ("order_task_number", answer(TaskValue::Number(1.5))),
+        ("order_task_text", answer(TaskValue::Text("dry".into()))),
+        ("order_task_choice", answer(TaskValue::Choice("low".into()))),
+        (
+            "order_task_photo",
+            answer(TaskValue::Photo(ContentHash([0xAB; 32]))),
+        ),
+        ("order_task_skipped", answer(TaskValue::Skipped)),
+        (
+            "order_task_cleared",
+            E::TaskCleared {
+                task: A,
+                reason: note(),
+            },
+        ),
+        ("order_failure", E::FailureReported(report)),
+        (
+            "order_failure_empty",
+            E::FailureReported(FailureReport::default()),
+        ),
+        ("order_labour_started", E::LabourStarted),
+        ("order_labour_stopped", E::LabourStopped { note: note() }),
+        (
+            "order_part_moved",
+            E::PartMoved(PartMoved {
+                part: "6204".into(),
+                name: "Bearing".into(),
+                quantity: 2.0,
+                place: Some("A-3".into()),
+            }),
+        ),
+        (
+            "order_signed",
+            E::Signed(Signed {
+                meaning: SignedFor::Witnessed,
+                method: SignedBy::Name,
+                digest: ContentHash([0xCD; 32]),
+                task: Some(A),
+                note: note(),
+            }),
+        ),
+        ("order_verified", E::Verified { note: note() }),
+        (
+            "order_followed_up",
+            E::FollowedUp {
+                order: WorkOrderId(B),
+                number: "B2-0418".into(),
+                task: Some(A),
+            },
+        ),
+    ];
+    let orders = orders.map(|(name, body)| (name, Body::WorkOrder(body)));
+    orders.into_iter().chain(site_bodies()).collect()
+}
+
+fn tasks_added() -> WorkOrderEvent {
+    let kinds = [
+        TaskKind::Check,
+        TaskKind::Number {
+            unit: "bar".into(),
+            low: Some(1.0),
+            high: None,
+        },
+        TaskKind::Text,
+        TaskKind::Choice {
+            choices: vec![TaskChoice {
+                text: "low".into(),
+                good: false,
+            }],
+        },
+        TaskKind::Photo,
+        TaskKind::Signature,
+    ];
+    let task = |kind| TaskNew {
+        id: A,
+        title: "Look at it".into(),
+        kind,
+        required: true,
+    };
+    WorkOrderEvent::TasksAdded(TasksAdded {
+        checklist: Some(ChecklistRef {
+            id: "pump-monthly".into(),
+            version: 300,
+            title: "Pump, monthly".into(),
+        }),
+        tasks: kinds.map(task).into(),
+    })
+}
+
+/// What people on the spot tell of the site itself.
+fn site_bodies() -> Vec<(&'static str, Body)> {
+    let note = || Some(String::from("well"));
+    let proposed = AssetProposed {
+        tag: "P-900".into(),
+        name: "Pump".into(),
+        parent: Some("H-2".into()),
+        note: note(),
+    };
+    let tag = || String::from("P-900");
+    let moved = StockMove {
+        part: "6204".into(),
+        name: "Bearing".into(),
+        quantity: -2.0,
+        order: Some(WorkOrderId(A)),
+        place: Some("A-3".into()),
+        note: note(),
+    };
+    let counted = StockEvent::Counted {
+        part: "6204".into(),
+        name: "Bearing".into(),
+        quantity: 7.0,
+        note: None,
+    };
+    let assets = [
+        ("asset_proposed", AssetEvent::Proposed(proposed)),
+        ("asset_accepted", AssetEvent::Accepted { tag: tag() }),
+        ("asset_merged", AssetEvent::Merged { into: tag() }),
+        (
+            "asset_refused",
+            AssetEvent::Refused {
+                reason: "a shadow".into(),
+            },
+        ),
+    ];
+    let stock = [
+        ("stock_moved", StockEvent::Moved(moved)),
+        ("stock_counted", counted),
+    ];
+    let assets = assets.map(|(name, body)| (name, Body::Asset(body)));
+    let stock = stock.map(|(name, body)| (name, Body::Stock(body)));
+    assets.into_iter().chain(stock).collect()
+}
+
 fn events() -> Vec<(&'static str, Event)> {
     let unknown = Body::Unknown {
         kind: 900,
@@ -653,6 +824,7 @@ fn events() -> Vec<(&'static str, Event)> {
             .into_iter()
             .map(|(name, body)| (name, Body::Gateway(body))),
     );
+    all.extend(work_bodies());
     all.push(("unknown", unknown));
     all.into_iter()
         .map(|(name, body)| (name, event(body)))
@@ -727,6 +899,11 @@ fn alert_number(body: &AlertEvent) -> u8 {
         AlertEvent::Cleared { .. } => 2,
         AlertEvent::Commented { .. } => 3,
         AlertEvent::Peaked { .. } => 4,
+        AlertEvent::Described(_) => 5,
+        AlertEvent::Notified(_) => 6,
+        AlertEvent::Superseded { .. } => 7,
+        AlertEvent::Reset { .. } => 8,
+        AlertEvent::Realarmed => 9,
     }
 }
 
@@ -756,6 +933,16 @@ fn order_number(body: &WorkOrderEvent) -> u8 {
         E::SnapshotAdded(_) => 20,
         E::Reviewed { .. } => 21,
         E::Attached(_) => 22,
+        E::TasksAdded(_) => 23,
+        E::TaskAnswered(_) => 24,
+        E::TaskCleared { .. } => 25,
+        E::FailureReported(_) => 26,
+        E::LabourStarted => 27,
+        E::LabourStopped { .. } => 28,
+        E::PartMoved(_) => 29,
+        E::Signed(_) => 30,
+        E::Verified { .. } => 31,
+        E::FollowedUp { .. } => 32,
     }
 }
 
@@ -769,6 +956,56 @@ fn gateway_number(body: &GatewayEvent) -> u8 {
         GatewayEvent::Wrote { .. } => 5,
         GatewayEvent::Access(_) => 6,
     }
+}
+
+fn asset_number(body: &AssetEvent) -> u8 {
+    match body {
+        AssetEvent::Proposed(_) => 0,
+        AssetEvent::Accepted { .. } => 1,
+        AssetEvent::Merged { .. } => 2,
+        AssetEvent::Refused { .. } => 3,
+    }
+}
+
+const fn stock_number(body: &StockEvent) -> u8 {
+    match body {
+        StockEvent::Moved(_) => 0,
+        StockEvent::Counted { .. } => 1,
+    }
+}
+
+#[test]
+fn the_numbers_of_what_work_leaves_behind_are_pinned() {
+    for (name, body) in site_bodies() {
+        match body {
+            Body::Asset(body) => assert_eq!(first_byte(&body), asset_number(&body), "{name}"),
+            Body::Stock(body) => assert_eq!(first_byte(&body), stock_number(&body), "{name}"),
+            _ => panic!("{name} is of another record"),
+        }
+    }
+    let WorkOrderEvent::TasksAdded(added) = tasks_added() else {
+        panic!("not the tasks");
+    };
+    let kinds: Vec<_> = added.tasks.into_iter().map(|task| task.kind).collect();
+    numbered_from_0(&kinds);
+    numbered_from_0(&[
+        TaskValue::Check(true),
+        TaskValue::Number(0.0),
+        TaskValue::Text(String::new()),
+        TaskValue::Choice(String::new()),
+        TaskValue::Photo(ContentHash([0; 32])),
+        TaskValue::Skipped,
+    ]);
+    numbered_from_0(&[
+        FailureEffect::None,
+        FailureEffect::Reduced,
+        FailureEffect::Stopped,
+        FailureEffect::Quality,
+        FailureEffect::Safety,
+        FailureEffect::Environment,
+    ]);
+    numbered_from_0(&SignedFor::ALL);
+    numbered_from_0(&[SignedBy::Pin, SignedBy::Password, SignedBy::Name]);
 }
 
 fn first_byte<T: Serialize>(value: &T) -> u8 {
@@ -787,11 +1024,17 @@ fn the_numbers_of_variants_are_pinned() {
         assert_eq!(first_byte(&body), alert_number(&body));
     }
     let mut last = 0;
-    for (name, body) in order_bodies() {
+    let work = work_bodies()
+        .into_iter()
+        .filter_map(|(name, body)| match body {
+            Body::WorkOrder(body) => Some((name, body)),
+            _ => None,
+        });
+    for (name, body) in order_bodies().into_iter().chain(work) {
         assert_eq!(first_byte(&body), order_number(&body), "{name}");
         last = last.max(order_number(&body));
     }
-    assert_eq!(last, 22, "every variant has a golden event");
+    assert_eq!(last, 32, "every variant has a golden event");
     for (_, body) in gateway_bodies() {
         assert_eq!(first_byte(&body), gateway_number(&body));
     }

@@ -17,14 +17,20 @@ pub enum Action {
     Hold,
     /// Go on.
     Resume,
+    /// Give it a time window.
+    Schedule,
     /// Finish.
     Complete,
+    /// Find good what was done.
+    Verify,
     /// Put away.
     Close,
     /// Take up again.
     Reopen,
     /// Give up.
     Cancel,
+    /// Say that it is the same as another order.
+    Duplicate,
     /// Say who does it.
     Assign,
     /// Change a field.
@@ -33,16 +39,19 @@ pub enum Action {
 
 impl Action {
     /// All actions, in the order in which a page offers them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 14] = [
         Self::Approve,
         Self::Reject,
         Self::Start,
         Self::Resume,
         Self::Complete,
         Self::Hold,
+        Self::Verify,
         Self::Close,
         Self::Reopen,
         Self::Cancel,
+        Self::Schedule,
+        Self::Duplicate,
         Self::Assign,
         Self::Edit,
     ];
@@ -56,6 +65,9 @@ impl Action {
             Self::Hold => "hold",
             Self::Resume => "resume",
             Self::Complete => "complete",
+            Self::Schedule => "schedule",
+            Self::Verify => "verify",
+            Self::Duplicate => "duplicate",
             Self::Close => "close",
             Self::Reopen => "reopen",
             Self::Cancel => "cancel",
@@ -76,6 +88,8 @@ impl WorkOrder {
             Action::Hold => matches!(state, S::Open | S::Scheduled | S::InProgress),
             Action::Resume => matches!(state, S::OnHold),
             Action::Complete => matches!(state, S::Open | S::Scheduled | S::InProgress | S::OnHold),
+            Action::Schedule => matches!(state, S::Requested | S::Open | S::Scheduled),
+            Action::Verify => matches!(state, S::Done) && self.verified.is_none(),
             Action::Close => state.is_open() || matches!(state, S::Done),
             Action::Reopen => state.is_ended() || matches!(state, S::Done),
             // Not once work has begun: what was done must stay on the record.
@@ -83,7 +97,7 @@ impl WorkOrder {
                 matches!(state, S::Requested | S::Open | S::Scheduled | S::OnHold)
                     && self.started_at.is_none()
             }
-            Action::Assign | Action::Edit => !state.is_ended(),
+            Action::Assign | Action::Edit | Action::Duplicate => !state.is_ended(),
         }
     }
 

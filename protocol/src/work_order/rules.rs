@@ -1,12 +1,12 @@
 //! What each event does to an order, in the one order in which all replicas apply them.
 //! Never decides by arrival: only by stamps and by what a writer had seen.
 
-use super::{
-    Assignee, Attachment, Conflict, Field, Labour, PartUse, WorkOrder, WorkOrderState as State,
-};
-use crate::event::{Body, Event, FieldValue, WorkOrderEvent};
+use super::facts::fact;
+use super::fields::field;
+use super::{WorkOrder, WorkOrderState as State, signatures, tasks};
+use crate::event::{Body, Event, WorkOrderEvent};
 use crate::id::{AlertId, EventId};
-use crate::record::{self, HistoryEntry, Note};
+use crate::record::{self, HistoryEntry};
 
 /// Events that later ones are compared with.
 #[derive(Default)]
@@ -19,6 +19,10 @@ pub(super) struct Memory<'a> {
     alarms: Vec<&'a Event>,
     /// What a planner is to look at and has not looked at yet.
     flagged: Vec<&'a Event>,
+    /// Those that brought tasks which must be done.
+    required: Vec<&'a Event>,
+    /// All that came before, in the order of the fold.
+    before: Vec<&'a Event>,
     /// Whether work began or was done at any time.
     worked: bool,
 }
@@ -60,6 +64,17 @@ pub(super) fn apply<'a>(
         Body::WorkOrder(WorkOrderEvent::AlarmOccurred { alert }) => {
             flag = alarm_occurred(order, memory, &mut line, event, *alert);
         }
+        Body::WorkOrder(WorkOrderEvent::TasksAdded(added)) => {
+            if added.tasks.iter().any(|task| task.required) {
+                memory.required.push(event);
+            }
+            flag = tasks::added(order, &mut line, event, added)
+                // Who added them did not know that the order was done.
+                || (!order.state.is_open() && memory.moved_unseen(event));
+        }
+        Body::WorkOrder(WorkOrderEvent::Signed(signed)) => {
+            flag = signatures::signed(order, &mut line, (event, signed), &memory.before);
+        }
         Body::WorkOrder(body) => {
             flag = fact(order, &mut line, event, body)
                 .or_else(|| field(order, &mut line, event, body))
@@ -79,69 +94,9 @@ pub(super) fn apply<'a>(
     if order.state != State::OnHold {
         order.hold_reason = None;
     }
+    signatures::changed_after(order, event, &line);
+    memory.before.push(event);
     order.history.push(line);
-}
-
-/// Facts append and are never lost. `None` when `body` is no fact, else whether to flag it.
-fn fact(
-    order: &mut WorkOrder,
-    line: &mut HistoryEntry,
-    event: &Event,
-    body: &WorkOrderEvent,
-) -> Option<bool> {
-    let (at, by) = (event.time, event.actor.name().to_owned());
-    let late = order.state.is_ended();
-    match body {
-        WorkOrderEvent::Commented { text } => {
-            line.what = "commented";
-            line.text = Some(text.clone());
-            order.comments.push(Note {
-                late,
-                ..Note::of(event, text.clone())
-            });
-        }
-        WorkOrderEvent::LabourAdded { minutes, note } => {
-            line.what = "labour";
-            line.text = Some(format!("{minutes} min"));
-            order.labour.push(Labour {
-                at,
-                by,
-                minutes: *minutes,
-                note: note.clone(),
-            });
-        }
-        WorkOrderEvent::PartUsed { part, quantity } => {
-            line.what = "part";
-            line.text = Some(format!("{quantity} × {part}"));
-            order.parts.push(PartUse {
-                at,
-                by,
-                part: part.clone(),
-                quantity: *quantity,
-            });
-        }
-        WorkOrderEvent::Attached(content) => {
-            line.what = "attached";
-            line.text = Some(content.name.clone());
-            let attachment = Attachment::of(event, content, late);
-            order.attachments.push(attachment);
-        }
-        WorkOrderEvent::SnapshotAdded(snapshot) => {
-            line.what = "snapshot";
-            line.text = Some(snapshot.sensor_path.clone());
-            order.snapshots.push(snapshot.clone());
-            return Some(false); // Written by the box about the past: never late.
-        }
-        WorkOrderEvent::AlarmCleared { .. } => {
-            line.what = "alarm_cleared";
-            return Some(false);
-        }
-        _ => return None,
-    }
-    if late {
-        line.note = Some("entered after the order had ended");
-    }
-    Some(late && matches!(line.what, "labour" | "part"))
 }
 
 /// The alarm came (again). Who ended the order without knowing of it did not mean this alarm:
@@ -166,112 +121,6 @@ fn alarm_occurred<'a>(
     }
     // Done, or it goes on in another order: a planner decides.
     unseen && !order.state.is_open()
-}
-
-/// Fields go to the later stamp; the loser is kept when two people wrote. `None` when `body`
-/// sets no field, else whether to flag it.
-fn field(
-    order: &mut WorkOrder,
-    line: &mut HistoryEntry,
-    event: &Event,
-    body: &WorkOrderEvent,
-) -> Option<bool> {
-    let late = order.state.is_ended();
-    let mut conflict = None;
-    match body {
-        WorkOrderEvent::FieldSet(value) => {
-            let (name, text) = super::field_text(value);
-            line.what = "field_set";
-            line.text = Some(format!("{name}: {text}"));
-            if !late {
-                conflict = set_field(order, event, value);
-            }
-        }
-        WorkOrderEvent::Assigned { name, user } => {
-            line.what = "assigned";
-            line.text = Some(name.clone());
-            if !late {
-                let assignee = Some(Assignee {
-                    name: name.clone(),
-                    user: *user,
-                });
-                conflict = set_assignee(order, event, assignee);
-            }
-        }
-        WorkOrderEvent::Unassigned => {
-            line.what = "unassigned";
-            if !late {
-                conflict = set_assignee(order, event, None);
-            }
-        }
-        _ => return None,
-    }
-    if late {
-        line.refuse("came after the order had ended; kept for review");
-    }
-    let Some(conflict) = conflict else {
-        return Some(false);
-    };
-    line.note = Some("another value was set at the same time; the later one counts");
-    order.conflicts.push(conflict);
-    Some(true)
-}
-
-fn set_assignee(order: &mut WorkOrder, event: &Event, to: Option<Assignee>) -> Option<Conflict> {
-    set(&mut order.assignee, event, to, "assignee", |assignee| {
-        assignee
-            .as_ref()
-            .map_or_else(String::new, |assignee| assignee.name.clone())
-    })
-}
-
-fn set_field(order: &mut WorkOrder, event: &Event, value: &FieldValue) -> Option<Conflict> {
-    match value.clone() {
-        FieldValue::Title(title) => set(&mut order.title, event, title, "title", Clone::clone),
-        FieldValue::Description(text) => set(
-            &mut order.description,
-            event,
-            text,
-            "description",
-            Clone::clone,
-        ),
-        FieldValue::Priority(priority) => set(
-            &mut order.priority,
-            event,
-            priority.clamp(1, 5),
-            "priority",
-            u8::to_string,
-        ),
-        FieldValue::Due(due) => set(&mut order.due, event, due, "due", |due| {
-            due.map_or_else(String::new, |at| at.to_string())
-        }),
-        FieldValue::Asset(asset) => set(&mut order.asset, event, asset, "asset", |asset| {
-            asset.clone().unwrap_or_default()
-        }),
-    }
-}
-
-/// Sets `field` to `value`; tells of a conflict when the value it replaces was set by a person
-/// elsewhere, unseen by this one.
-fn set<T: PartialEq>(
-    field: &mut Field<T>,
-    event: &Event,
-    value: T,
-    name: &'static str,
-    text: impl Fn(&T) -> String,
-) -> Option<Conflict> {
-    let unseen = field.hlc > event.based_on && field.origin != event.origin;
-    let both_people = field.by_person && event.actor.is_person();
-    let conflict = (unseen && both_people && field.value != value).then(|| Conflict {
-        field: name,
-        kept: text(&value),
-        lost: text(&field.value),
-        kept_by: event.actor.name().to_owned(),
-        lost_by: field.by.clone(),
-        at: event.time,
-    });
-    *field = Field::of(event, value);
-    conflict
 }
 
 /// Moves the order through its states. Returns whether to flag the event.
@@ -320,6 +169,11 @@ fn status<'a>(
             line.what = "done";
             line.text.clone_from(remedy);
             return work_done(order, memory, line, event, remedy.as_ref());
+        }
+        WorkOrderEvent::Verified { note } => {
+            line.what = "verified";
+            line.text.clone_from(note);
+            verified(order, memory, line, event);
         }
         WorkOrderEvent::Reopened { reason } => {
             line.what = "reopened";
@@ -404,8 +258,24 @@ fn work_done(
         }
         _ => {
             order.state = State::Done;
-            memory.alarms.iter().any(unseen)
+            let tasks = memory.required.iter().any(unseen) && order.open_tasks().next().is_some();
+            if tasks {
+                line.note = Some("done without knowing of a task that must be done");
+            }
+            tasks || memory.alarms.iter().any(unseen)
         }
+    }
+}
+
+/// A second person found good what was done. That it was closed meanwhile is no matter.
+fn verified(order: &mut WorkOrder, memory: &Memory<'_>, line: &mut HistoryEntry, event: &Event) {
+    let closed = order.state == State::Closed && memory.moved_unseen(event);
+    if order.verified.is_some() {
+        line.refuse("it was verified already");
+    } else if order.state == State::Done || closed {
+        order.verified = Some((event.time, event.actor.name().to_owned()));
+    } else {
+        line.refuse("the order was not done");
     }
 }
 
@@ -432,6 +302,7 @@ fn open_again(order: &mut WorkOrder) {
     order.state = State::Open;
     order.closed_at = None;
     order.duplicate_of = None;
+    order.verified = None;
 }
 
 /// Close, cancel, duplicate. What the writer had not seen and would have kept it open, keeps it

@@ -1,6 +1,8 @@
 //! Tests of the life of a work order: any order of arrival gives the same order, nothing is
 //! lost, and one named test per rule for what two sides did at the same time.
 
+mod work;
+
 use super::*;
 use crate::id::{EventId, SensorId};
 use crate::record::histories::{self, Writer, steps};
@@ -78,6 +80,7 @@ fn body() -> impl Strategy<Value = WorkOrderEvent> {
         1 => Just(E::AlarmCleared { alert: ALERT }),
         1 => Just(E::SnapshotAdded(snapshot())),
         1 => Just(E::Reviewed { note: None }),
+        6 => work::body(),
         1 => any::<bool>().prop_map(|requested| E::Created(created(requested))),
     ]
 }
@@ -138,8 +141,13 @@ proptest! {
             history.events.iter().filter(is).count()
         };
         prop_assert_eq!(order.comments.len(), count(|b| matches!(b, E::Commented { .. })));
-        prop_assert_eq!(order.labour.len(), count(|b| matches!(b, E::LabourAdded { .. })));
-        prop_assert_eq!(order.parts.len(), count(|b| matches!(b, E::PartUsed { .. })));
+        let stopped = order.history.iter();
+        let stopped = stopped.filter(|line| line.what == "labour_stopped" && line.applied).count();
+        let added = count(|b| matches!(b, E::LabourAdded { .. }));
+        prop_assert_eq!(order.labour.len(), added + stopped);
+        let parts = count(|b| matches!(b, E::PartUsed { .. } | E::PartMoved(_)));
+        prop_assert_eq!(order.parts.len(), parts);
+        work::nothing_of_it_is_lost(&order, &history.events)?;
         prop_assert_eq!(order.snapshots.len(), count(|b| matches!(b, E::SnapshotAdded(_))));
         prop_assert_eq!(order.done.is_some(), count(|b| matches!(b, E::Done { .. })) > 0);
         prop_assert_eq!(order.hold_reason.is_some(), order.state == S::OnHold);
@@ -220,6 +228,14 @@ fn event_of(action: Action) -> WorkOrderEvent {
         },
         Action::Resume => E::Resumed,
         Action::Complete => E::Done { remedy: None },
+        Action::Schedule => E::Scheduled {
+            start: Timestamp(9),
+            end: None,
+        },
+        Action::Verify => E::Verified { note: None },
+        Action::Duplicate => E::MarkedDuplicate {
+            of: WorkOrderId(Uuid::from_u128(81)),
+        },
         Action::Close => E::Closed { note: None },
         Action::Reopen => E::Reopened { reason },
         Action::Cancel => E::Cancelled { reason },

@@ -16,7 +16,7 @@ export const box = new Loaded<BoxStatus>(async () => {
   }
   noteServerDate(status.now);
   return status;
-});
+}, "status");
 
 const code = $state({ wanted: false });
 /** The box asks for its access code before it shows anything. */

@@ -1,5 +1,4 @@
 // Entry of the hub's page: styles, theme, then the app.
-import "uplot/dist/uPlot.min.css";
 import "../shared/tokens.css";
 import "../shared/base.css";
 import "../shared/parts.css";

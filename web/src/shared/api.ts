@@ -53,9 +53,9 @@ export function setCsrf(value: string | null): void {
   csrf = value;
 }
 
-let onSignedOut: () => void = () => {};
+let onSignedOut: (problem: Problem) => void = () => {};
 /** Called when the server says that nobody is signed in (any more). */
-export function whenSignedOut(callback: () => void): void {
+export function whenSignedOut(callback: (problem: Problem) => void): void {
   onSignedOut = callback;
 }
 
@@ -92,8 +92,9 @@ export function remove(path: string): Promise<void> {
   return send<void>("DELETE", path, undefined, newKey());
 }
 
-async function send<T>(method: string, path: string, body?: unknown, key?: string): Promise<T> {
-  const headers: Record<string, string> = { Accept: "application/json, application/problem+json" };
+/** Any call; `get`, `post`, `patch` and `remove` say it shorter. */
+export async function send<T>(method: string, path: string, body?: unknown, key?: string, more: Record<string, string> = {}): Promise<T> {
+  const headers: Record<string, string> = { Accept: "application/json, application/problem+json", ...more };
   if (method !== "GET") {
     headers["Content-Type"] = "application/json";
     if (key) headers["Idempotency-Key"] = key;
@@ -120,10 +121,11 @@ async function send<T>(method: string, path: string, body?: unknown, key?: strin
   if (response.status === 204) return undefined as T;
   const answer: unknown = await response.json().catch(() => null);
   if (response.ok) return answer as T;
-  if (response.status === 401 && path !== "/session") onSignedOut();
   const fields = answer !== null && typeof answer === "object" ? (answer as Record<string, unknown>) : {};
   const retryAfter = Number(response.headers.get("Retry-After") ?? Number.NaN);
-  throw new Problem(response.status, fields, Number.isFinite(retryAfter) ? retryAfter : null);
+  const problem = new Problem(response.status, fields, Number.isFinite(retryAfter) ? retryAfter : null);
+  if (response.status === 401 && path !== "/session") onSignedOut(problem);
+  throw problem;
 }
 
 /** All pages of a list, up to `max` rows, and whether more are left. A row that moved to a later page meanwhile is there once. */

@@ -45,6 +45,8 @@ export interface Comment {
   by: NameLike;
   text: string;
   late?: boolean;
+  /** On this phone, not yet on the box. */
+  waits?: boolean;
 }
 
 export interface Alert {
@@ -72,6 +74,78 @@ export interface Alert {
   site: Named | null;
   comments?: Comment[];
   history?: HistoryLine[];
+  // What came with the life cycle of alarms; a server of an older build leaves it out.
+  kind?: AlertKind;
+  words?: string;
+  expected?: [number, number] | null;
+  /** -log10 of the chance of a value like this. */
+  score?: number | null;
+  /** Seconds: early, likely, late. */
+  reaches_limit_in?: [number, number, number] | null;
+  first_out?: boolean;
+  criticality?: "A" | "B" | "C" | "D" | null;
+  rule_severity?: Severity;
+  /** The value is back, a person still has to put it back. */
+  latched?: boolean;
+  superseded_by?: string | null;
+  chattering?: boolean;
+  shelved?: Shelf | null;
+  out_of_service?: Said | null;
+  suppressed_by?: Suppressed | null;
+  told?: { at: string; channel: string; to: string; delivered: boolean; words: string }[];
+  suppresses?: HeldPoint[];
+}
+export type AlertKind = "threshold" | "rate" | "flat" | "stale" | "state" | "deviation" | "trend" | "pattern" | "predictive";
+export interface Said {
+  at: string;
+  by: string;
+  reason: string;
+}
+export interface Shelf extends Said {
+  until: string;
+}
+export interface Suppressed {
+  words: string;
+  alert: string | null;
+  since: string;
+}
+/** What is held back of a rule on a sensor. */
+export interface HeldPoint {
+  id: string;
+  rule: string;
+  sensor: string;
+  shelved: Shelf | null;
+  out_of_service: Said | null;
+  suppressed_by: Suppressed | null;
+  chattering_since: string | null;
+  withheld: { value: number; since: string } | null;
+}
+/** A rule on a sensor and how it stands. */
+export interface AlarmPoint extends HeldPoint {
+  title: string;
+  asset: string | null;
+  severity: Severity;
+  state: string;
+  alert: string | null;
+  alerts_day: number;
+  shelve_max_minutes: number;
+}
+export interface Maintenance {
+  id: string;
+  asset: string | null;
+  device: string | null;
+  on: boolean;
+  said: Said | null;
+  until: string | null;
+}
+export interface AlarmLoad {
+  from: string;
+  to: string;
+  operators: number;
+  alerts: number;
+  figures: { name: string; words: string; value: number; target: number; ok: boolean }[];
+  bad_actors: { rule: string; sensor: string; alerts: number; share: number }[];
+  by_priority: { severity: Severity; alerts: number; share: number; target_share: number }[];
 }
 
 export interface Conflict {
@@ -114,13 +188,76 @@ export interface WorkOrder {
   needs_review: boolean;
   conflicts?: Conflict[];
   comments?: Comment[];
-  labour?: { at: string; by: NameLike; minutes: number; note: string | null }[];
-  parts?: { at: string; by: NameLike; part: string; quantity: number }[];
+  labour?: { at: string; by: NameLike; minutes: number; note: string | null; overlaps?: boolean; late?: boolean; waits?: boolean }[];
+  parts?: { at: string; by: NameLike; part: string; quantity: number; number?: string | null; place?: string | null; waits?: boolean }[];
   remedy: string | null;
+  done_by?: NameLike;
+  verified_at?: string | null;
+  verified_by?: NameLike;
+  scheduled_from?: string | null;
+  scheduled_until?: string | null;
+  duplicate_of?: string | null;
+  /** Whose clock runs. */
+  clocks?: { by: NameLike; since: string; waits?: boolean }[];
+  failure?: Failure | null;
+  follow_ups?: { id: string; number: string; task: string | null }[];
+  tasks_total?: number;
+  /** Required tasks without a result. */
+  tasks_open?: number;
+  tasks_failed?: number;
+  tasks?: Task[];
+  signatures?: Signature[];
   attachments?: Attachment[];
   snapshot?: Snapshot[];
   history?: HistoryLine[];
   actions?: string[];
+}
+export type TaskKind = "check" | "number" | "text" | "choice" | "photo" | "signature";
+export interface TaskResult {
+  at: string;
+  by: NameLike;
+  value: boolean | number | string | null;
+  skipped: boolean;
+  good: boolean | null;
+  note: string | null;
+  late: boolean;
+  waits?: boolean;
+}
+export interface Task {
+  id: string;
+  title: string;
+  kind: TaskKind;
+  required: boolean;
+  unit: Unit | null;
+  low: number | null;
+  high: number | null;
+  choices: { text: string; good: boolean }[];
+  checklist: { id: string; version: number; title: string } | null;
+  result: TaskResult | null;
+  earlier: TaskResult[];
+}
+export type FailureEffect = "none" | "reduced" | "stopped" | "quality" | "safety" | "environment";
+export interface Failure {
+  problem: string | null;
+  cause: string | null;
+  remedy: string | null;
+  problem_code: string | null;
+  cause_code: string | null;
+  remedy_code: string | null;
+  effect: FailureEffect | null;
+  downtime_minutes: number | null;
+}
+export type Meaning = "performed" | "verified" | "approved" | "released" | "witnessed";
+export interface Signature {
+  id: string;
+  at: string;
+  by: NameLike;
+  meaning: Meaning;
+  method: "pin" | "password" | "name";
+  note: string | null;
+  task: string | null;
+  holds: boolean;
+  changes_since: number;
 }
 /** A photo or document; `place` says where its bytes are. */
 export interface Attachment {
@@ -134,7 +271,8 @@ export interface Attachment {
   by: NameLike;
   note: string | null;
   late: boolean;
-  place: "box" | "both" | "hub" | "none";
+  /** `phone`: waits on this phone, under its id. */
+  place: "box" | "both" | "hub" | "none" | "phone";
 }
 
 export type Quality = "good" | "uncertain" | "bad";

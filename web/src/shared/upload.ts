@@ -11,15 +11,16 @@ export interface Upload<T> {
 }
 
 /** `told` hears the share that is on its way, 0 to 1. */
-export function upload<T>(path: string, query: Record<string, string>, file: Blob, told: (share: number) => void): Upload<T> {
+export function upload<T>(path: string, query: Record<string, string>, file: Blob, told: (share: number) => void, headers: Record<string, string> = {}): Upload<T> {
   const request = new XMLHttpRequest();
   const done = new Promise<T>((resolve, reject) => {
     const lost = (title: string) =>
-      reject(new Problem(0, { title, detail: "Nothing was added. Check the network of this device, then try again.", code: "unreachable" }));
+      reject(new Problem(0, { title, detail: "Nothing was added. Check the network of this device.", code: "unreachable" }));
     request.open("POST", `/api/v1${path}?${new URLSearchParams(query)}`);
     request.timeout = 0;
     request.setRequestHeader("Accept", "application/json, application/problem+json");
     request.setRequestHeader("Content-Type", "application/octet-stream");
+    for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     // Silence, not length: a large photo over a weak network may take its time.
     let silence = setTimeout(() => request.abort(), SILENCE_MS);
     request.upload.onprogress = (event) => {

@@ -8,7 +8,6 @@ use crate::config::Config;
 use crate::work_orders::Policy;
 use protocol::id::StreamId;
 use protocol::reading::GroupSchema;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use tokio::sync::oneshot;
 
@@ -27,12 +26,12 @@ impl Judge {
     /// The rules are others now. An alert whose rule stays for its sensor stays as it is; one whose
     /// rule is gone is cleared, for nothing would ever clear it.
     async fn change_rules(&mut self, config: &Config) {
-        let remembered = self.detectors.save();
+        let remembered = self.remembered();
         self.detectors = Detectors::new(&config.rules, self.storage.gateway_id());
         self.detectors.restore(&remembered);
-        self.book.change_rules(&config.rules);
-        let retired = self.book.retire(clock::now(), clock::state());
-        self.write(retired, BTreeMap::new()).await;
+        self.alarms.change_rules(config);
+        let retired = self.alarms.retire(clock::now(), clock::state());
+        self.carry_out(retired).await;
         self.rules = Arc::new(OrderRules {
             policy: Policy::new(&config.rules),
             code: config.gateway.code.clone(),
@@ -42,7 +41,10 @@ impl Judge {
 
     pub(super) async fn answer(&mut self, ask: Ask) {
         let answer = match ask {
-            Ask::Settled(answer) => answer,
+            Ask::Settled(answer) => {
+                self.save_all_learned().await;
+                answer
+            }
             Ask::Know(streams) => {
                 for (stream, schema) in streams {
                     self.know(stream, schema);

@@ -60,7 +60,7 @@ impl Judge {
         };
         if self.time.is_untrusted {
             self.detectors.correct(&by);
-            self.book.correct(&by);
+            self.alarms.correct(&by);
             self.snapshots.correct(&by);
             self.last_time = self.last_time.map(|time| by.of(time));
         }

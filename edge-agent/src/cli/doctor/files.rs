@@ -7,6 +7,7 @@ use crate::cli::status::rounded;
 use crate::config::{Config, ConfigError, show_duration};
 use crate::drivers;
 use crate::identity::{self, Identity};
+use crate::notify;
 use crate::storage::{DISK_WARNING_PERCENT, Disk, Found, Inspected, inspect, set_aside};
 use crate::transport::Address;
 use protocol::time::Timestamp;
@@ -31,6 +32,7 @@ pub(super) fn configuration(file: &Path, found: &mut Findings) -> Option<Config>
                 // What is wrong is in the list of problems.
                 drop(drivers::build(port, &config.devices));
             }
+            notify::check(&config);
             let checked = config.problems.check();
             (Some(config), checked)
         }

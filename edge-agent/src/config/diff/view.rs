@@ -10,7 +10,7 @@ pub struct DifferenceView {
     pub needs_restart: Vec<KeyView>,
     /// Ports that do not go on as they are.
     pub ports: Vec<FateView>,
-    /// Ports, devices, sensors and rules that were added, removed or changed.
+    /// Ports, devices, sensors, rules, people, shifts, channels and ladders that were added, removed or changed.
     pub changes: Vec<PartView>,
 }
 
@@ -26,7 +26,7 @@ pub struct FateView {
 /// See `PartChange`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PartView {
-    /// `port`, `device`, `sensor` or `rule`.
+    /// `port`, `device`, `sensor`, `rule`, `person`, `shift`, `channel` or `ladder`.
     pub kind: String,
     /// Its name.
     pub name: String,

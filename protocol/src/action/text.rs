@@ -1,22 +1,32 @@
 //! Checks of what people typed, in plain words. Never changes more than the blanks around it.
 
-use super::ServiceError;
-use protocol::limits;
+use super::Refusal;
+use crate::limits;
+use crate::time::Timestamp;
+use crate::view;
 
 /// Longest title of a work order, in bytes.
 const TITLE_BYTES_MAX: usize = 240;
 
 /// A name: one line, not empty, at most `limits::NAME_BYTES_MAX` bytes.
-pub(super) fn line(field: &'static str, text: &str) -> Result<String, ServiceError> {
+pub fn line(field: &'static str, text: &str) -> Result<String, Refusal> {
     one_line(field, text, limits::NAME_BYTES_MAX)
 }
 
-/// A title: one line, not empty, at most `TITLE_BYTES_MAX` bytes.
-pub(super) fn title(field: &'static str, text: &str) -> Result<String, ServiceError> {
+/// A name that may be left out.
+pub fn name(field: &'static str, text: Option<&str>) -> Result<Option<String>, Refusal> {
+    match text.map(str::trim) {
+        None | Some("") => Ok(None),
+        Some(text) => line(field, text).map(Some),
+    }
+}
+
+/// A title: one line, not empty, at most 240 bytes.
+pub fn title(field: &'static str, text: &str) -> Result<String, Refusal> {
     one_line(field, text, TITLE_BYTES_MAX)
 }
 
-fn one_line(field: &'static str, text: &str, bytes_max: usize) -> Result<String, ServiceError> {
+fn one_line(field: &'static str, text: &str, bytes_max: usize) -> Result<String, Refusal> {
     let text = text.trim();
     if text.is_empty() {
         return Err(invalid(field, "is empty; write a few words"));
@@ -32,10 +42,7 @@ fn one_line(field: &'static str, text: &str, bytes_max: usize) -> Result<String,
 }
 
 /// A text that may be left out: nothing when there is nothing in it.
-pub(super) fn note(
-    field: &'static str,
-    text: Option<&str>,
-) -> Result<Option<String>, ServiceError> {
+pub fn note(field: &'static str, text: Option<&str>) -> Result<Option<String>, Refusal> {
     let text = text.unwrap_or_default().trim();
     fits(field, text, limits::TEXT_BYTES_MAX)?;
     let unwanted = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
@@ -46,11 +53,11 @@ pub(super) fn note(
 }
 
 /// A text that must say something.
-pub(super) fn words(field: &'static str, text: &str) -> Result<String, ServiceError> {
+pub fn words(field: &'static str, text: &str) -> Result<String, Refusal> {
     note(field, Some(text))?.ok_or_else(|| invalid(field, "is empty; write a few words"))
 }
 
-fn fits(field: &'static str, text: &str, bytes_max: usize) -> Result<(), ServiceError> {
+fn fits(field: &'static str, text: &str, bytes_max: usize) -> Result<(), Refusal> {
     if text.len() <= bytes_max {
         return Ok(());
     }
@@ -62,7 +69,7 @@ fn fits(field: &'static str, text: &str, bytes_max: usize) -> Result<(), Service
 }
 
 /// 1 (most urgent) to 5.
-pub(super) fn priority(priority: u8) -> Result<u8, ServiceError> {
+pub fn priority(priority: u8) -> Result<u8, Refusal> {
     if (1..=5).contains(&priority) {
         Ok(priority)
     } else {
@@ -70,9 +77,29 @@ pub(super) fn priority(priority: u8) -> Result<u8, ServiceError> {
     }
 }
 
+/// How many of something, not 0.
+pub fn quantity(field: &'static str, quantity: f64) -> Result<f64, Refusal> {
+    if quantity.is_finite() && quantity != 0.0 && quantity.abs() <= 1e9 {
+        Ok(quantity)
+    } else {
+        let words = "is how many were taken, or with a minus given back; not 0";
+        Err(invalid(field, words))
+    }
+}
+
+/// A time in RFC 3339.
+pub fn time(field: &'static str, text: &str) -> Result<Timestamp, Refusal> {
+    view::parse_rfc3339(text).ok_or_else(|| {
+        invalid(
+            field,
+            "is not a time; write it like 2026-11-21T14:00:00Z or with an offset, +01:00",
+        )
+    })
+}
+
 /// A refusal of `field`.
-pub(super) fn invalid(field: &'static str, words: &str) -> ServiceError {
-    ServiceError::Invalid {
+pub fn invalid(field: &'static str, words: &str) -> Refusal {
+    Refusal::Invalid {
         field,
         words: words.to_owned(),
     }
@@ -94,5 +121,6 @@ mod tests {
         assert!(note("note", Some(&"x".repeat(limits::TEXT_BYTES_MAX + 1))).is_err());
         assert!(words("text", "").is_err());
         assert!(priority(0).is_err() && priority(6).is_err() && priority(5).is_ok());
+        assert!(quantity("quantity", f64::NAN).is_err() && quantity("quantity", -2.0).is_ok());
     }
 }
