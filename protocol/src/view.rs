@@ -10,6 +10,12 @@ pub use work::{
     SignatureView, TaskResultView, TaskView, ValueView,
 };
 
+mod alarm;
+
+pub use alarm::{
+    AlarmView, LoadView, MaintenanceView, PointState, PointView, load, maintenance, point, point_of,
+};
+
 use crate::alert::{Alert, AlertState};
 use crate::attachment::is_picture;
 use crate::event::{Direction, HoldReason, Severity, Snapshot, WorkType};
@@ -107,6 +113,8 @@ pub struct AlertView {
     pub gateway: Option<Named<GatewayId>>,
     pub site: Option<Named<SiteId>>,
     pub comments: Vec<NoteView>,
+    #[serde(flatten)]
+    pub alarm: AlarmView,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<Vec<HistoryView>>,
 }
@@ -281,6 +289,7 @@ pub fn alert(alert: &Alert, order: Option<OrderLink>, home: Home, whole: bool) -
         gateway: home.gateway,
         site: home.site,
         comments: alert.comments.iter().map(note).collect(),
+        alarm: alarm::of_alert(alert, whole),
         history: whole.then(|| alert.history.iter().map(history).collect()),
     }
 }

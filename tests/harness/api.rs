@@ -111,15 +111,17 @@ impl Api {
         })
     }
 
-    /// The same box as a person of the site's bundle.
-    pub fn sign_in_with_pin(&self, person: &str, pin: &str) -> Result<Self> {
+    /// The same box as a person who signs in with their PIN.
+    pub fn sign_in_pin(&self, person: &str, pin: &str) -> Result<Self> {
         let request = self.agent.post(self.url("/session"));
-        let request = request.header("Origin", &self.base);
-        let sent = request.send_json(json!({"person": person, "pin": pin}));
-        let mut response = sent.with_context(|| format!("signing in {person}"))?;
-        let cookies = response.headers().get_all("set-cookie").iter();
-        let cookies = cookies.filter_map(|value| value.to_str().ok()?.split(';').next());
-        let cookies: Vec<String> = cookies.map(str::to_owned).collect();
+        let mut response = request
+            .header("Origin", &self.base)
+            .send_json(json!({"person": person, "pin": pin}))
+            .context("signing in with a PIN")?;
+        let cookies = response.headers().get_all("set-cookie").into_iter();
+        let cookies: Vec<String> = cookies
+            .filter_map(|value| value.to_str().ok()?.split(';').next().map(str::to_owned))
+            .collect();
         answer_of(&mut response)?
             .ok()
             .with_context(|| format!("signing in {person}"))?;

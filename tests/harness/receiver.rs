@@ -60,7 +60,10 @@ impl Receiver {
 
     /// Tells it something.
     pub fn order(&self, line: &str) -> Result<()> {
-        let file = OpenOptions::new().append(true).create(true).open(&self.orders);
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(&self.orders);
         let mut file = file.context("opening the orders of a receiver")?;
         writeln!(file, "{line}").context("writing an order")
     }
@@ -72,8 +75,12 @@ impl Receiver {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => return Err(error).context("reading what a receiver heard"),
         };
-        let whole = text.rfind('\n').and_then(|end| text.get(..end)).unwrap_or_default();
-        let line = |line: &str| serde_json::from_str(line).with_context(|| format!("no JSON: {line}"));
+        let whole = text
+            .rfind('\n')
+            .and_then(|end| text.get(..end))
+            .unwrap_or_default();
+        let line =
+            |line: &str| serde_json::from_str(line).with_context(|| format!("no JSON: {line}"));
         whole.lines().map(line).collect()
     }
 
@@ -95,7 +102,8 @@ impl Mosquitto {
     /// Starts it and waits until it takes connections.
     pub fn start(scratch: &Scratch) -> Result<Self> {
         let port = ports::free()?.port();
-        let config = format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
+        let config =
+            format!("listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n");
         scratch.write("mosquitto.conf", &config)?;
         Ok(Self {
             program: broker(scratch.path(), port)?,
@@ -123,7 +131,11 @@ impl Mosquitto {
 
 fn broker(folder: &Path, port: u16) -> Result<Program> {
     // Debian puts it where users' paths do not lead.
-    let places = ["/usr/sbin/mosquitto", "/usr/bin/mosquitto", "/usr/local/sbin/mosquitto"];
+    let places = [
+        "/usr/sbin/mosquitto",
+        "/usr/bin/mosquitto",
+        "/usr/local/sbin/mosquitto",
+    ];
     let Some(path) = places.iter().find(|path| Path::new(path).is_file()) else {
         bail!("mosquitto is missing: run `make setup`");
     };

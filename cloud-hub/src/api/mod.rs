@@ -6,6 +6,7 @@ mod attachments;
 mod cookie;
 mod extract;
 mod gateways;
+mod notifications;
 
 mod page;
 mod problem;
@@ -130,6 +131,8 @@ fn routes() -> Vec<(Method, &'static str, MethodRouter<Context>)> {
             "/api/v1/alerts/{id}/actions/{action}",
             post(alerts::act),
         ),
+        (Method::GET, "/api/v1/alarms", get(alerts::held)),
+        (Method::GET, "/api/v1/maintenance", get(alerts::maintenance)),
         (Method::GET, "/api/v1/work-orders", get(work_orders::list)),
         (
             Method::POST,
@@ -155,6 +158,11 @@ fn routes() -> Vec<(Method, &'static str, MethodRouter<Context>)> {
             Method::POST,
             "/api/v1/work-orders/{id}/actions/{action}",
             post(work_orders::act),
+        ),
+        (
+            Method::GET,
+            "/api/v1/notifications",
+            get(notifications::list),
         ),
         (Method::GET, "/api/v1/users", get(users::list)),
         (Method::GET, "/api/v1/stream", get(stream::open)),

@@ -77,7 +77,15 @@ fn channels(channels: &[Value]) -> String {
         ]
     };
     let rows: Vec<_> = channels.iter().map(row).collect();
-    let columns = ["CHANNEL", "KIND", "STATE", "DELIVERED", "WAITING", "DROPPED", "WORDS"];
+    let columns = [
+        "CHANNEL",
+        "KIND",
+        "STATE",
+        "DELIVERED",
+        "WAITING",
+        "DROPPED",
+        "WORDS",
+    ];
     table(&columns, &rows)
 }
 
@@ -98,6 +106,8 @@ fn log(deliveries: &[Value]) -> String {
         ]
     };
     let rows: Vec<_> = deliveries.iter().map(row).collect();
-    let columns = ["WHEN", "CHANNEL", "TO", "OUTCOME", "TRY", "AFTER", "TITLE", "WORDS"];
+    let columns = [
+        "WHEN", "CHANNEL", "TO", "OUTCOME", "TRY", "AFTER", "TITLE", "WORDS",
+    ];
     table(&columns, &rows)
 }

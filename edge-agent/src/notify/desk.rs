@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::record;
 use super::seat::{Channel, News, Order, Queue, Seat, until_stop};
 use super::words::Language;
-use super::{Built, ChannelState, Request};
+use super::{Built, ChannelState, Request, Shared};
 use crate::alerts::{Notice, NoticeKind};
 use crate::clock;
 use crate::storage::{Delivery, DeliveryEnd, PAGE_MAX, Page, RecordChange, Storage};
@@ -16,7 +16,7 @@ use protocol::event::{AlertEvent, Body, RecordKind, Severity};
 use protocol::id::AlertId;
 use protocol::time::Timestamp;
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -48,17 +48,13 @@ pub(super) struct Desk {
     log: Vec<Delivery>,
     /// What is to be noted in the history of alerts.
     noted: Vec<(AlertId, protocol::event::Notified)>,
-    states: Arc<RwLock<Vec<ChannelState>>>,
+    shared: Shared,
     is_dirty: bool,
 }
 
 impl Desk {
     /// Takes up what was saved and starts the channels.
-    pub(super) async fn open(
-        built: Built,
-        storage: Storage,
-        states: Arc<RwLock<Vec<ChannelState>>>,
-    ) -> Self {
+    pub(super) async fn open(built: Built, storage: Storage, shared: Shared) -> Self {
         let ladder = taken_up(&storage, built.plan).await;
         let mut desk = Self {
             ladder,
@@ -68,12 +64,13 @@ impl Desk {
             news: mpsc::channel(NEWS_MAX),
             log: Vec::new(),
             noted: Vec::new(),
-            states,
+            shared,
             is_dirty: true,
         };
         for channel in built.channels {
             desk.start(channel);
         }
+        desk.know();
         desk.show();
         desk.compare(true).await;
         desk
@@ -108,6 +105,7 @@ impl Desk {
         mut stop: watch::Receiver<bool>,
     ) {
         let mut changes = self.storage.changes();
+        let mut bundle = self.storage.bundle_changes();
         loop {
             self.act().await;
             let sleep = until(self.ladder.wake());
@@ -120,6 +118,7 @@ impl Desk {
                     }
                 }
                 change = changes.recv() => self.changed(change).await,
+                Ok(()) = bundle.changed() => self.know(),
                 Some(news) = self.news.1.recv() => self.heard(news).await,
                 Some(request) = requests.recv() => self.answer(request).await,
                 () = tokio::time::sleep(sleep) => {}
@@ -138,7 +137,10 @@ impl Desk {
         for (name, running) in running {
             let longest = running.config.timeout;
             let abort = running.task.abort_handle();
-            if tokio::time::timeout(longest.min(Duration::from_secs(5)), running.task).await.is_err() {
+            if tokio::time::timeout(longest.min(Duration::from_secs(5)), running.task)
+                .await
+                .is_err()
+            {
                 // It hangs; what it was to send is sent after the next start.
                 abort.abort();
                 tracing::warn!(channel = name, "the channel did not end in time");
@@ -204,12 +206,18 @@ impl Desk {
     }
 
     fn unreachable(&mut self, entry: Entry) {
-        tracing::warn!(channel = entry.channel, to = entry.to, "nobody told: {}", entry.words);
+        tracing::warn!(
+            channel = entry.channel,
+            to = entry.to,
+            "nobody told: {}",
+            entry.words
+        );
         let now = clock::now();
         if let Some(alert) = entry.matter.alert {
             let to = entry.to.clone();
             let words = entry.words.clone();
-            self.noted.push((alert, record::event(&entry.channel, to, false, words)));
+            self.noted
+                .push((alert, record::event(&entry.channel, to, false, words)));
         }
         self.log.push(Delivery {
             message: Uuid::new_v5(&entry.matter.id, entry.channel.as_bytes()),
@@ -239,14 +247,28 @@ impl Desk {
             Outcome::Withdrawn => (DeliveryEnd::Withdrawn, "somebody acknowledged before"),
         };
         if matches!(ended, DeliveryEnd::Failed | DeliveryEnd::GivenUp) {
-            tracing::warn!(channel = message.channel, attempt = message.attempt, "not told: {words}");
+            tracing::warn!(
+                channel = message.channel,
+                attempt = message.attempt,
+                "not told: {words}"
+            );
         }
-        let person = message.to.as_ref().map(|to| to.name.clone()).unwrap_or_default();
+        let person = message
+            .to
+            .as_ref()
+            .map(|to| to.name.clone())
+            .unwrap_or_default();
         if verdict.noted {
             let delivered = ended == DeliveryEnd::Delivered;
             let alerts = message.parts.iter().filter_map(|part| part.matter.alert);
-            let event = record::event(&message.channel, person.clone(), delivered, words.to_owned());
-            self.noted.extend(alerts.map(|alert| (alert, event.clone())));
+            let event = record::event(
+                &message.channel,
+                person.clone(),
+                delivered,
+                words.to_owned(),
+            );
+            self.noted
+                .extend(alerts.map(|alert| (alert, event.clone())));
         }
         let head = message.head();
         self.log.push(Delivery {
@@ -274,7 +296,10 @@ impl Desk {
             News::Answered { from, text } => {
                 let found = self.ladder.plan().person_of(&from);
                 let Some(person) = found.map(str::to_owned) else {
-                    tracing::warn!(from, "an answer of a number that no person has is not followed");
+                    tracing::warn!(
+                        from,
+                        "an answer of a number that no person has is not followed"
+                    );
                     return;
                 };
                 let alerts = self.ladder.answer(&person, &text);
@@ -315,9 +340,10 @@ impl Desk {
                 )
             )
         });
-        let is_over = change.events.iter().any(|event| {
-            matches!(event.body, Body::Alert(AlertEvent::Cleared { .. }))
-        });
+        let is_over = change
+            .events
+            .iter()
+            .any(|event| matches!(event.body, Body::Alert(AlertEvent::Cleared { .. })));
         if is_seen {
             self.seen(alert);
         }
@@ -418,13 +444,23 @@ impl Desk {
 
     /// Goes on with another configuration: channels whose table is the same go on.
     async fn change(&mut self, built: Built) {
-        let Built { channels, plan, language, .. } = built;
+        let Built {
+            channels,
+            plan,
+            language,
+            ..
+        } = built;
         let ended = self.ended_by(&channels, language);
         for name in &ended {
-            let Some(running) = self.running.remove(name) else { continue };
+            let Some(running) = self.running.remove(name) else {
+                continue;
+            };
             running.stop.send_replace(true);
             let abort = running.task.abort_handle();
-            if tokio::time::timeout(Duration::from_secs(5), running.task).await.is_err() {
+            if tokio::time::timeout(Duration::from_secs(5), running.task)
+                .await
+                .is_err()
+            {
                 abort.abort();
             }
         }
@@ -433,6 +469,7 @@ impl Desk {
         }
         self.language = language;
         self.ladder.change_plan(plan);
+        self.know();
         // What they did not come to is sent by their successors.
         self.ladder.put_back(&ended);
         for channel in channels {
@@ -452,10 +489,25 @@ impl Desk {
     ) -> Vec<String> {
         let same = |running: &Running| {
             language == self.language
-                && next.iter().any(|(config, _)| config.is_same(&running.config))
+                && next
+                    .iter()
+                    .any(|(config, _)| config.is_same(&running.config))
         };
         let ended = self.running.iter().filter(|(_, running)| !same(running));
         ended.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Takes up whom the hub knows.
+    fn know(&mut self) {
+        if let Some(bundle) = self.storage.bundle() {
+            self.ladder.know(&bundle);
+        }
+        let plan = self.ladder.plan().clone();
+        *self
+            .shared
+            .plan
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = (plan, self.language);
     }
 
     /// For the page.
@@ -464,7 +516,11 @@ impl Desk {
             config: running.config.clone(),
             queue: running.queue.clone(),
         });
-        *self.states.write().unwrap_or_else(PoisonError::into_inner) = states.collect();
+        *self
+            .shared
+            .states
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = states.collect();
     }
 
     async fn save(&mut self, now: Now) {

@@ -53,7 +53,7 @@ pub(super) fn hired(scratch: &Scratch, plant: &Plant) -> Result<Pins> {
             bail!("{session}");
         }
         for (name, pin) in &pins {
-            plant.here.sign_in_with_pin(name, pin)?;
+            plant.here.sign_in_pin(name, pin)?;
         }
         Ok(Some(()))
     })?;
@@ -176,7 +176,7 @@ impl Phone {
             return Ok(page.clone());
         }
         let pin = self.pins.get(by).context("nobody of that name has a PIN")?;
-        let page = self.page.sign_in_with_pin(by, pin)?;
+        let page = self.page.sign_in_pin(by, pin)?;
         self.signed_in.insert(by, page.clone());
         Ok(page)
     }

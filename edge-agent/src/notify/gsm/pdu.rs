@@ -26,8 +26,16 @@ pub(super) struct Delivered {
 /// A SUBMIT as hexadecimal digits, with the number that `AT+CMGS=` takes: its length in bytes
 /// without the number of the centre, which the modem knows (3GPP TS 27.005 section 3.5.1).
 pub(super) fn submit(to: &str, coded: &Coded) -> (usize, String) {
-    let digits: Vec<u8> = to.bytes().filter(u8::is_ascii_digit).map(|byte| byte - b'0').collect();
-    let kind = if to.starts_with('+') { INTERNATIONAL } else { UNKNOWN };
+    let digits: Vec<u8> = to
+        .bytes()
+        .filter(u8::is_ascii_digit)
+        .map(|byte| byte - b'0')
+        .collect();
+    let kind = if to.starts_with('+') {
+        INTERNATIONAL
+    } else {
+        UNKNOWN
+    };
     let mut bytes = vec![SUBMIT, 0, length(digits.len()), kind];
     bytes.extend(digits.chunks(2).map(|pair| match pair {
         [one, two] => two << 4 | one,
@@ -53,7 +61,9 @@ fn length(count: usize) -> u8 {
 
 /// What a DELIVER says; `None` when it is none or is cut off.
 pub(super) fn delivered(hex: &str) -> Option<Delivered> {
-    let bytes = HEXUPPER.decode(hex.trim().to_ascii_uppercase().as_bytes()).ok()?;
+    let bytes = HEXUPPER
+        .decode(hex.trim().to_ascii_uppercase().as_bytes())
+        .ok()?;
     if bytes.len() > BYTES_MAX {
         return None;
     }
@@ -84,7 +94,10 @@ fn sender(rest: &mut Rest<'_>) -> Option<String> {
         return Some(alphabet::text_of(&codes));
     }
     let nibbles = bytes.iter().flat_map(|byte| [byte & 0x0F, byte >> 4]);
-    let number: String = nibbles.take(digits).filter_map(|digit| char::from_digit(u32::from(digit), 10)).collect();
+    let number: String = nibbles
+        .take(digits)
+        .filter_map(|digit| char::from_digit(u32::from(digit), 10))
+        .collect();
     let plus = if kind & 0x70 == 0x10 { "+" } else { "" };
     Some(format!("{plus}{number}"))
 }
@@ -92,7 +105,11 @@ fn sender(rest: &mut Rest<'_>) -> Option<String> {
 /// The text after its header, which says which part of a long message this is: each part is taken
 /// for a message, for what is looked for stands in the first words.
 fn text(data: &[u8], count: usize, scheme: u8, has_header: bool) -> Option<String> {
-    let header = if has_header { usize::from(*data.first()?) + 1 } else { 0 };
+    let header = if has_header {
+        usize::from(*data.first()?) + 1
+    } else {
+        0
+    };
     let is_ucs2 = scheme & 0x0C == 0x08 && scheme & 0xC0 != 0xC0;
     let is_bytes = scheme & 0x0C == 0x04 && scheme & 0xC0 != 0xC0;
     if is_ucs2 || is_bytes {
@@ -153,7 +170,10 @@ mod tests {
         assert_eq!(read.from, "27838890001");
         let wide = "07919471227210F2040B919471214365F700086221101215404004041E041A";
         let read = delivered(wide).unwrap();
-        assert_eq!((read.from.as_str(), read.text.as_str()), ("+49171234567", "ОК"));
+        assert_eq!(
+            (read.from.as_str(), read.text.as_str()),
+            ("+49171234567", "ОК")
+        );
         // A name instead of a number, and a message cut off in each place.
         for end in 0..hex.len() {
             let _ = delivered(&hex[..end]).is_some();

@@ -108,7 +108,8 @@ impl Ladder {
     pub(super) fn change_plan(&mut self, plan: Plan) {
         self.jobs.retain(|job| plan.way(&job.channel).is_some());
         for case in self.cases.values_mut() {
-            case.plays.retain(|play| plan.step(&play.ladder, play.step).is_some());
+            case.plays
+                .retain(|play| plan.step(&play.ladder, play.step).is_some());
             case.lamps.retain(|lamp| plan.way(lamp).is_some());
         }
         self.lamps.retain(|lamp, _| plan.way(lamp).is_some());
@@ -117,9 +118,18 @@ impl Ladder {
 
     /// What was handed to these channels and did not end is handed over again: they were ended.
     pub(super) fn put_back(&mut self, channels: &[String]) {
-        for job in self.jobs.iter_mut().filter(|job| channels.contains(&job.channel)) {
+        for job in self
+            .jobs
+            .iter_mut()
+            .filter(|job| channels.contains(&job.channel))
+        {
             job.message = None;
         }
+    }
+
+    /// Takes up whom the hub knows.
+    pub(super) fn know(&mut self, bundle: &protocol::bundle::Bundle) {
+        self.plan.know(bundle);
     }
 
     /// The configuration that counts.
@@ -152,7 +162,8 @@ impl Ladder {
             None => 0,
         };
         self.make_room(matter.severity);
-        self.cases.insert(key, Case::new(matter, plays, code, now.up));
+        self.cases
+            .insert(key, Case::new(matter, plays, code, now.up));
     }
 
     /// Whether this alert is being told, or was.
@@ -162,7 +173,10 @@ impl Ladder {
 
     /// Alerts that wait for somebody.
     pub(super) fn waiting(&self) -> Vec<AlertId> {
-        let alerts = self.cases.values().filter(|case| waits_for_somebody(&case.matter));
+        let alerts = self
+            .cases
+            .values()
+            .filter(|case| waits_for_somebody(&case.matter));
         alerts.filter_map(|case| case.matter.alert).collect()
     }
 
@@ -178,7 +192,8 @@ impl Ladder {
         if let Some(case) = self.cases.get_mut(&alert.0) {
             case.cleared = true;
             case.plays.clear();
-            self.jobs.retain(|job| job.case != alert.0 || job.message.is_some());
+            self.jobs
+                .retain(|job| job.case != alert.0 || job.message.is_some());
         }
     }
 
@@ -256,7 +271,11 @@ impl Ladder {
         });
         let alert = |case: &Case| case.matter.alert;
         match words.next().as_deref() {
-            None => told.max_by_key(|case| case.told_at).and_then(alert).into_iter().collect(),
+            None => told
+                .max_by_key(|case| case.told_at)
+                .and_then(alert)
+                .into_iter()
+                .collect(),
             Some("ALL" | "ALLE" | "TOUT" | "TODO") => told.filter_map(alert).collect(),
             Some(code) => {
                 let code = code.trim_start_matches('#').parse::<u16>().ok();
@@ -295,11 +314,19 @@ impl Ladder {
 
     /// The steps that concern a matter, each with its time.
     fn plays(&self, matter: &Matter, now: Now) -> Vec<Play> {
-        let concerned = self.plan.ladders().iter().filter(|ladder| concerns(ladder, matter));
+        let concerned = self
+            .plan
+            .ladders()
+            .iter()
+            .filter(|ladder| concerns(ladder, matter));
         let all = concerned.flat_map(|ladder| {
             let steps = (0_u16..).zip(&ladder.steps);
             // What waits for nobody is told once, to those of the first step.
-            let steps = steps.take(if waits_for_somebody(matter) { usize::MAX } else { 1 });
+            let steps = steps.take(if waits_for_somebody(matter) {
+                usize::MAX
+            } else {
+                1
+            });
             steps.map(|(step, config)| {
                 let after = i64::try_from(config.after.as_micros()).unwrap_or(i64::MAX);
                 Play::new(&ladder.name, step, now.up.saturating_add(after))
@@ -331,14 +358,18 @@ impl Ladder {
             self.cases.remove(&key);
             self.jobs.retain(|job| job.case != key);
             self.dropped += 1;
-            tracing::error!(?severity, "too many alerts wait for somebody; the least urgent is not told any more");
+            tracing::error!(
+                ?severity,
+                "too many alerts wait for somebody; the least urgent is not told any more"
+            );
         }
     }
 
     /// Ends what is on its way for a case.
     fn end_jobs(&mut self, case: Uuid, out: &mut Vec<Output>) {
-        let (ended, rest): (Vec<Job>, Vec<Job>) =
-            std::mem::take(&mut self.jobs).into_iter().partition(|job| job.case == case);
+        let (ended, rest): (Vec<Job>, Vec<Job>) = std::mem::take(&mut self.jobs)
+            .into_iter()
+            .partition(|job| job.case == case);
         self.jobs = rest;
         for job in ended {
             let Some(message) = job.message else { continue };
@@ -414,8 +445,10 @@ fn concerns(ladder: &LadderConfig, matter: &Matter) -> bool {
 /// Whether a name is one of these; `P-*` stands for all that begin with `P-`.
 fn fits(patterns: &[String], name: Option<&str>) -> bool {
     let Some(name) = name else { return false };
-    patterns.iter().any(|pattern| match pattern.strip_suffix('*') {
-        Some(beginning) => name.starts_with(beginning),
-        None => pattern == name,
-    })
+    patterns
+        .iter()
+        .any(|pattern| match pattern.strip_suffix('*') {
+            Some(beginning) => name.starts_with(beginning),
+            None => pattern == name,
+        })
 }

@@ -49,7 +49,9 @@ impl Ladder {
         };
         let (ladder, number, round) = (play.ladder.clone(), play.step, play.round);
         // What waits for nobody is told once.
-        let repeat = step.repeat.filter(|_| super::waits_for_somebody(&case.matter));
+        let repeat = step
+            .repeat
+            .filter(|_| super::waits_for_somebody(&case.matter));
         let repeat = repeat.and_then(|every| i64::try_from(every.as_micros()).ok());
         play.round = play.round.saturating_add(1);
         play.is_reached = false;
@@ -152,9 +154,8 @@ impl Ladder {
             sent.pop_front();
         }
         sent.push_back(now.up);
-        let same = |job: &&Job| {
-            job.message.is_none() && job.channel == channel && job.person == person
-        };
+        let same =
+            |job: &&Job| job.message.is_none() && job.channel == channel && job.person == person;
         let waiting: BTreeSet<Uuid> = self.jobs.iter().filter(same).map(|job| job.id).collect();
         let mut together: Vec<Uuid> = order
             .iter()
@@ -189,9 +190,11 @@ impl Ladder {
             let message = message.get_or_insert_with(|| Message {
                 id: first,
                 channel: job.channel.clone(),
-                to: job.person.clone().zip(job.address.clone()).map(|(name, address)| {
-                    Recipient { name, address }
-                }),
+                to: job
+                    .person
+                    .clone()
+                    .zip(job.address.clone())
+                    .map(|(name, address)| Recipient { name, address }),
                 call: false,
                 attempt: job.attempt,
                 round: job.round,
@@ -220,7 +223,10 @@ fn job_id(case: &Case, step: &StepConfig, job: &Job, round: u16) -> Uuid {
 fn made(plan: &Plan, case: &Case, step: &StepConfig, now: Now) -> Made {
     let mut made = Made::default();
     for channel in &step.channels {
-        let Some(way) = plan.way(channel).filter(|way| case.matter.severity >= way.severity) else {
+        let Some(way) = plan
+            .way(channel)
+            .filter(|way| case.matter.severity >= way.severity)
+        else {
             continue;
         };
         if way.lamp.is_some() {
@@ -247,7 +253,11 @@ fn made(plan: &Plan, case: &Case, step: &StepConfig, now: Now) -> Made {
             made.jobs.push(job(None, None));
             continue;
         }
-        let names = if step.to.is_empty() { &way.to } else { &step.to };
+        let names = if step.to.is_empty() {
+            &way.to
+        } else {
+            &step.to
+        };
         let people = plan.on_duty(names, now.wall);
         let mut unreachable = |to: &str, words: String| {
             made.unreachable.push(Entry {

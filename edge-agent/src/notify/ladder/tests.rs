@@ -79,7 +79,11 @@ fn config(text: &str) -> NotifyConfig {
 fn plan(text: &str) -> Plan {
     let config = config(text);
     let way = |channel: &crate::config::ChannelConfig| Way {
-        wants: if channel.kind == "gsm" { Wants::Phone } else { Wants::Nobody },
+        wants: if channel.kind == "gsm" {
+            Wants::Phone
+        } else {
+            Wants::Nobody
+        },
         lamp: (channel.kind == "lamp").then_some(OffWhen::Acknowledged),
         severity: channel.severity,
         quiet: channel.quiet.clone(),
@@ -87,7 +91,11 @@ fn plan(text: &str) -> Plan {
         attempts: channel.attempts,
         to: channel.to.clone(),
     };
-    let ways = config.channels.iter().map(|c| (c.name.clone(), way(c))).collect();
+    let ways = config
+        .channels
+        .iter()
+        .map(|c| (c.name.clone(), way(c)))
+        .collect();
     Plan::new(&config, ways, zone("UTC").unwrap())
 }
 
@@ -127,8 +135,16 @@ fn sent(outputs: &[Output]) -> Vec<Message> {
 /// `speaker`, `modem Anna`, `modem Ben call`
 fn told(outputs: &[Output]) -> Vec<String> {
     let words = |message: &Message| {
-        let to = message.to.as_ref().map(|to| format!(" {}", to.name)).unwrap_or_default();
-        format!("{}{to}{}", message.channel, if message.call { " call" } else { "" })
+        let to = message
+            .to
+            .as_ref()
+            .map(|to| format!(" {}", to.name))
+            .unwrap_or_default();
+        format!(
+            "{}{to}{}",
+            message.channel,
+            if message.call { " call" } else { "" }
+        )
     };
     sent(outputs).iter().map(words).collect()
 }
@@ -152,7 +168,10 @@ fn nobody_answers_and_the_next_one_is_told() {
     ladder.tell(matter(1, Severity::High), at(0));
     let first = run(&mut ladder, at(0));
     assert_eq!(told(&first), ["speaker"]);
-    assert!(first.contains(&Output::Lamp { channel: "lamp".into(), on: true }));
+    assert!(first.contains(&Output::Lamp {
+        channel: "lamp".into(),
+        on: true
+    }));
     assert_eq!(ladder.wake(), Some(MINUTE));
     // It is Monday 10:01: the day shift.
     assert_eq!(told(&run(&mut ladder, at(MINUTE))), ["modem Anna"]);
@@ -163,7 +182,13 @@ fn nobody_answers_and_the_next_one_is_told() {
     let mut out = Vec::new();
     ladder.acknowledged(alert(1), &mut out);
     let after = ladder.poll(at(20 * MINUTE));
-    assert_eq!(after, [Output::Lamp { channel: "lamp".into(), on: false }]);
+    assert_eq!(
+        after,
+        [Output::Lamp {
+            channel: "lamp".into(),
+            on: false
+        }]
+    );
     assert_eq!(ladder.wake(), None);
 }
 
@@ -172,13 +197,18 @@ fn the_shift_that_began_before_midnight_goes_on_after_it() {
     let plan = plan(CONFIG);
     let on = |hours: i64| {
         let names = ["day".to_owned(), "night".to_owned()];
-        plan.on_duty(&names, Timestamp(MONDAY_10 + hours * 60 * MINUTE)).join(",")
+        plan.on_duty(&names, Timestamp(MONDAY_10 + hours * 60 * MINUTE))
+            .join(",")
     };
     assert_eq!(on(0), "Anna");
     assert_eq!(on(13), "Ben", "Monday 23:00");
     assert_eq!(on(19), "Ben", "Tuesday 05:00, the shift of Monday");
     assert_eq!(on(20), "Anna", "Tuesday 06:00");
-    assert_eq!(on(4 * 24 + 19), "Ben", "Saturday 05:00, the shift of Friday");
+    assert_eq!(
+        on(4 * 24 + 19),
+        "Ben",
+        "Saturday 05:00, the shift of Friday"
+    );
     assert_eq!(on(5 * 24), "", "Saturday 10:00");
     assert_eq!(on(5 * 24 + 13), "", "Saturday 23:00");
 }
@@ -208,7 +238,9 @@ fn a_channel_that_fails_is_tried_again_and_then_the_next_step_begins() {
     let verdict = ladder.ended(&message, &failed, at(MINUTE));
     assert_eq!((verdict.again, verdict.noted), (true, false));
     assert_eq!(told(&ladder.poll(at(MINUTE + 9 * SECOND))).len(), 0);
-    let [second] = sent(&ladder.poll(at(MINUTE + 10 * SECOND))).try_into().unwrap();
+    let [second] = sent(&ladder.poll(at(MINUTE + 10 * SECOND)))
+        .try_into()
+        .unwrap();
     let second: Message = second;
     assert_eq!((second.id, second.attempt), (message.id, 2));
     let verdict = ladder.ended(&second, &failed, at(MINUTE + 11 * SECOND));
@@ -233,7 +265,10 @@ fn quiet_hours_hold_back_all_but_what_is_critical() {
     let mut out = Vec::new();
     ladder.acknowledged(alert(2), &mut out);
     let morning = ladder.poll(night(7 * 60 * MINUTE));
-    assert!(told(&morning).contains(&"speaker".to_owned()), "{morning:?}");
+    assert!(
+        told(&morning).contains(&"speaker".to_owned()),
+        "{morning:?}"
+    );
 }
 
 #[test]
@@ -245,10 +280,17 @@ fn a_flood_is_one_message() {
     ladder.tell(matter(99, Severity::Critical), at(0));
     let messages = sent(&ladder.poll(at(0)));
     assert_eq!(messages.len(), 2, "{messages:?}");
-    assert_eq!(messages[0].severity(), Severity::Critical, "by itself, and first");
+    assert_eq!(
+        messages[0].severity(),
+        Severity::Critical,
+        "by itself, and first"
+    );
     assert_eq!(messages[1].parts.len(), 40);
     let words = messages[1].body(super::super::words::Language::English);
-    assert!(words.contains("and 39 more") && words.lines().count() <= 8, "{words}");
+    assert!(
+        words.contains("and 39 more") && words.lines().count() <= 8,
+        "{words}"
+    );
     for message in &messages {
         assert!(!ladder.ended(message, &delivered(), at(0)).again);
     }
@@ -263,7 +305,10 @@ fn no_more_messages_go_in_a_minute_than_allowed() {
     for number in 0..300_u32 {
         let now = at(i64::from(number) * 2 * SECOND);
         ladder.tell(matter(u128::from(number) + 1, Severity::Medium), now);
-        count += sent(&run(&mut ladder, now)).iter().filter(|m| m.channel == "speaker").count();
+        count += sent(&run(&mut ladder, now))
+            .iter()
+            .filter(|m| m.channel == "speaker")
+            .count();
     }
     assert!((30..=66).contains(&count), "{count}");
 }
@@ -272,11 +317,22 @@ fn no_more_messages_go_in_a_minute_than_allowed() {
 fn what_is_less_urgent_than_the_channel_does_not_go_there() {
     let mut ladder = Ladder::new(plan(CONFIG));
     ladder.tell(matter(1, Severity::Low), at(0));
-    assert_eq!(run(&mut ladder, at(0)), [Output::Lamp { channel: "lamp".into(), on: false }], "below the ladder");
+    assert_eq!(
+        run(&mut ladder, at(0)),
+        [Output::Lamp {
+            channel: "lamp".into(),
+            on: false
+        }],
+        "below the ladder"
+    );
     ladder.tell(matter(2, Severity::Medium), at(0));
     let outputs = run(&mut ladder, at(0));
     assert_eq!(told(&outputs), ["speaker"]);
-    assert!(!outputs.iter().any(|output| matches!(output, Output::Lamp { on: true, .. })));
+    assert!(
+        !outputs
+            .iter()
+            .any(|output| matches!(output, Output::Lamp { on: true, .. }))
+    );
 }
 
 #[test]
@@ -292,11 +348,21 @@ fn an_alert_that_is_over_is_told_no_further_and_the_lamp_waits_for_somebody() {
     ladder.tell(over, at(30 * SECOND));
     let outputs = run(&mut ladder, at(30 * SECOND));
     assert_eq!(told(&outputs), ["speaker"], "that it is over");
-    assert!(!outputs.iter().any(|output| matches!(output, Output::Lamp { .. })));
+    assert!(
+        !outputs
+            .iter()
+            .any(|output| matches!(output, Output::Lamp { .. }))
+    );
     assert_eq!(told(&run(&mut ladder, at(20 * MINUTE))).len(), 0);
     let mut out = Vec::new();
     ladder.acknowledged(alert(1), &mut out);
-    assert_eq!(ladder.poll(at(21 * MINUTE)), [Output::Lamp { channel: "lamp".into(), on: false }]);
+    assert_eq!(
+        ladder.poll(at(21 * MINUTE)),
+        [Output::Lamp {
+            channel: "lamp".into(),
+            on: false
+        }]
+    );
 }
 
 #[test]
@@ -324,7 +390,13 @@ fn what_was_saved_is_taken_up_and_told_neither_twice_nor_never() {
     assert!(messages.iter().any(|message| message.id == in_flight[0].id));
     let to_anna = messages.iter().filter(|message| message.channel == "modem");
     assert_eq!(to_anna.count(), 2);
-    assert!(outputs.contains(&Output::Lamp { channel: "lamp".into(), on: true }), "{outputs:?}");
+    assert!(
+        outputs.contains(&Output::Lamp {
+            channel: "lamp".into(),
+            on: true
+        }),
+        "{outputs:?}"
+    );
 }
 
 #[test]
@@ -373,15 +445,26 @@ fn too_many_cases_drop_the_least_urgent() {
     assert!(ladder.waiting().contains(&alert(1)));
     assert!(ladder.dropped() > 0);
     let state = postcard::to_allocvec(&ladder.save(at(2))).unwrap();
-    assert!(state.len() < crate::storage::TELLING_BYTES_MAX, "{}", state.len());
+    assert!(
+        state.len() < crate::storage::TELLING_BYTES_MAX,
+        "{}",
+        state.len()
+    );
 }
 
 #[test]
 fn time_zones_are_read_as_people_write_them() {
     let summer = Timestamp(1_782_900_000 * SECOND); // 2026-07-01 10:00 UTC
-    for (text, hour) in [("UTC", 10), ("+05:30", 15), ("-03:00", 7), ("CET-1CEST,M3.5.0,M10.5.0/3", 12)] {
+    for (text, hour) in [
+        ("UTC", 10),
+        ("+05:30", 15),
+        ("-03:00", 7),
+        ("CET-1CEST,M3.5.0,M10.5.0/3", 12),
+    ] {
         let zone = zone(text).unwrap();
-        let local = jiff::Timestamp::from_microsecond(summer.0).unwrap().to_zoned(zone);
+        let local = jiff::Timestamp::from_microsecond(summer.0)
+            .unwrap()
+            .to_zoned(zone);
         assert_eq!(local.hour(), hour, "{text}");
     }
     for wrong in ["", "Mars/Olympus", "+25:00", "1"] {
