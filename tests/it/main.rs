@@ -10,6 +10,7 @@ mod alarms;
 mod attachments;
 mod backlog;
 mod browser;
+mod bundle;
 mod clock;
 mod commands;
 mod damage;

@@ -27,6 +27,7 @@ use crate::health::{Health, LinkState};
 use crate::identity::Identity;
 use crate::notify::{self, Handle};
 use crate::storage::{Disk, Keep, Opened, Storage, StorageError, StorageOptions};
+use crate::trust::{self, Door, SiteAuthority};
 use crate::uplink::{Durable, Uplink};
 use crate::web::{self, WebError};
 use catalog::catalog;
@@ -388,7 +389,16 @@ async fn tell_others(
     )?
     .telling(telling.clone())
     .with_running(running);
-    let mut tasks = vec![tokio::spawn(listener.serve(page, stopped.clone()))];
+    let mut tasks = Vec::new();
+    let page = match https(&config).await? {
+        Some((listener, told)) => {
+            let page = page.with_https(told);
+            tasks.push(tokio::spawn(listener.serve(page.clone(), stopped.clone())));
+            page
+        }
+        None => page,
+    };
+    tasks.push(tokio::spawn(listener.serve(page, stopped.clone())));
     let told = (catalog, encoded);
     if let Some(link) = uplink(&config, storage, (health, desk), told, durable) {
         let (uplink, commands, given) = link;
@@ -396,6 +406,34 @@ async fn tell_others(
         tasks.push(tokio::spawn(commands.run(given, stopped)));
     }
     Ok((address, tasks))
+}
+
+/// The page by HTTPS, where it is configured; the site's authority is made when there is none.
+async fn https(config: &Config) -> Result<Option<(web::HttpsListener, web::Https)>, WebError> {
+    let Some(listen) = config.web.https_listen else {
+        return Ok(None);
+    };
+    let file = trust::file(&config.gateway.data_dir);
+    let names = config.web.https_names.iter();
+    let names: Vec<trust::Name> = names.filter_map(|name| name.parse().ok()).collect();
+    let authority = match SiteAuthority::read(&file)? {
+        Some(authority) => authority,
+        None => {
+            let called = config.gateway.name.as_deref().unwrap_or("site");
+            let made = SiteAuthority::make(&file, (called, &names), clock::now(), false)?;
+            let fingerprint = made.fingerprint();
+            tracing::info!(
+                fingerprint,
+                "the site's authority for HTTPS was made on this box"
+            );
+            made
+        }
+    };
+    let door = Arc::new(Door::new(authority, &names, clock::now())?);
+    let listener = web::bind_https(listen, Arc::clone(&door)).await?;
+    let told = web::Https::new(listener.address().port(), door.authority());
+    tracing::info!(address = %listener.address(), "the page is served by HTTPS too");
+    Ok(Some((listener, told)))
 }
 
 /// The uplink and whoever does what the hub asks for.

@@ -37,6 +37,7 @@ mod status;
 mod table;
 mod tags;
 mod template;
+mod trust;
 mod tui;
 mod words;
 #[cfg(feature = "driver-modbus")]
@@ -137,6 +138,9 @@ enum Command {
     Capture(capture::Capture),
     /// Join this box to its hub, once, with a claim that `cloud-hub claim new` made.
     Enrol(enrol::Enrol),
+    /// HTTPS for the page: the authority that phones are to trust.
+    #[command(subcommand)]
+    Trust(trust::Trust),
     /// Write what the hub lacks into a signed file, for a plant without any network.
     Export(exchange::Export),
     /// Take the hub's answer to such a file.
@@ -212,6 +216,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         #[cfg(feature = "driver-modbus")]
         Command::Capture(command) => command.run(&config, output),
         Command::Enrol(command) => command.run(&config, output),
+        Command::Trust(command) => command.run(&config, output),
         Command::Export(command) => command.run(&config, output),
         Command::Acknowledge(command) => command.run(&config, output),
         #[cfg(feature = "driver-modbus")]

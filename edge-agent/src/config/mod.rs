@@ -17,6 +17,7 @@ mod section;
 mod template;
 mod tree;
 mod value;
+mod web;
 
 pub use alarm::{AlarmConfig, AlarmsConfig, AssetConfig, Outage, SuppressWhile};
 pub use assets::{Assets, priority};
@@ -45,10 +46,10 @@ pub use template::{About, Found, SHIPPED, TEMPLATE_BYTES_MAX, Templates};
 pub use value::{
     nearest, parse_bytes, parse_duration, quoted, show_bytes, show_duration, suggestion,
 };
+pub use web::WebConfig;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -181,15 +182,6 @@ pub struct QueueConfig {
     pub polls_max: usize,
 }
 
-/// `[web]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebConfig {
-    /// Address of the page for staff.
-    pub listen: SocketAddr,
-    /// File with the code that people enter; always there when `listen` is not loopback.
-    pub access_code_file: Option<PathBuf>,
-}
-
 impl Config {
     /// Reads a file and checks what this room knows of it.
     ///
@@ -287,7 +279,7 @@ impl Config {
         let hub = top.section("hub").and_then(hub::read);
         let storage = storage(top.section_or_empty("storage"));
         let queue = queue(top.section_or_empty("queue"));
-        let web = web(top.section_or_empty("web"), base);
+        let web = web::web(top.section_or_empty("web"), base);
         let notify = notify::read(&mut top);
         let plant = match plant {
             None => plant_tables(&mut top, &mut templates),
@@ -496,33 +488,6 @@ fn queue(mut section: Section) -> QueueConfig {
         .unwrap_or(4_096);
     section.finish();
     QueueConfig { polls_max }
-}
-
-fn web(mut section: Section, base: &Path) -> WebConfig {
-    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-    let listen = section.text("listen").map_or(Some(default), |text| {
-        let listen = text.parse().ok();
-        if listen.is_none() {
-            let words = "is not an IP address and a port; write for example \"127.0.0.1:8080\"";
-            section.problem("listen", &format!("{} {words}", quoted(&text)));
-        }
-        listen
-    });
-    let access_code_file = path(&mut section, "access_code_file", base);
-    let listen = listen.unwrap_or(default);
-    if !listen.ip().is_loopback() && !section.has("access_code_file") {
-        let words = format!(
-            "{listen} can be reached from the network and there is no access code; \
-             add access_code_file = \"…\" (a file with the code that people enter), \
-             or listen on 127.0.0.1"
-        );
-        section.problem("listen", &words);
-    }
-    section.finish();
-    WebConfig {
-        listen,
-        access_code_file,
-    }
 }
 
 #[cfg(test)]

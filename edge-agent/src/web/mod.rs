@@ -9,6 +9,7 @@ mod caller;
 mod configuration;
 mod exchange;
 mod guard;
+mod https;
 mod notify;
 mod orders;
 mod pages;
@@ -22,6 +23,7 @@ mod status;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod write;
 
 use crate::config::Config;
@@ -29,10 +31,12 @@ use crate::documents::Desk;
 use crate::health::Health;
 use crate::notify::Handle;
 use crate::storage::Storage;
+use crate::trust::TrustError;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use guard::AccessCode;
+pub use https::{HttpsListener, bind_https};
 use problem::Problem;
 use protocol::catalog::Catalog;
 pub use session::LOCAL_TOKEN_FILE;
@@ -42,6 +46,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+pub use trust::Https;
 
 /// Longest body of a request.
 const BODY_BYTES_MAX: usize = 256 << 10;
@@ -60,6 +65,20 @@ pub enum WebError {
         #[source]
         source: std::io::Error,
     },
+    /// The TCP port for HTTPS could not be opened.
+    #[error(
+        "listening on {listen} for the page by HTTPS; is another program using it? ([web] https_listen)"
+    )]
+    ListenHttps {
+        /// The address as configured.
+        listen: SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is no certificate to serve HTTPS with.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The file with the access code could not be read.
     #[error("reading the access code from {path} ([web] access_code_file)")]
     AccessCodeFile {
@@ -107,6 +126,7 @@ pub struct Page {
     people: Arc<session::Desk>,
     /// How people are told.
     telling: Option<Handle>,
+    https: Option<Arc<Https>>,
 }
 
 #[derive(Debug)]
@@ -136,9 +156,7 @@ impl Listener {
 
     /// Serves until `stop` turns true.
     pub async fn serve(self, page: Page, stop: watch::Receiver<bool>) {
-        if let Err(error) = page.people.load(&page.storage).await {
-            tracing::warn!(%error, "who was signed in is forgotten: people sign in again");
-        }
+        load_people(&page).await;
         let page = Page {
             stop: stop.clone(),
             ..page
@@ -196,7 +214,15 @@ impl Page {
             running: watch::Sender::new(Arc::new(config.clone())).subscribe(),
             people: Arc::new(session::Desk::new(&config.gateway.data_dir)),
             telling: None,
+            https: None,
         })
+    }
+}
+
+/// Who was signed in before the restart.
+async fn load_people(page: &Page) {
+    if let Err(error) = page.people.load(&page.storage).await {
+        tracing::warn!(%error, "who was signed in is forgotten: people sign in again");
     }
 }
 
@@ -218,6 +244,12 @@ impl Page {
     /// What the box runs with now.
     fn running(&self) -> Arc<Config> {
         Arc::clone(&self.running.borrow())
+    }
+
+    /// The same page, which tells where it is served by HTTPS too.
+    pub fn with_https(mut self, https: Https) -> Self {
+        self.https = Some(Arc::new(https));
+        self
     }
 
     /// What the box measures now.
@@ -279,6 +311,7 @@ fn router(page: Page) -> Router {
             guard::signed_in,
         ))
         .route("/status", get(status::status))
+        .route("/trust", get(trust::about))
         .route(
             "/session",
             get(session::who)
@@ -288,6 +321,9 @@ fn router(page: Page) -> Router {
         .fallback(|| async { Problem::not_found("address") });
     Router::new()
         .nest("/api/v1", api)
+        .route("/trust", get(trust::help))
+        .route("/ca.crt", get(trust::certificate))
+        .route("/ca.mobileconfig", get(trust::profile))
         .route("/c/{code}", get(qr::go))
         .fallback(pages::serve)
         .layer(axum::middleware::from_fn(guard::headers))

@@ -36,12 +36,12 @@ fn letters(prefix: char, id: Uuid) -> String {
     format!("{prefix}{}", LETTERS.encode(&[a, b, c, d, e, f, g, h]))
 }
 
-fn order_code(id: WorkOrderId) -> String {
+pub(super) fn order_code(id: WorkOrderId) -> String {
     letters('W', id.0)
 }
 
 /// The same on every box of a site, so that a label on a machine outlives a box.
-fn asset_code(tag: &str) -> String {
+pub(super) fn asset_code(tag: &str) -> String {
     let name = format!("{ASSET}{tag}");
     letters('A', Uuid::new_v5(&Uuid::NAMESPACE_OID, name.as_bytes()))
 }
@@ -172,8 +172,8 @@ fn encoded(tag: &str) -> String {
 mod tests {
     use super::*;
 
-    /// Draws the picture as a printer of 203 dpi does at 20 mm and reads it with a decoder that is
-    /// not ours.
+    /// Draws the picture with four dots a module (a printer of 203 dpi at 21 mm) and reads it with
+    /// a decoder that is not ours.
     fn read(svg: &str) -> String {
         let side: usize = {
             let from = svg.split("viewBox=\"0 0 ").nth(1).unwrap();
@@ -189,7 +189,7 @@ mod tests {
                 .collect();
             modules[at[1]][at[0]] = true;
         }
-        let dots = 160;
+        let dots = side * 4;
         let mut image = rqrr::PreparedImage::prepare_from_greyscale(dots, dots, |x, y| {
             if modules[y * side / dots][x * side / dots] {
                 0

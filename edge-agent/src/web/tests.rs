@@ -1,5 +1,6 @@
 //! The page's interface against a real store, without a socket.
 
+mod orders;
 mod people;
 
 use super::*;
