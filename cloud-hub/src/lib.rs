@@ -7,6 +7,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod ingest;
+pub mod notify;
 pub mod server;
 pub mod service;
 pub mod store;

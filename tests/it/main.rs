@@ -32,3 +32,4 @@ mod restored;
 mod stick;
 mod texts;
 mod transport;
+mod week;

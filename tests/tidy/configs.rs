@@ -18,9 +18,10 @@ fn complaint(file: &File) -> Option<String> {
     match name {
         Some(name) if name.starts_with("edge.") => edge(file),
         Some(name) if name.starts_with("hub.") => hub(file),
+        Some(name) if name.starts_with("notify.") => notify(file),
         Some(name) if name.starts_with("templates/") => template(file, name),
         Some(_) => Some(format!(
-            "{}: no program reads it: name it edge.….toml, hub.….toml or templates/….toml",
+            "{}: no program reads it: name it edge.….toml, hub.….toml, notify.….toml or templates/….toml",
             file.path
         )),
         None if sample => edge(file),
@@ -60,6 +61,13 @@ fn template(file: &File, name: &str) -> Option<String> {
          [[device]]\nname = \"d\"\nport = \"p\"\ntemplate = \"{name}\"\n"
     );
     edge(&File::new(&file.path, &device))
+}
+
+/// Who the hub tells.
+fn notify(file: &File) -> Option<String> {
+    let read = cloud_hub::config::NotifyConfig::parse(&file.text, Path::new("/etc"));
+    let words: Vec<String> = read.err()?.iter().map(ToString::to_string).collect();
+    Some(format!("{}: {}", file.path, words.join("; ")))
 }
 
 fn hub(file: &File) -> Option<String> {

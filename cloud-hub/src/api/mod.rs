@@ -6,6 +6,7 @@ mod attachments;
 mod cookie;
 mod extract;
 mod gateways;
+mod notifications;
 
 mod page;
 mod problem;
@@ -157,6 +158,11 @@ fn routes() -> Vec<(Method, &'static str, MethodRouter<Context>)> {
             Method::POST,
             "/api/v1/work-orders/{id}/actions/{action}",
             post(work_orders::act),
+        ),
+        (
+            Method::GET,
+            "/api/v1/notifications",
+            get(notifications::list),
         ),
         (Method::GET, "/api/v1/users", get(users::list)),
         (Method::GET, "/api/v1/stream", get(stream::open)),

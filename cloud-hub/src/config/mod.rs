@@ -1,7 +1,10 @@
 //! `hub.toml`: read once, checked whole, every mistake told with its place and a way out.
 //! Never reads anything but this file.
 
+mod notify;
 mod reader;
+
+pub use notify::{By, Form, MailServer, MailTls, NotifyConfig, RECEIVERS_MAX, Receiver};
 
 use reader::Reader;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -21,6 +24,10 @@ pub struct Config {
     pub web: WebConfig,
     /// How long readings are kept.
     pub retention: RetentionConfig,
+    /// File that says who outside is told of alerts; none: nobody.
+    pub notify_file: Option<PathBuf>,
+    /// What it says.
+    pub notify: NotifyConfig,
     /// How long the boxes of a site may work with what the hub told of it.
     pub bundle: BundleConfig,
 }
@@ -95,6 +102,8 @@ impl Default for Config {
                 minutes_days: 1_825,
                 hours_days: 0,
             },
+            notify_file: None,
+            notify: NotifyConfig::default(),
             bundle: BundleConfig {
                 valid_days: 90,
                 grace_days: 30,
@@ -137,7 +146,16 @@ pub struct Problem {
     pub words: String,
 }
 
-const KEYS: &[&str] = &["data_dir", "quic", "tcp", "web", "retention", "bundle"];
+const KEYS: &[&str] = &[
+    "data_dir",
+    "quic",
+    "tcp",
+    "web",
+    "retention",
+    "bundle",
+    "notify",
+];
+const NOTIFY_KEYS: &[&str] = &["file"];
 const QUIC_KEYS: &[&str] = &["listen", "connections_max", "handshakes_per_s"];
 const TCP_KEYS: &[&str] = &["listen"];
 const RETENTION_KEYS: &[&str] = &["readings_days", "minutes_days", "hours_days"];
@@ -160,6 +178,10 @@ impl Config {
         })?;
         if let Some(folder) = path.parent() {
             config.data_dir = folder.join(&config.data_dir);
+            config.notify_file = config.notify_file.map(|file| folder.join(file));
+        }
+        if let Some(file) = &config.notify_file {
+            config.notify = NotifyConfig::read(file)?;
         }
         Ok(config)
     }
@@ -211,6 +233,8 @@ impl Config {
         for (key, days) in days {
             reader.count(("retention", key), DAYS, days);
         }
+        reader.keys("notify", NOTIFY_KEYS);
+        config.notify_file = reader.text("notify", "file").map(PathBuf::from);
         let bundle = &mut config.bundle;
         reader.keys("bundle", BUNDLE_KEYS);
         let days = [

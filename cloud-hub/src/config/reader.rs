@@ -147,7 +147,7 @@ impl<'t> Reader<'t> {
     }
 }
 
-fn problem(text: &str, start: usize, words: String) -> Problem {
+pub(super) fn problem(text: &str, start: usize, words: String) -> Problem {
     let before = text.get(..start).unwrap_or(text);
     let line_start = before.rfind('\n').map_or(0, |at| at + 1);
     Problem {

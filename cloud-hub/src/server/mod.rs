@@ -9,8 +9,9 @@ use crate::api::{self, Context, Peer, PublicAddress};
 use crate::auth::{self, Role, UserError};
 use crate::ca::{Authority, CaError};
 use crate::clock::{self, NoRandom};
-use crate::config::Config;
+use crate::config::{Config, NotifyConfig};
 use crate::ingest::{self, IngestError};
+use crate::notify;
 use crate::service::reference::Terms;
 use crate::store::{self, Page, Retention, Store, StoreError};
 use crate::web;
@@ -134,6 +135,7 @@ struct Bound {
     context: Context,
     store: Store,
     retention: Retention,
+    notify: NotifyConfig,
     terms: Terms,
     stopping: watch::Receiver<bool>,
 }
@@ -180,6 +182,7 @@ impl Bound {
             people_max: config.web.connections_max,
             store: store.clone(),
             retention: upkeep::retention(&config.retention),
+            notify: config.notify.clone(),
             terms: upkeep::terms(&config.bundle),
             context: Context::new(
                 store,
@@ -202,8 +205,9 @@ impl Bound {
         };
         let people = Limited::new(self.people, self.people_max);
         let people = axum::serve(people, service).with_graceful_shutdown(stop);
-        let (served, (), ()) = tokio::join!(
+        let (served, (), (), ()) = tokio::join!(
             people,
+            notify::run(self.store.clone(), self.notify, self.stopping.clone()),
             upkeep::run(
                 self.store,
                 self.retention,

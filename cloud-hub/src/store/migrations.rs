@@ -7,7 +7,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use std::path::{Path, PathBuf};
 
 /// The layouts, oldest first; the number of the newest stands in the file as `user_version`.
-const LAYOUTS: [&str; 8] = [
+const LAYOUTS: [&str; 9] = [
     include_str!("migrations/0001_first.sql"),
     include_str!("migrations/0002_rollups.sql"),
     include_str!("migrations/0003_replace.sql"),
@@ -16,6 +16,7 @@ const LAYOUTS: [&str; 8] = [
     include_str!("migrations/0006_authority.sql"),
     include_str!("migrations/0007_words.sql"),
     include_str!("migrations/0008_bundle.sql"),
+    include_str!("migrations/notified.sql"),
 ];
 
 /// Brings an older layout up to date, one layout per transaction.

@@ -22,6 +22,7 @@ mod ingest;
 mod latest;
 mod lists;
 mod migrations;
+mod notified;
 mod offers;
 mod page;
 mod prepared;
@@ -50,6 +51,7 @@ pub use ingest::{Ingest, Ingested, LostPolls};
 pub use lists::{
     AlarmPointRow, AlertFilter, AlertRow, HELD_POINTS_MAX, WorkOrderFilter, WorkOrderRow,
 };
+pub use notified::{NOTIFICATIONS_MAX, NotificationRow, ToTell, ToldHow};
 pub use offers::Known;
 pub(crate) use page::hex;
 pub use page::{LIMIT_DEFAULT, LIMIT_MAX, Listed, Page};

@@ -20,7 +20,7 @@ pub use deviation::{Deviation, DeviationMemory, Learning, Model, Verdict};
 pub use finding::{Change, Detail, Finding};
 pub use flat::FlatMemory;
 pub use pattern::PatternMemory;
-pub use profile::{PROFILES, Profile};
+pub use profile::{Analysis, PROFILES, Profile, Scored};
 pub use rate::RateMemory;
 pub use stale::StaleMemory;
 pub use standing::Standing;

@@ -3,6 +3,7 @@
 //! error. Never does the work itself. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 mod alerts;
+mod analyse;
 mod attachments;
 mod bundle;
 mod bus;
@@ -23,14 +24,15 @@ mod notify;
 mod orders;
 #[cfg(feature = "driver-modbus")]
 mod probe;
-#[cfg(feature = "driver-modbus")]
 mod progress;
 #[cfg(feature = "driver-modbus")]
 mod read;
 mod reload;
+mod rules;
 mod run;
 #[cfg(feature = "driver-modbus")]
 mod scan;
+mod series;
 #[cfg(feature = "driver-modbus")]
 mod simulate;
 mod status;
@@ -110,6 +112,11 @@ enum Command {
     /// Show, write and work on work orders of the running box.
     #[command(visible_alias = "work-orders")]
     Wo(orders::Orders),
+    /// Try the rules of the configuration on recorded data.
+    #[command(subcommand)]
+    Rules(rules::Rules),
+    /// Score the readings of a CSV file by how unusual they are. Needs no configuration.
+    Analyse(analyse::Analyse),
     /// Look for everything that is wrong with this box, and say what to do.
     Doctor(doctor::Doctor),
     /// Write a support file without secrets: what doctor found, versions, status, log.
@@ -196,6 +203,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Tags(command) => command.run(&config, output),
         Command::Template(command) => command.run(&config, output),
         Command::Tui(command) => command.run(&config, output),
+        Command::Rules(command) => command.run(&config, output),
+        Command::Analyse(command) => command.run(output),
         Command::Bundle(command) => command.run(&config, output),
         Command::Doctor(command) => command.run(&config, output),
         Command::Status => through_agent(&config, output, status::status),

@@ -33,8 +33,8 @@ pub use diff::{
 pub use hub::{HubConfig, ProxyConfig};
 pub use notify::{
     CHANNELS_MAX, ChannelConfig, DAYS, Hours, LADDERS_MAX, LadderConfig, NAMES_MAX, NotifyConfig,
-    PEOPLE_MAX, PersonConfig, SHIFTS_MAX, STEPS_MAX, ShiftConfig, StepConfig, Topic,
-    is_mail_address, phone_number,
+    ON_CALL, PEOPLE_MAX, PersonConfig, SHIFTS_MAX, STEPS_MAX, ShiftConfig, StepConfig, Topic,
+    phone_number,
 };
 pub use problem::{ConfigError, PROBLEMS_MAX, Problem, Problems};
 pub use rule::{

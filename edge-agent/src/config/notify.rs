@@ -7,6 +7,7 @@ use super::device::{good_name, limited, own_name};
 use super::section::Section;
 use super::value;
 use protocol::event::Severity;
+use protocol::smtp::is_mail_address;
 use std::collections::BTreeSet;
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -29,6 +30,9 @@ const REPEAT: RangeInclusive<Duration> = Duration::from_secs(10)..=Duration::fro
 const TIMEOUT: RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
 /// Minutes of a day.
 const DAY_MINUTES: u16 = 24 * 60;
+
+/// Stands in lists of people for those whom the hub's bundle says to be on call.
+pub const ON_CALL: &str = "@on-call";
 
 /// The days of a week as they are written, Monday first.
 pub const DAYS: [&str; 7] = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
@@ -190,6 +194,7 @@ pub(super) fn read(top: &mut Section) -> NotifyConfig {
         .into_iter()
         .filter_map(|section| shift(section, &mut names, &persons))
         .collect();
+    names.insert(ON_CALL.to_owned());
     let mut own = BTreeSet::new();
     let channels: Vec<ChannelConfig> = limited(top, "channel", CHANNELS_MAX)
         .into_iter()
@@ -248,16 +253,6 @@ pub fn phone_number(text: &str) -> Option<String> {
     let digits = number.strip_prefix('+').unwrap_or(&number);
     let good = (3..=20).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit());
     good.then_some(number)
-}
-
-/// Whether mail can be addressed so: printable ASCII without what would end a line or an address.
-pub fn is_mail_address(text: &str) -> bool {
-    let good = |c: char| c.is_ascii_graphic() && !matches!(c, '<' | '>' | '"' | ',' | ';' | '\\');
-    let parts = text.split_once('@');
-    text.len() <= 254
-        && text.chars().all(good)
-        && parts
-            .is_some_and(|(who, host)| !who.is_empty() && !host.is_empty() && !host.contains('@'))
 }
 
 fn shift(

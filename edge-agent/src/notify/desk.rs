@@ -7,7 +7,7 @@ use super::plan::Plan;
 use super::record;
 use super::seat::{Channel, News, Order, Queue, Seat, until_stop};
 use super::words::Language;
-use super::{Built, ChannelState, Request};
+use super::{Built, ChannelState, Request, Shared};
 use crate::alerts::{Notice, NoticeKind};
 use crate::clock;
 use crate::storage::{Delivery, DeliveryEnd, PAGE_MAX, Page, RecordChange, Storage};
@@ -16,7 +16,7 @@ use protocol::event::{AlertEvent, Body, RecordKind, Severity};
 use protocol::id::AlertId;
 use protocol::time::Timestamp;
 use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::PoisonError;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, watch};
 use tokio::task::JoinHandle;
@@ -48,17 +48,13 @@ pub(super) struct Desk {
     log: Vec<Delivery>,
     /// What is to be noted in the history of alerts.
     noted: Vec<(AlertId, protocol::event::Notified)>,
-    states: Arc<RwLock<Vec<ChannelState>>>,
+    shared: Shared,
     is_dirty: bool,
 }
 
 impl Desk {
     /// Takes up what was saved and starts the channels.
-    pub(super) async fn open(
-        built: Built,
-        storage: Storage,
-        states: Arc<RwLock<Vec<ChannelState>>>,
-    ) -> Self {
+    pub(super) async fn open(built: Built, storage: Storage, shared: Shared) -> Self {
         let ladder = taken_up(&storage, built.plan).await;
         let mut desk = Self {
             ladder,
@@ -68,12 +64,13 @@ impl Desk {
             news: mpsc::channel(NEWS_MAX),
             log: Vec::new(),
             noted: Vec::new(),
-            states,
+            shared,
             is_dirty: true,
         };
         for channel in built.channels {
             desk.start(channel);
         }
+        desk.know();
         desk.show();
         desk.compare(true).await;
         desk
@@ -108,6 +105,7 @@ impl Desk {
         mut stop: watch::Receiver<bool>,
     ) {
         let mut changes = self.storage.changes();
+        let mut bundle = self.storage.bundle_changes();
         loop {
             self.act().await;
             let sleep = until(self.ladder.wake());
@@ -120,6 +118,7 @@ impl Desk {
                     }
                 }
                 change = changes.recv() => self.changed(change).await,
+                Ok(()) = bundle.changed() => self.know(),
                 Some(news) = self.news.1.recv() => self.heard(news).await,
                 Some(request) = requests.recv() => self.answer(request).await,
                 () = tokio::time::sleep(sleep) => {}
@@ -470,6 +469,7 @@ impl Desk {
         }
         self.language = language;
         self.ladder.change_plan(plan);
+        self.know();
         // What they did not come to is sent by their successors.
         self.ladder.put_back(&ended);
         for channel in channels {
@@ -497,13 +497,30 @@ impl Desk {
         ended.map(|(name, _)| name.clone()).collect()
     }
 
+    /// Takes up whom the hub knows.
+    fn know(&mut self) {
+        if let Some(bundle) = self.storage.bundle() {
+            self.ladder.know(&bundle);
+        }
+        let plan = self.ladder.plan().clone();
+        *self
+            .shared
+            .plan
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = (plan, self.language);
+    }
+
     /// For the page.
     fn show(&self) {
         let states = self.running.values().map(|running| ChannelState {
             config: running.config.clone(),
             queue: running.queue.clone(),
         });
-        *self.states.write().unwrap_or_else(PoisonError::into_inner) = states.collect();
+        *self
+            .shared
+            .states
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = states.collect();
     }
 
     async fn save(&mut self, now: Now) {

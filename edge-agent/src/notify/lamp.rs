@@ -40,7 +40,7 @@ pub(super) fn read(section: &mut Section, ports: PortHandles) -> Option<(Lamp, O
             None
         }
         (None, None) => {
-            section.missing("address", "address = \"coil:16\"");
+            section.missing("address", "address = \"co:16\"");
             None
         }
     };

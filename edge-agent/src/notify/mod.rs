@@ -195,12 +195,18 @@ enum Request {
     Change(Built, oneshot::Sender<()>),
 }
 
+/// What the desk shows.
+#[derive(Clone, Debug)]
+struct Shared {
+    states: Arc<RwLock<Vec<ChannelState>>>,
+    plan: Arc<RwLock<(Plan, Language)>>,
+}
+
 /// How others reach the channels; clones are the same.
 #[derive(Clone, Debug)]
 pub struct Handle {
     requests: mpsc::Sender<Request>,
-    states: Arc<RwLock<Vec<ChannelState>>>,
-    plan: Arc<RwLock<(Plan, Language)>>,
+    shared: Shared,
 }
 
 /// Starts telling people; also the task, which ends when `stop` turns true.
@@ -211,19 +217,23 @@ pub async fn start(
     stop: watch::Receiver<bool>,
 ) -> (Handle, JoinHandle<()>) {
     let (requests, asked) = mpsc::channel(REQUESTS_MAX);
-    let handle = Handle {
-        requests,
+    let shared = Shared {
         states: Arc::default(),
         plan: Arc::new(RwLock::new((built.plan.clone(), built.language))),
     };
-    let desk = Desk::open(built, storage, Arc::clone(&handle.states)).await;
+    let desk = Desk::open(built, storage, shared.clone()).await;
+    let handle = Handle { requests, shared };
     (handle, tokio::spawn(desk.run(notices, asked, stop)))
 }
 
 impl Handle {
     /// The channels as they are now, by name.
     pub fn channels(&self) -> Vec<ChannelView> {
-        let states = self.states.read().unwrap_or_else(PoisonError::into_inner);
+        let states = self
+            .shared
+            .states
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let view = |state: &ChannelState| ChannelView {
             name: state.config.name.clone(),
             kind: state.config.kind.clone(),
@@ -235,8 +245,6 @@ impl Handle {
 
     /// Goes on with another configuration.
     pub async fn change(&self, built: Built) {
-        *self.plan.write().unwrap_or_else(PoisonError::into_inner) =
-            (built.plan.clone(), built.language);
         let (answer, done) = oneshot::channel();
         if self
             .requests
@@ -255,7 +263,11 @@ impl Handle {
     /// When it cannot even be tried.
     pub async fn test(&self, channel: &str, person: Option<&str>) -> Result<Outcome, NotifyError> {
         let message = {
-            let plan = self.plan.read().unwrap_or_else(PoisonError::into_inner);
+            let plan = self
+                .shared
+                .plan
+                .read()
+                .unwrap_or_else(PoisonError::into_inner);
             test_message(&plan.0, plan.1, channel, person)?
         };
         let (answer, outcome) = oneshot::channel();

@@ -1,8 +1,9 @@
 //! Who is on duty, what is quiet, which channel wants what: the configuration as the ladder asks it.
 //! A value. Never reads a clock: the time comes in.
 
-use crate::config::{Hours, LadderConfig, NotifyConfig, ShiftConfig, StepConfig};
+use crate::config::{Hours, LadderConfig, NotifyConfig, ON_CALL, ShiftConfig, StepConfig};
 use jiff::tz::TimeZone;
+use protocol::bundle::Bundle;
 use protocol::event::Severity;
 use protocol::time::Timestamp;
 use std::collections::BTreeMap;
@@ -60,6 +61,9 @@ pub(super) struct Reach {
 pub(super) struct Plan {
     zone: TimeZone,
     people: BTreeMap<String, Reach>,
+    /// As the hub has them.
+    known: BTreeMap<String, Reach>,
+    on_call: Vec<String>,
     shifts: BTreeMap<String, ShiftConfig>,
     ways: BTreeMap<String, Way>,
     ladders: Vec<LadderConfig>,
@@ -79,12 +83,29 @@ impl Plan {
         Self {
             zone,
             people: people.collect(),
+            known: BTreeMap::new(),
+            on_call: Vec::new(),
             shifts: shifts
                 .map(|shift| (shift.name.clone(), shift.clone()))
                 .collect(),
             ways,
             ladders: config.ladders.clone(),
         }
+    }
+
+    /// Takes up whom the hub knows: who is on call, and how people are reached where the
+    /// configuration does not say.
+    pub(super) fn know(&mut self, bundle: &Bundle) {
+        let reach = |person: &protocol::bundle::Person| {
+            let reach = Reach {
+                phone: person.phone.clone(),
+                email: person.email.clone(),
+            };
+            (person.name.clone(), reach)
+        };
+        self.known = bundle.people.iter().map(reach).collect();
+        let on_call = bundle.people.iter().filter(|person| person.on_call);
+        self.on_call = on_call.map(|person| person.name.clone()).collect();
     }
 
     /// The channels.
@@ -117,6 +138,7 @@ impl Plan {
             let people = match self.shifts.get(name) {
                 Some(shift) if self.is_on(shift, now) => shift.people.as_slice(),
                 Some(_) => &[],
+                None if name == ON_CALL => self.on_call.as_slice(),
                 None => one,
             };
             for person in people {
@@ -130,12 +152,15 @@ impl Plan {
 
     /// Where a channel finds a person.
     pub(super) fn address(&self, person: &str, wants: Wants) -> Option<String> {
-        let reach = self.people.get(person)?;
-        match wants {
-            Wants::Nobody => None,
-            Wants::Phone => reach.phone.clone(),
-            Wants::Email => reach.email.clone(),
-        }
+        let of = |people: &BTreeMap<String, Reach>| {
+            let reach = people.get(person)?;
+            match wants {
+                Wants::Nobody => None,
+                Wants::Phone => reach.phone.clone(),
+                Wants::Email => reach.email.clone(),
+            }
+        };
+        of(&self.people).or_else(|| of(&self.known))
     }
 
     /// Whose telephone number this is. Numbers are compared from their ends, for networks write
@@ -147,7 +172,7 @@ impl Plan {
             digits.take(DIGITS).collect()
         };
         let wanted = tail(phone);
-        let mut people = self.people.iter();
+        let mut people = self.people.iter().chain(&self.known);
         let (name, _) = people.find(|(_, reach)| {
             reach
                 .phone

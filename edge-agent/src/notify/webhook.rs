@@ -2,13 +2,14 @@
 //! may acknowledge. Never follows a redirect, never sends to a server of `https` that its authority
 //! did not sign.
 
-use super::http::{self, Target};
+use super::http;
 use super::matter::{Matter, Message, Outcome, Sort};
 use super::seat::{News, Seat, Sends, Task};
 use super::secret;
 use crate::config::Section;
-use crate::transport::config;
+use crate::transport::{TlsSettings, config};
 use data_encoding::BASE64;
+use protocol::post::Target;
 use ring::hmac;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -18,36 +19,32 @@ use std::path::PathBuf;
 #[derive(Clone, Debug)]
 pub(super) struct Webhook {
     target: Target,
+    tls: Option<TlsSettings>,
     secret_file: Option<PathBuf>,
 }
 
 /// Reads its keys.
 pub(super) fn read(section: &mut Section) -> Option<Webhook> {
     let url = section.required_text("url");
-    let parts = url.as_deref().and_then(http::parts);
-    if url.is_some() && parts.is_none() {
+    let target = url.as_deref().and_then(Target::parse);
+    if url.is_some() && target.is_none() {
         let words =
             "is not an address of a server; write for example \"http://andon.lan:8000/alerts\"";
         section.problem("url", words);
     }
-    let endpoint = parts
+    let endpoint = target
         .as_ref()
-        .map(|parts| parts.2.clone())
-        .unwrap_or_default();
-    let tls = config::authority(section, &endpoint);
+        .map_or("", |target| target.endpoint.as_str());
+    let tls = config::authority(section, endpoint);
     let secret_file = config::file(section, "secret_file");
-    let (is_tls, host, endpoint, path) = parts?;
-    if is_tls && tls.is_none() {
+    let target = target?;
+    if target.is_tls && tls.is_none() {
         section.missing("ca_file", "ca_file = \"/etc/edge-agent/plant-ca.pem\"");
     }
-    let target = Target {
-        endpoint,
-        host,
-        path,
-        tls: tls.filter(|_| is_tls),
-    };
+    let tls = tls.filter(|_| target.is_tls);
     Some(Webhook {
         target,
+        tls,
         secret_file,
     })
 }
@@ -86,7 +83,8 @@ impl Webhook {
             let key = secret::read(file)?;
             headers.push(("webhook-signature", signature(&key, message, stamp, &body)));
         }
-        let answer = http::post(&self.target, &headers, body.as_bytes()).await?;
+        let request = self.target.post(&headers, body.as_bytes());
+        let answer = http::exchange(&self.target, self.tls.as_ref(), &request).await?;
         if (200..300).contains(&answer.status) {
             self.acknowledged(message, &answer.body, seat).await;
             return Ok(Outcome::Delivered(format!(

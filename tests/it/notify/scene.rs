@@ -249,7 +249,7 @@ name = "pumps"
 port = "line"
 unit = 1
 poll = "100ms"
-write = ["coil:0-3"]
+write = ["co:0-3"]
 "#
     );
     for pump in 0..PUMPS {
@@ -326,7 +326,7 @@ timeout = "5s"
 name = "lamp"
 kind = "lamp"
 device = "pumps"
-address = "coil:2"
+address = "co:2"
 "#,
         ANNA.0, ANNA.1, ANNA.2, BEN.0, BEN.1
     );

@@ -57,7 +57,7 @@ pub struct Model {
     /// Usual time between readings, in seconds.
     step_s: f64,
     level: f64,
-    slots: [f64; SLOTS],
+    slots: [f32; SLOTS],
     residual: f64,
     steps: f64,
     short: Smoothed,
@@ -122,7 +122,7 @@ impl Model {
         }
         let dt_s = self.pass(time);
         let (slot, neighbour, share) = slots(time);
-        let at = |slot: usize| self.slots.get(slot).copied().unwrap_or(0.0);
+        let at = |slot: usize| self.slots.get(slot).copied().map_or(0.0, f64::from);
         let expected = self.level + at(slot) * (1.0 - share) + at(neighbour) * share;
         let residual = value - expected;
         let step = value - self.value;
@@ -219,7 +219,7 @@ impl Model {
         let gain = (SLOT_PER_HOUR * dt_s / 3_600.0).min(0.5);
         for (slot, share) in [(slot, 1.0 - share), (neighbour, share)] {
             if let Some(slot) = self.slots.get_mut(slot) {
-                *slot += gain * share * residual;
+                *slot += super::tail::narrow(gain * share * residual);
             }
         }
         let spread = weight(dt_s, SPREAD_S).max(few);

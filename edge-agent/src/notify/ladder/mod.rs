@@ -127,6 +127,11 @@ impl Ladder {
         }
     }
 
+    /// Takes up whom the hub knows.
+    pub(super) fn know(&mut self, bundle: &protocol::bundle::Bundle) {
+        self.plan.know(bundle);
+    }
+
     /// The configuration that counts.
     pub(super) const fn plan(&self) -> &Plan {
         &self.plan
