@@ -77,6 +77,16 @@ build/.setup-power: .ci/setup
 	@.ci/setup power
 	@touch $@
 
+.PHONY: test-rs485
+test-rs485: build/.setup-rs485 build peers ## Switch RS-485 by the kernel and by RTS, in virtual machines (10 minutes the first time)
+	@$(STEP) 'Building the agent for arm64' '6 minutes the first time' .ci/arm64 build --locked --quiet -p edge-agent --bin edge-agent
+	@$(STEP) 'Building the test' 'a minute' cargo test --locked --quiet -p tests --test it --no-run
+	@$(STEP) 'Switching the direction' 'a minute' env RS485=1 timeout 600 cargo test --locked --quiet -p tests --test it -- \
+		--nocapture --test-threads=2 modbus::rs485::
+build/.setup-rs485: .ci/setup
+	@.ci/setup rs485
+	@touch $@
+
 .PHONY: fuzz
 fuzz: build/.setup ## Every decoder under random and damaged bytes, memory counted (FUZZ_CASES=20000: about 10 minutes)
 	@$(STEP) 'Fuzzing the decoders' '10 minutes' env FUZZ_CASES=$${FUZZ_CASES:-20000} sh -c 'cargo test --locked --release -p protocol --test decoders && cargo test --locked --release -p edge-agent --test bus_decoders'

@@ -19,6 +19,7 @@ pub mod pipeline;
 pub mod simulate;
 pub mod storage;
 pub mod transport;
+pub mod trust;
 pub mod uplink;
 pub mod web;
 pub mod work_orders;

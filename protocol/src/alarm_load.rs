@@ -237,7 +237,7 @@ const fn float(value: i64) -> f64 {
     value as f64
 }
 
-fn whole(value: usize) -> f64 {
+pub(crate) fn whole(value: usize) -> f64 {
     float(i64::try_from(value).unwrap_or(i64::MAX))
 }
 

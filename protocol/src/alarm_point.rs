@@ -82,6 +82,16 @@ pub enum Hold<'a> {
 }
 
 impl AlarmPoint {
+    /// Whether there is anything that holds it back, has it chatter or switches maintenance on,
+    /// whether or not its time is over.
+    pub const fn is_held(&self) -> bool {
+        self.shelved.is_some()
+            || self.out_of_service.is_some()
+            || self.suppressed.is_some()
+            || self.chattering.is_some()
+            || self.maintenance.is_some()
+    }
+
     /// The strongest reason why it is not told at `now`; a shelf whose time is over is none, whether
     /// or not its end has been written.
     pub fn holds(&self, now: Timestamp) -> Option<Hold<'_>> {

@@ -79,7 +79,7 @@ pub const SNAPSHOT_POINTS_MAX: usize = 240;
 /// Most tasks in one event, and steps of one checklist.
 pub const TASKS_PER_EVENT_MAX: usize = 200;
 /// Most choices of one task.
-pub const TASK_CHOICES_MAX: usize = 32;
+pub const TASK_CHOICES_MAX: usize = 50;
 /// Most tasks of one order; further ones are a line of its history and no task.
 pub const TASKS_PER_ORDER_MAX: usize = 1_000;
 /// Most events of one record that a fold takes; further ones are stored and counted, not folded.

@@ -1,9 +1,15 @@
 //! The JSON shapes of alerts and work orders (docs/api.md), the same from the box and the hub.
 //! Only written, never read back: a shape is not a record.
 
+mod alarm;
 mod site;
 mod work;
 
+pub use alarm::{
+    ActorView, AlarmView, FigureView, LoadView, MaintenanceView, PointState, PointView,
+    PriorityView, SaidView, ShelfView, SuppressedView, ToldView, WithheldView, load, maintenance,
+    point, point_of,
+};
 pub use site::{Listed, ProvisionalView, StockLineView, StockView, provisional, stock};
 pub use work::{
     ChecklistView, ChoiceView, ClockView, FailureView, FollowUpView, LabourView, PartView,
@@ -107,6 +113,8 @@ pub struct AlertView {
     pub gateway: Option<Named<GatewayId>>,
     pub site: Option<Named<SiteId>>,
     pub comments: Vec<NoteView>,
+    #[serde(flatten)]
+    pub alarm: AlarmView,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub history: Option<Vec<HistoryView>>,
 }
@@ -281,6 +289,7 @@ pub fn alert(alert: &Alert, order: Option<OrderLink>, home: Home, whole: bool) -
         gateway: home.gateway,
         site: home.site,
         comments: alert.comments.iter().map(note).collect(),
+        alarm: alarm::of_alert(alert, whole),
         history: whole.then(|| alert.history.iter().map(history).collect()),
     }
 }

@@ -4,6 +4,7 @@
 
 mod charts;
 mod codec;
+mod detectors;
 mod flash;
 mod fleet;
 mod gorilla;
@@ -12,11 +13,13 @@ mod ingest;
 mod jitter;
 mod memory;
 mod modbus;
+mod nab;
 mod pipeline;
 mod plant;
 mod report;
 mod signal;
 mod suite;
+mod weeks;
 mod wire;
 mod write;
 
@@ -40,6 +43,9 @@ const BENCHES: &[(&str, Bench)] = &[
     ("ingest", ingest::run),
     ("hub-charts", hub_charts::run),
     ("fleet", fleet::run),
+    ("detectors", detectors::run),
+    ("quiet-weeks", weeks::run),
+    ("nab", nab::run),
 ];
 
 fn main() -> Result<()> {

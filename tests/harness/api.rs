@@ -111,6 +111,26 @@ impl Api {
         })
     }
 
+    /// The same box as a person who signs in with their PIN.
+    pub fn sign_in_pin(&self, person: &str, pin: &str) -> Result<Self> {
+        let request = self.agent.post(self.url("/session"));
+        let mut response = request
+            .header("Origin", &self.base)
+            .send_json(json!({"person": person, "pin": pin}))
+            .context("signing in with a PIN")?;
+        let cookies = response.headers().get_all("set-cookie").into_iter();
+        let cookies: Vec<String> = cookies
+            .filter_map(|value| value.to_str().ok()?.split(';').next().map(str::to_owned))
+            .collect();
+        answer_of(&mut response)?
+            .ok()
+            .with_context(|| format!("signing in {person}"))?;
+        Ok(Self {
+            cookie: Some(cookies.join("; ")),
+            ..self.clone()
+        })
+    }
+
     /// Address of the pages, for a person or a browser.
     pub fn base(&self) -> &str {
         &self.base

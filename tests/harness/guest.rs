@@ -92,13 +92,8 @@ impl Machine {
         let mut cc = Command::new("cc");
         cc.args(["-shared", "-fPIC", "-O1", "-o"]);
         run(cc.arg(root.join("lib/no_sync.so")).arg(&source))?;
-        let init = root.join("init");
-        std::fs::write(&init, INIT.replace("OWN", OWN).replace("HOST", HOST))?;
-        std::fs::set_permissions(&init, std::fs::Permissions::from_mode(0o755))?;
-        let initramfs = folder.join("initramfs.cpio");
-        let pack = "find . | /bin/busybox cpio -o -H newc >\"$0\"";
-        let mut shell = Command::new("sh");
-        run(shell.args(["-c", pack]).arg(&initramfs).current_dir(&root))?;
+        let words = INIT.replace("OWN", OWN).replace("HOST", HOST);
+        let initramfs = pack(&root, &words)?;
         Ok(Self {
             kernel,
             initramfs,
@@ -193,8 +188,21 @@ impl Guest {
     }
 }
 
+/// Makes the first file system of a guest of the folder `root`, with `init` as what begins; gives
+/// its file, which lies beside the folder.
+pub(crate) fn pack(root: &Path, init: &str) -> Result<PathBuf> {
+    let file = root.join("init");
+    std::fs::write(&file, init).context("writing the guest's first program")?;
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o755))?;
+    let initramfs = root.with_extension("cpio");
+    let pack = "find . | /bin/busybox cpio -o -H newc >\"$0\"";
+    let mut shell = Command::new("sh");
+    run(shell.args(["-c", pack]).arg(&initramfs).current_dir(root))?;
+    Ok(initramfs)
+}
+
 /// The shared libraries of a program, with their loader.
-fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     let output = Command::new("ldd").arg(program).output();
     let output = output.context("asking for the libraries of the agent")?;
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -202,7 +210,7 @@ fn libraries(program: &Path) -> Result<Vec<PathBuf>> {
     Ok(words.map(PathBuf::from).collect())
 }
 
-fn copy(from: &Path, to: &Path) -> Result<()> {
+pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
     if let Some(folder) = to.parent() {
         std::fs::create_dir_all(folder).context("making a folder of the guest")?;
     }
@@ -211,7 +219,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-fn run(command: &mut Command) -> Result<()> {
+pub(crate) fn run(command: &mut Command) -> Result<()> {
     let output = command.output();
     let output = output.with_context(|| format!("running {command:?}"))?;
     let said = String::from_utf8_lossy(&output.stderr);

@@ -22,6 +22,7 @@ pub struct Hub {
     tcp: SocketAddr,
     web: SocketAddr,
     administrator: Option<(String, String)>,
+    environment: Vec<(String, String)>,
 }
 
 impl Hub {
@@ -34,6 +35,7 @@ impl Hub {
             tcp: ports::free()?,
             web: ports::free()?,
             administrator: None,
+            environment: Vec::new(),
         };
         let text = format!(
             "data_dir = \"{}\"\n\n[quic]\nlisten = \"{}\"\n\n[tcp]\nlisten = \"{}\"\n\n[web]\nlisten = \"{}\"\n",
@@ -61,12 +63,18 @@ impl Hub {
         Ok(())
     }
 
+    /// Sets a variable of its environment from the next start on.
+    pub fn set_environment(&mut self, name: &str, value: &str) {
+        self.environment.push((name.to_owned(), value.to_owned()));
+    }
+
     /// Starts it without waiting for anything.
     pub fn launch(&mut self) -> Result<()> {
         let mut command = Command::new(places::program("cloud-hub")?);
         command
             .args(["run", "--json", "--config"])
-            .arg(self.config());
+            .arg(self.config())
+            .envs(self.environment.iter().cloned());
         self.program = Some(Program::start("hub", command, &self.folder)?);
         Ok(())
     }

@@ -6,10 +6,12 @@
     reason = "a part of an answer that is not there is null, and the comparison with it fails"
 )]
 
+mod alarm_life;
 mod alarms;
 mod attachments;
 mod backlog;
 mod browser;
+mod bundle;
 mod clock;
 mod commands;
 mod damage;
@@ -31,3 +33,4 @@ mod restored;
 mod stick;
 mod texts;
 mod transport;
+mod week;

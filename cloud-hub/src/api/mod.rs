@@ -131,6 +131,8 @@ fn routes() -> Vec<(Method, &'static str, MethodRouter<Context>)> {
             "/api/v1/alerts/{id}/actions/{action}",
             post(alerts::act),
         ),
+        (Method::GET, "/api/v1/alarms", get(alerts::held)),
+        (Method::GET, "/api/v1/maintenance", get(alerts::maintenance)),
         (Method::GET, "/api/v1/work-orders", get(work_orders::list)),
         (
             Method::POST,

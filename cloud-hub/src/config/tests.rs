@@ -22,7 +22,14 @@ fn the_samples_are_right_and_the_full_one_shows_every_key_with_its_default() {
         .map(|line| line.strip_prefix("# ").unwrap_or(line))
         .collect();
     assert_eq!(Config::parse(&uncommented.join("\n")).unwrap(), defaults);
-    let tables = [KEYS, QUIC_KEYS, TCP_KEYS, WEB_KEYS, RETENTION_KEYS];
+    let tables = [
+        KEYS,
+        QUIC_KEYS,
+        TCP_KEYS,
+        WEB_KEYS,
+        RETENTION_KEYS,
+        BUNDLE_KEYS,
+    ];
     for key in tables.into_iter().flatten() {
         let named = uncommented
             .iter()
@@ -57,7 +64,7 @@ public_url = "hub"
     );
     assert_eq!(
         problems("colour = 1"),
-        ["1:1: unknown key \"colour\"; known here: data_dir, quic, tcp, web, retention"]
+        ["1:1: unknown key \"colour\"; known here: data_dir, quic, tcp, web, retention, bundle"]
     );
     assert_eq!(
         problems("web = 1"),

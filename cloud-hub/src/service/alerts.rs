@@ -1,8 +1,9 @@
 //! What people at the hub do with an alert. Never clears one: only the box that measures does.
 
-use super::{ServiceError, may_write, person, repeated, text};
+use super::{ServiceError, may_write, person, repeated};
 use crate::auth::Actor;
 use crate::store::{NewEvent, Store, StoreError};
+use protocol::action::text;
 use protocol::event::{AlertEvent, Body};
 use protocol::id::AlertId;
 use serde::Deserialize;

@@ -2,19 +2,18 @@
 //! say so. Never speaks HTTP and never writes SQL.
 
 mod alerts;
-mod order_action;
 pub mod reference;
 mod remote;
-mod text;
 mod work_orders;
 
 pub use alerts::{AlertAction, act_on_alert};
-pub use order_action::{NewOrder, OrderAction, OrderChanges};
+pub use protocol::action::{NewOrder, OrderAction, OrderChanges};
 pub use remote::{EXPIRES, administrator, command, configure};
 pub use work_orders::{act_on_order, change_order, create_order};
 
 use crate::auth::Actor;
 use crate::store::{Records, Role, StoreError};
+use protocol::action::Refusal;
 use protocol::event::{Actor as By, Body, RecordRef};
 use protocol::id::EventId;
 use uuid::Uuid;
@@ -62,6 +61,15 @@ pub enum ServiceError {
     /// The store did not do it.
     #[error(transparent)]
     Store(StoreError),
+}
+
+impl From<Refusal> for ServiceError {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Invalid { field, words } => Self::Invalid { field, words },
+            Refusal::NotNow { words } => Self::NotNow { words },
+        }
+    }
 }
 
 impl From<StoreError> for ServiceError {

@@ -1,10 +1,11 @@
 //! What people at the hub do with work orders: make, change and act, each in one transaction
 //! that first asks the folded order whether it may.
 
-use super::order_action::{NewOrder, OrderAction, OrderChanges};
-use super::{ServiceError, event_id, may_write, person, repeated};
+use super::{ServiceError, event_id, may_write, person};
 use crate::auth::Actor;
 use crate::store::{NewEvent, Records, Store, StoreError};
+use protocol::action::{self, Ground, NewOrder, OrderAction, OrderChanges, Written, text};
+use protocol::bundle::Bundle;
 use protocol::event::{Actor as By, Body, RecordRef, WorkOrderEvent};
 use protocol::id::{GatewayId, UserId, WorkOrderId};
 use protocol::work_order::{Action, WorkOrder, WorkOrderState};
@@ -19,19 +20,21 @@ pub async fn create_order(
 ) -> Result<WorkOrderId, ServiceError> {
     may_write(actor)?;
     // Refuses a wrong order before a number is taken for it.
-    order.event(String::new())?;
-    store.gateway(actor.scope, order.gateway_id).await?;
-    let id = WorkOrderId(Uuid::new_v5(&key, b"work order"));
+    order.created(String::new())?;
+    let home = order
+        .gateway_id
+        .ok_or_else(|| text::invalid("gateway_id", "is missing: whose people are to see it?"))?;
+    store.gateway(actor.scope, home).await?;
+    let id = action::follow_up(key);
     let by = person(actor);
     store
         .records(actor.scope, move |records| {
             if let Some(known) = records.event(key.into())? {
-                return order.is_made_by(&known.body).map(|()| id);
+                return is_made_by(&order, &known.body).map(|()| id);
             }
             let number = records.next_order_number()?;
-            let body = Body::WorkOrder(order.event(number)?);
+            let body = Body::WorkOrder(WorkOrderEvent::Created(order.created(number)?));
             let record = id.into();
-            let home = order.gateway_id;
             let id_of_event = key.into();
             records.append(NewEvent {
                 id: id_of_event,
@@ -74,6 +77,18 @@ pub async fn change_order(
         .await
 }
 
+/// Whether `body` is what an earlier, equal request made; `KeyReused` when it is not.
+fn is_made_by(order: &NewOrder, body: &Body) -> Result<(), ServiceError> {
+    match body {
+        Body::WorkOrder(WorkOrderEvent::Created(known))
+            if *known == order.created(known.number.clone())? =>
+        {
+            Ok(())
+        }
+        _ => Err(ServiceError::KeyReused),
+    }
+}
+
 /// Carries out `action` once, whatever often it is repeated with the same `key`.
 pub async fn act_on_order(
     store: &Store,
@@ -91,34 +106,115 @@ pub async fn act_on_order(
             user_id: Some(user),
             name: Some(user_name(store, actor, user).await?),
         },
+        OrderAction::Sign { .. } => {
+            let words = "a signature is given on the box, with the PIN of who signs".to_owned();
+            return Err(ServiceError::NotNow { words });
+        }
         action => action,
     };
-    let events = action.events()?;
     let by = person(actor);
     store
         .records(actor.scope, move |records| {
-            let order = records.work_order(id)?;
-            if let Some(first) = events.first() {
-                let body = Body::WorkOrder(first.clone());
-                if repeated(records, key, id.into(), &body)? {
-                    return Ok(());
-                }
-            }
-            if let Some(wanted) = action.guard() {
-                guard(&order, wanted)?;
-            }
-            append(records, id, key, &by, events)
+            act(records, id, key, &by, &action)
         })
         .await
+}
+
+fn act(
+    records: &mut Records<'_, '_>,
+    id: WorkOrderId,
+    key: Uuid,
+    by: &By,
+    action: &OrderAction,
+) -> Result<(), ServiceError> {
+    let order = records.work_order(id)?;
+    let home = records
+        .home(id.into())?
+        .ok_or(StoreError::NotFound { what: "work order" })?;
+    if let Some(known) = records.event(key.into())? {
+        // As the order was then: what is written may depend on it.
+        let then = records.work_order_before(id, &known)?;
+        let then = then.filter(|_| known.record == id.into());
+        let then = then.ok_or(ServiceError::KeyReused)?;
+        let number = match &known.body {
+            Body::WorkOrder(WorkOrderEvent::FollowedUp { number, .. }) => Some(number.clone()),
+            _ => None,
+        };
+        let wanted = written(records, (&then, home), (key, by, action), number)?;
+        return match wanted.first() {
+            Some((_, body)) if *body == known.body => Ok(()),
+            _ => Err(ServiceError::KeyReused),
+        };
+    }
+    let number = match action {
+        OrderAction::FollowUp { .. } => Some(records.next_order_number()?),
+        _ => None,
+    };
+    if let Some(wanted) = action.guard()
+        && !order.may(wanted)
+    {
+        // A wrong field is told as such in every state.
+        written(records, (&order, home), (key, by, action), number)?;
+        return guard(&order, wanted);
+    }
+    if let OrderAction::Duplicate { of } = action {
+        let known = records.work_order(*of);
+        known.map_err(|_| text::invalid("of", "is the id of no order"))?;
+    }
+    let events = written(records, (&order, home), (key, by, action), number)?;
+    for (index, (record, body)) in events.into_iter().enumerate() {
+        let new = NewEvent {
+            id: event_id(key, index),
+            actor: by.clone(),
+            record,
+            body,
+            home,
+        };
+        records.append(new)?;
+    }
+    Ok(())
+}
+
+/// The events that say what is asked.
+fn written(
+    records: &mut Records<'_, '_>,
+    (order, home): (&WorkOrder, GatewayId),
+    (key, by, action): (Uuid, &By, &OrderAction),
+    number: Option<String>,
+) -> Result<Written, ServiceError> {
+    let bundle = match action {
+        OrderAction::Part { .. } | OrderAction::Checklist { .. } => bundle(records, home)?,
+        _ => None,
+    };
+    let ground = Ground {
+        order,
+        gateway: home,
+        by: by.name(),
+        key,
+        bundle: bundle.as_ref(),
+        signed: None,
+        number,
+    };
+    Ok(action.events(&ground)?)
+}
+
+/// What the hub has of the site of a gateway.
+fn bundle(
+    records: &mut Records<'_, '_>,
+    gateway: GatewayId,
+) -> Result<Option<Bundle>, ServiceError> {
+    match records.site_of(gateway)? {
+        Some(site) => Ok(records.bundle(site)?),
+        None => Ok(None),
+    }
 }
 
 async fn user_name(store: &Store, actor: &Actor, user: UserId) -> Result<String, ServiceError> {
     match store.user(actor.scope, user).await {
         Ok(row) => Ok(row.name),
-        Err(StoreError::NotFound { .. }) => Err(super::text::invalid(
-            "user_id",
-            "names nobody; take an id from GET /api/v1/users",
-        )),
+        Err(StoreError::NotFound { .. }) => {
+            Err(text::invalid("user_id", "names nobody; take an id from GET /api/v1/users").into())
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -48,7 +48,9 @@ pub use gateways::{Connected, GatewayRow, LinkState, SiteRow};
 pub use holders::Holder;
 pub use holes::{GapSpan, Hole, Holes, StreamHoles};
 pub use ingest::{Ingest, Ingested, LostPolls};
-pub use lists::{AlertFilter, AlertRow, WorkOrderFilter, WorkOrderRow};
+pub use lists::{
+    AlarmPointRow, AlertFilter, AlertRow, HELD_POINTS_MAX, WorkOrderFilter, WorkOrderRow,
+};
 pub use notified::{NOTIFICATIONS_MAX, NotificationRow, ToTell, ToldHow};
 pub use offers::Known;
 pub(crate) use page::hex;

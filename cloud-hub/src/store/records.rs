@@ -9,7 +9,7 @@ use super::{Store, down, events, sql};
 use crate::tenants::TenantScope;
 use protocol::alert::{self, Alert};
 use protocol::event::{Actor, Body, Event, RecordRef};
-use protocol::id::{AlertId, EventId, GatewayId, Origin, WorkOrderId};
+use protocol::id::{AlertId, EventId, GatewayId, Origin, SiteId, WorkOrderId};
 use protocol::time::{ClockState, Timestamp};
 use protocol::wire;
 use protocol::work_order::{self, WorkOrder};
@@ -95,6 +95,30 @@ impl<'w> Records<'_, 'w> {
     pub fn work_order(&self, id: WorkOrderId) -> Result<WorkOrder, StoreError> {
         let events = events::of_record(self.work.sql, self.scope, id.into())?;
         work_order::fold(id, &events).ok_or(StoreError::NotFound { what: "work order" })
+    }
+
+    /// The work order as it was before `event`; `None` when that event made it.
+    pub fn work_order_before(
+        &self,
+        id: WorkOrderId,
+        event: &Event,
+    ) -> Result<Option<WorkOrder>, StoreError> {
+        let mut events = events::of_record(self.work.sql, self.scope, id.into())?;
+        events.retain(|earlier| (earlier.hlc, earlier.id) < (event.hlc, event.id));
+        Ok(work_order::fold(id, &events))
+    }
+
+    /// The site at which a gateway stands.
+    pub fn site_of(&self, gateway: GatewayId) -> Result<Option<SiteId>, StoreError> {
+        self.work
+            .sql
+            .query_row(
+                "SELECT site_id FROM gateway WHERE tenant_id = ?1 AND id = ?2",
+                (self.scope.key(), gateway.0.into_bytes()),
+                |row| sql::id(row, 0),
+            )
+            .optional()
+            .doing("look up the site of a gateway")
     }
 
     /// The gateway at which a record lives.

@@ -27,6 +27,7 @@ use crate::health::{Health, LinkState};
 use crate::identity::Identity;
 use crate::notify::{self, Handle};
 use crate::storage::{Disk, Keep, Opened, Storage, StorageError, StorageOptions};
+use crate::trust::{self, Door, SiteAuthority};
 use crate::uplink::{Durable, Uplink};
 use crate::web::{self, WebError};
 use catalog::catalog;
@@ -81,6 +82,8 @@ pub struct Agent {
     pub web: SocketAddr,
     /// What it runs with.
     config: Arc<Config>,
+    /// The same, for the page.
+    running: watch::Sender<Arc<Config>>,
     health: Arc<Health>,
     catalog: watch::Sender<Arc<Catalog>>,
     /// The same as the hub gets it.
@@ -181,9 +184,10 @@ impl Agent {
         let (stop, stopped) = watch::channel(false);
         let (handle, telling) =
             notify::start(telling, storage.clone(), notices, stopped.clone()).await;
+        let running = watch::Sender::new(Arc::clone(&config));
         let shown = (&storage, &health, desk, &handle);
         let told = (durable, stopped.clone());
-        let (web, mut rest) = tell_others(&config, shown, measured, told).await?;
+        let (web, mut rest) = tell_others(running.subscribe(), shown, measured, told).await?;
         rest.push(holes::keep(holes, storage.clone(), stopped));
         rest.push(telling);
         let (ask, asked) = mpsc::channel(1);
@@ -197,6 +201,7 @@ impl Agent {
             gateway,
             web,
             config,
+            running,
             health,
             catalog,
             encoded,
@@ -367,29 +372,68 @@ async fn started(
 
 /// Opens the page and the link to the hub; answers where the page is, and their tasks.
 async fn tell_others(
-    config: &Config,
+    running: watch::Receiver<Arc<Config>>,
     (storage, health, desk, telling): (&Storage, &Arc<Health>, Desk, &Handle),
     (catalog, encoded): Measured,
     (durable, stopped): (watch::Receiver<Durable>, watch::Receiver<bool>),
 ) -> Result<(SocketAddr, Vec<JoinHandle<()>>), AgentError> {
+    let config = Arc::clone(&running.borrow());
     let listener = web::bind(config.web.listen).await?;
     let address = listener.address();
     let page = web::Page::new(
-        config,
+        &config,
         storage.clone(),
         Arc::clone(health),
         catalog.clone(),
         desk.clone(),
     )?
-    .telling(telling.clone());
-    let mut tasks = vec![tokio::spawn(listener.serve(page, stopped.clone()))];
+    .telling(telling.clone())
+    .with_running(running);
+    let mut tasks = Vec::new();
+    let page = match https(&config).await? {
+        Some((listener, told)) => {
+            let page = page.with_https(told);
+            tasks.push(tokio::spawn(listener.serve(page.clone(), stopped.clone())));
+            page
+        }
+        None => page,
+    };
+    tasks.push(tokio::spawn(listener.serve(page, stopped.clone())));
     let told = (catalog, encoded);
-    if let Some(link) = uplink(config, storage, (health, desk), told, durable) {
+    if let Some(link) = uplink(&config, storage, (health, desk), told, durable) {
         let (uplink, commands, given) = link;
         tasks.push(tokio::spawn(uplink.run(stopped.clone())));
         tasks.push(tokio::spawn(commands.run(given, stopped)));
     }
     Ok((address, tasks))
+}
+
+/// The page by HTTPS, where it is configured; the site's authority is made when there is none.
+async fn https(config: &Config) -> Result<Option<(web::HttpsListener, web::Https)>, WebError> {
+    let Some(listen) = config.web.https_listen else {
+        return Ok(None);
+    };
+    let file = trust::file(&config.gateway.data_dir);
+    let names = config.web.https_names.iter();
+    let names: Vec<trust::Name> = names.filter_map(|name| name.parse().ok()).collect();
+    let authority = match SiteAuthority::read(&file)? {
+        Some(authority) => authority,
+        None => {
+            let called = config.gateway.name.as_deref().unwrap_or("site");
+            let made = SiteAuthority::make(&file, (called, &names), clock::now(), false)?;
+            let fingerprint = made.fingerprint();
+            tracing::info!(
+                fingerprint,
+                "the site's authority for HTTPS was made on this box"
+            );
+            made
+        }
+    };
+    let door = Arc::new(Door::new(authority, &names, clock::now())?);
+    let listener = web::bind_https(listen, Arc::clone(&door)).await?;
+    let told = web::Https::new(listener.address().port(), door.authority());
+    tracing::info!(address = %listener.address(), "the page is served by HTTPS too");
+    Ok(Some((listener, told)))
 }
 
 /// The uplink and whoever does what the hub asks for.

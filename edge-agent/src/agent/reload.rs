@@ -79,6 +79,7 @@ impl Agent {
         for port in plan.built {
             self.ports.start(port);
         }
+        self.running.send_replace(Arc::clone(&next));
         self.config = next;
         Ok(difference)
     }

@@ -1,11 +1,10 @@
 //! What a finding means for its alarm point: raised, withheld, chattering, cleared. Never looks at
 //! the time alone: `tick` does.
 
-use super::plan::priority;
 use super::point::{Chatter, Clear, Point, Standing, Withheld};
 use super::{Alarms, AlertStep, HeldBack, Outcome, PointStep, words};
 use crate::analysis::{Change, Detail, Finding};
-use crate::config::RuleConfig;
+use crate::config::{RuleConfig, priority};
 use protocol::event::{
     AlarmPointEvent, AlertDescription, AlertEvent, AlertKind, AlertRaised, Severity,
     SuppressionCause,

@@ -23,7 +23,6 @@ mod words;
 
 pub use book::{AlertBook, AlertStep, PEAK_PERIOD_US, SavedAlert};
 pub use notice::{Notice, NoticeKind};
-pub use plan::priority;
 pub use saved::SavedAlarms;
 
 use crate::analysis::{Change, Finding};

@@ -8,6 +8,7 @@ mod scenes;
 
 use super::*;
 use crate::analysis::Detectors;
+use crate::config::priority;
 use protocol::event::{Actor, AlertEvent, Body, Event, RecordRef, Severity};
 use protocol::id::{EventId, Origin, SensorId};
 use protocol::reading::Quality;

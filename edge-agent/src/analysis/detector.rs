@@ -28,14 +28,14 @@ pub struct Detector {
     pub(super) kind: Kind,
 }
 
-/// What it looks for. The large ones are boxed, so that a limit stays small.
+/// What it looks for. Boxed, so that each takes what it needs and no more.
 #[derive(Clone, Debug)]
 pub(super) enum Kind {
-    Threshold(Threshold),
-    State(StateWatch),
+    Threshold(Box<Threshold>),
+    State(Box<StateWatch>),
     Rate(Box<Rate>),
-    Flat(Flat),
-    Stale(Stale),
+    Flat(Box<Flat>),
+    Stale(Box<Stale>),
     Deviation(Box<Deviation>),
     Trend(Box<Trend>),
     Pattern(Box<Pattern>),
@@ -49,7 +49,7 @@ pub enum Memory {
     /// Of a state.
     State(Standing),
     /// Of a rate, while something is abnormal.
-    Rate(Standing, RateMemory),
+    Rate(Standing, Box<RateMemory>),
     /// Of a flat line.
     Flat(Standing, Option<FlatMemory>),
     /// Of a silence.
@@ -70,11 +70,11 @@ impl Detector {
     /// A rule that has seen nothing yet.
     pub fn new(rule: &RuleConfig, gateway: GatewayId) -> Self {
         let kind = match rule.kind.clone() {
-            RuleKind::Threshold(limits) => Kind::Threshold(Threshold::new(limits)),
-            RuleKind::State(rule) => Kind::State(StateWatch::new(rule, Standing::default())),
+            RuleKind::Threshold(limits) => Kind::Threshold(Box::new(Threshold::new(limits))),
+            RuleKind::State(rule) => Kind::State(Box::new(StateWatch::new(rule))),
             RuleKind::Rate(rule) => Kind::Rate(Box::new(Rate::new(rule))),
-            RuleKind::Flat(rule) => Kind::Flat(Flat::new(rule)),
-            RuleKind::Stale(rule) => Kind::Stale(Stale::new(rule)),
+            RuleKind::Flat(rule) => Kind::Flat(Box::new(Flat::new(rule))),
+            RuleKind::Stale(rule) => Kind::Stale(Box::new(Stale::new(rule))),
             RuleKind::Deviation(rule) => Kind::Deviation(Box::new(Deviation::new(rule))),
             RuleKind::Trend(rule) => Kind::Trend(Box::new(Trend::new(rule))),
             RuleKind::Pattern(rule) => Kind::Pattern(Box::new(Pattern::new(rule))),
@@ -150,16 +150,18 @@ impl Detector {
             Kind::Threshold(it) if it.state() != ThresholdState::default() => {
                 Memory::Threshold(it.state())
             }
-            Kind::State(it) if it.standing != calm => Memory::State(it.standing),
-            Kind::Rate(it) if it.standing != calm => Memory::Rate(it.standing, it.memory.clone()),
-            Kind::Flat(it) if it.standing != calm => Memory::Flat(it.standing, it.memory),
-            Kind::Stale(it) if it.standing != calm => Memory::Stale(it.standing, it.memory),
-            Kind::Deviation(it) if it.standing != calm || it.memory.has_told() => {
-                Memory::Deviation(it.standing, it.memory)
+            Kind::State(it) if it.standing != calm => Memory::State(it.standing.clone()),
+            Kind::Rate(it) if it.standing != calm => {
+                Memory::Rate(it.standing.clone(), Box::new(it.memory.clone()))
             }
-            Kind::Trend(it) if it.standing != calm => Memory::Trend(it.standing),
+            Kind::Flat(it) if it.standing != calm => Memory::Flat(it.standing.clone(), it.memory),
+            Kind::Stale(it) if it.standing != calm => Memory::Stale(it.standing.clone(), it.memory),
+            Kind::Deviation(it) if it.standing != calm || it.memory.has_told() => {
+                Memory::Deviation(it.standing.clone(), it.memory)
+            }
+            Kind::Trend(it) if it.standing != calm => Memory::Trend(it.standing.clone()),
             Kind::Pattern(it) if it.memory != PatternMemory::default() => {
-                Memory::Pattern(it.standing, it.memory.clone())
+                Memory::Pattern(it.standing.clone(), it.memory.clone())
             }
             _ => return None,
         })
@@ -171,7 +173,9 @@ impl Detector {
             Kind::Deviation(it) if it.model.count() > 0 => {
                 Some(Memory::Model(Box::new(it.model.clone()), it.memory))
             }
-            Kind::Flat(it) if it.memory.is_some() => Some(Memory::Flat(it.standing, it.memory)),
+            Kind::Flat(it) if it.memory.is_some() => {
+                Some(Memory::Flat(it.standing.clone(), it.memory))
+            }
             Kind::Trend(it) if it.memory != TrendMemory::default() => {
                 Some(Memory::Window(it.memory.clone()))
             }
@@ -185,7 +189,7 @@ impl Detector {
             (Kind::Threshold(it), Memory::Threshold(state)) => it.restore(state),
             (Kind::State(it), Memory::State(standing)) => it.standing = standing,
             (Kind::Rate(it), Memory::Rate(standing, memory)) => {
-                (it.standing, it.memory) = (standing, memory);
+                (it.standing, it.memory) = (standing, *memory);
             }
             (Kind::Flat(it), Memory::Flat(standing, memory)) => {
                 (it.standing, it.memory) = (standing, memory);

@@ -7,12 +7,12 @@ use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
 /// Where a detector stands; survives a restart.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Standing {
     /// Abnormal since, not yet told.
     pending: Option<Timestamp>,
-    /// Told, not yet cleared.
-    raised: Option<Raised>,
+    /// Told, not yet cleared. Boxed: of ten thousand detectors few have one.
+    raised: Option<Box<Raised>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,7 +54,7 @@ pub(super) struct Look {
 impl Standing {
     /// Takes a look in. Abnormal is told after `on` without a break, normal after `off`.
     pub(super) fn step(&mut self, look: Look, on: Duration, off: Duration) -> Option<Turn> {
-        match self.raised {
+        match self.raised.take() {
             None => self.while_normal(look, on),
             Some(raised) => self.while_raised(raised, look, off),
         }
@@ -67,7 +67,7 @@ impl Standing {
 
     /// When the alert that stands was raised.
     pub fn raised_at(&self) -> Option<Timestamp> {
-        self.raised.map(|raised| raised.at)
+        self.raised.as_ref().map(|raised| raised.at)
     }
 
     /// Moves the times it remembers, now that the true time is known.
@@ -83,12 +83,12 @@ impl Standing {
     pub fn stand_behind(&mut self, direction: Direction, peak: f64, at: Timestamp) {
         if self.raised.is_none() {
             self.pending = None;
-            self.raised = Some(Raised {
+            self.raised = Some(Box::new(Raised {
                 at,
                 direction,
                 peak,
                 calm_since: None,
-            });
+            }));
         }
     }
 
@@ -103,16 +103,16 @@ impl Standing {
             return None;
         }
         self.pending = None;
-        self.raised = Some(Raised {
+        self.raised = Some(Box::new(Raised {
             at: look.time,
             direction,
             peak: look.value,
             calm_since: None,
-        });
+        }));
         Some(Turn::Raised { since })
     }
 
-    fn while_raised(&mut self, mut raised: Raised, look: Look, off: Duration) -> Option<Turn> {
+    fn while_raised(&mut self, mut raised: Box<Raised>, look: Look, off: Duration) -> Option<Turn> {
         let turn = if look.abnormal.is_some() {
             raised.calm_since = None;
             let is_further = match raised.direction {

@@ -21,8 +21,11 @@ pub(super) struct StateWatch {
 
 impl StateWatch {
     /// Has seen nothing yet.
-    pub(super) const fn new(rule: StateRule, standing: Standing) -> Self {
-        Self { rule, standing }
+    pub(super) fn new(rule: StateRule) -> Self {
+        Self {
+            rule,
+            standing: Standing::default(),
+        }
     }
 
     /// Judges one value.

@@ -1,5 +1,7 @@
 //! Recorded temperatures of a real machine that failed, through thinning and judging.
 
+mod kinds;
+
 use super::*;
 use crate::config::Config;
 use crate::pipeline::{GroupSpec, Pipeline, RawCell, RawPoll, SensorSpec};

@@ -156,27 +156,19 @@ impl Trend {
             "changes by {} an hour over {window}",
             super::figure(per_hour)
         );
-        let (words, limit) = match (reached, self.rule.reaches) {
-            (Some((soonest, likely, latest)), Some(limit)) => (
-                format!(
-                    "{course} and reaches {limit} in about {} ({} to {})",
-                    hours(likely),
-                    hours(soonest),
-                    hours(latest)
-                ),
-                limit,
-            ),
-            _ => {
+        let (words, limit) =
+            if let (Some((soonest, likely, latest)), Some(limit)) = (reached, self.rule.reaches) {
+                let (soonest, likely, latest) = (hours(soonest), hours(likely), hours(latest));
+                let when = format!("in about {likely} ({soonest} to {latest})");
+                (format!("{course} and reaches {limit} {when}"), limit)
+            } else {
                 let most = self.rule.per_hour.unwrap_or(0.0);
                 let hours = self.rule.window.as_secs_f64() / 3_600.0;
                 let allowed = (most * hours).copysign(per_hour);
                 let begin = line.level - line.slope.1 * self.rule.window.as_secs_f64();
-                (
-                    format!("{course}; at most {most} is allowed"),
-                    begin + allowed,
-                )
-            }
-        };
+                let words = format!("{course}; at most {most} is allowed");
+                (words, begin + allowed)
+            };
         Change::Raised {
             direction,
             limit,
@@ -265,7 +257,7 @@ impl TrendMemory {
         let at = |rank: f64| slopes.get(rank_of(rank).min(slopes.len() - 1)).copied();
         let slope = at(pairs / 2.0)?;
         let low = at(((pairs - spread) / 2.0).max(0.0))?;
-        let high = at((pairs + spread) / 2.0)?;
+        let high = at(f64::midpoint(pairs, spread))?;
         let last = f64::from(u32::try_from(self.means.len()).ok()?);
         let mut levels: Vec<f64> = points.iter().map(|(x, y)| y + slope * (last - x)).collect();
         levels.sort_unstable_by(f64::total_cmp);

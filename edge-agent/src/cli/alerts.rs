@@ -1,6 +1,8 @@
 //! `alerts`: what is abnormal, and who has seen it, through the running agent.
 //! Never clears an alert: only the machine's own readings do.
 
+mod points;
+
 use super::client::{Client, list_of, one_of, person};
 use super::table::table;
 use super::words::{facts, history, text, time, who, word};
@@ -37,6 +39,75 @@ enum Action {
         #[arg(long, value_name = "TEXT")]
         note: Option<String>,
     },
+    /// Put back an alert that stays until somebody does.
+    Reset {
+        /// Its id, or the beginning of it.
+        id: String,
+        /// What to tell the others.
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+    },
+    /// Show the rules of which something is held back: shelved, suppressed, out of service.
+    Held,
+    /// Do not hear of a rule for a while.
+    Shelve {
+        /// The rule's name, or the id of its alert or the beginning of it.
+        what: String,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+        /// For how long ("30m", "8h"); the configuration has the most (shelve_max).
+        #[arg(long = "for", value_name = "TIME")]
+        long: String,
+    },
+    /// Hear of it again.
+    Unshelve {
+        /// The rule's name, or the id of its alert or the beginning of it.
+        what: String,
+        /// What to tell the others.
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+    },
+    /// Take a rule out of service, because its sensor is broken or changed.
+    OutOfService {
+        /// The rule's name, or the id of its alert or the beginning of it.
+        what: String,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
+    /// Put it back into service.
+    InService {
+        /// The rule's name, or the id of its alert or the beginning of it.
+        what: String,
+        /// What to tell the others.
+        #[arg(long, value_name = "TEXT")]
+        note: Option<String>,
+    },
+    /// Say that somebody works on an asset or device: its alarms are not told until that is over.
+    Maintenance {
+        /// Tag of the asset.
+        #[arg(long, value_name = "TAG", conflicts_with = "device")]
+        asset: Option<String>,
+        /// Name of the device.
+        #[arg(long, value_name = "NAME", required_unless_present = "asset")]
+        device: Option<String>,
+        /// Why; needed to begin.
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Ends by itself after this time ("2h").
+        #[arg(long = "for", value_name = "TIME")]
+        long: Option<String>,
+        /// The work is over.
+        #[arg(long)]
+        off: bool,
+    },
+    /// Show the load of alerts on people: the figures of ISA-18.2 and EEMUA 191, and the worst rules.
+    Load {
+        /// Of how many hours until now.
+        #[arg(long, value_name = "N", default_value_t = 24)]
+        hours: u32,
+    },
     /// Add a comment.
     Note {
         /// Its id, or the beginning of it.
@@ -65,6 +136,8 @@ impl Alerts {
                 (id, "acknowledge", json!({"by": person(by)?, "note": note}))
             }
             Action::Note { id, text } => (id, "comment", json!({"by": person(by)?, "text": text})),
+            Action::Reset { id, note } => (id, "reset", json!({"by": person(by)?, "note": note})),
+            other => return points::run(other, by, client),
         };
         let id = one_of(client, "/alerts", &id)?;
         let alert = client.post(&format!("/alerts/{id}/actions/{action}"), &body)?;
@@ -122,6 +195,8 @@ fn show(alert: &Value) -> String {
         ),
         ("Cleared", time(alert, "/cleared_at")),
         ("Work order", text(alert, "/work_order/number")),
+        ("Found", text(alert, "/words")),
+        ("Held back", points::held_words(alert)),
     ]);
     head + &history(alert)
 }

@@ -108,11 +108,14 @@ fn tenth(answer: &Value, pointer: &str) -> String {
 
 fn words(port: &Value) -> String {
     let head = format!(
-        "Port {}: {} % used, {} requests a second, opened {} times in {} s\n",
+        "Port {}: {} % used, {} requests a second, opened {} in {} s\n",
         text(port, "/port"),
         tenth(port, "/utilisation_percent"),
         tenth(port, "/requests_per_s"),
-        text(port, "/connections"),
+        match port.pointer("/connections").and_then(Value::as_u64) {
+            Some(1) => "once".to_owned(),
+            _ => format!("{} times", text(port, "/connections")),
+        },
         port.pointer("/seconds")
             .and_then(Value::as_f64)
             .unwrap_or(0.0)
@@ -165,7 +168,7 @@ mod tests {
         let lines: Vec<&str> = lines.lines().collect();
         assert_eq!(
             lines[0],
-            "Port line-a: 12.3 % used, 2.0 requests a second, opened 1 times in 90 s"
+            "Port line-a: 12.3 % used, 2.0 requests a second, opened once in 90 s"
         );
         assert_eq!(
             lines[2],

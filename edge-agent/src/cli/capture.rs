@@ -66,7 +66,9 @@ impl Capture {
             escaped(&self.port),
             self.time.as_secs()
         );
-        let answer = client.get_for_bytes(&path)?;
+        let answer = client
+            .get_for_bytes(&path)
+            .with_context(|| format!("capturing what goes over port {}", self.port))?;
         let mut lines = BufReader::new(answer);
         let mut left = self.frames;
         while left != Some(0) {

@@ -4,11 +4,12 @@
 use super::config::{counts as counting, documents};
 use super::table::{many, table};
 use super::{Output, told};
-use crate::config::{Config, ConfigError, show_duration};
+use crate::config::{Config, ConfigError, RuleKind, show_duration};
 use crate::drivers::{self, PlannedRequest, PlannedSensor};
 use crate::notify;
 use serde_json::{Value, json};
 use std::path::Path;
+use std::time::Duration;
 
 /// One port as it will be used.
 struct PortPlan {
@@ -25,6 +26,9 @@ pub(super) fn check(file: &Path, output: Output) -> anyhow::Result<()> {
                 "problems": [],
                 "document": documents(&config).counts().map(|name| name.version),
                 "ports": ports.iter().map(PortPlan::json).collect::<Vec<_>>(),
+                "learning": learning(&config).iter().map(|(rule, time)| {
+                    json!({"rule": rule, "learn_s": time.as_secs()})
+                }).collect::<Vec<_>>(),
             }),
             &words(file, &config, &ports),
         ),
@@ -85,7 +89,29 @@ fn words(file: &Path, config: &Config, ports: &[PortPlan]) -> String {
     } else {
         String::new()
     };
-    head + &counts + &ports.iter().map(PortPlan::words).collect::<String>()
+    let plans = ports.iter().map(PortPlan::words).collect::<String>();
+    head + &counts + &plans + &learners(config)
+}
+
+/// The rules that learn before they tell anything, and for how long.
+fn learning(config: &Config) -> Vec<(&str, Duration)> {
+    let rules = config.rules.iter();
+    let learning = rules.filter_map(|rule| match &rule.kind {
+        RuleKind::Deviation(deviation) => Some((rule.name.as_str(), deviation.learn)),
+        RuleKind::Trend(trend) => Some((rule.name.as_str(), trend.window * 4 / 5)),
+        _ => None,
+    });
+    learning.collect()
+}
+
+fn learners(config: &Config) -> String {
+    let row = |(rule, time): (&str, Duration)| vec![rule.to_owned(), show_duration(time)];
+    let rows: Vec<_> = learning(config).into_iter().map(row).collect();
+    if rows.is_empty() {
+        return String::new();
+    }
+    let table = table(&["RULE", "LEARNS FOR"], &rows);
+    format!("\nThese rules learn first, and tell nothing so long:\n{table}")
 }
 
 impl PortPlan {

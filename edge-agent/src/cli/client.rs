@@ -90,6 +90,7 @@ impl Client {
     }
 
     /// `GET /api/v1{path}`, answered with bytes that come as long as they come.
+    #[cfg(feature = "driver-modbus")]
     pub(super) fn get_for_bytes(
         &mut self,
         path: &str,
@@ -245,7 +246,11 @@ fn refusal(status: u16, answer: &Value) -> anyhow::Error {
         );
     }
     match (text("title"), text("detail")) {
-        (Some(title), Some(detail)) if !detail.is_empty() => anyhow!("{title}: {detail}"),
+        (Some(title), Some(detail)) if !detail.is_empty() => {
+            // That part is for who sits before the page.
+            let detail = detail.trim_end_matches(" Go back to the list.");
+            anyhow!("{}: {detail}", title.trim_end_matches('.'))
+        }
         (Some(title), _) => anyhow!("{title}"),
         _ => anyhow!("status {status} without words; does another program answer there?"),
     }

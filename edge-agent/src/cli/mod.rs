@@ -3,6 +3,7 @@
 //! error. Never does the work itself. Exit codes: 0 done, 1 failed, 2 wrong usage.
 
 mod alerts;
+mod analyse;
 mod attachments;
 mod bundle;
 mod bus;
@@ -23,20 +24,22 @@ mod notify;
 mod orders;
 #[cfg(feature = "driver-modbus")]
 mod probe;
-#[cfg(feature = "driver-modbus")]
 mod progress;
 #[cfg(feature = "driver-modbus")]
 mod read;
 mod reload;
+mod rules;
 mod run;
 #[cfg(feature = "driver-modbus")]
 mod scan;
+mod series;
 #[cfg(feature = "driver-modbus")]
 mod simulate;
 mod status;
 mod table;
 mod tags;
 mod template;
+mod trust;
 mod tui;
 mod words;
 #[cfg(feature = "driver-modbus")]
@@ -109,6 +112,11 @@ enum Command {
     /// Show, write and work on work orders of the running box.
     #[command(visible_alias = "work-orders")]
     Wo(orders::Orders),
+    /// Try the rules of the configuration on recorded data.
+    #[command(subcommand)]
+    Rules(rules::Rules),
+    /// Score the readings of a CSV file by how unusual they are. Needs no configuration.
+    Analyse(analyse::Analyse),
     /// Look for everything that is wrong with this box, and say what to do.
     Doctor(doctor::Doctor),
     /// Write a support file without secrets: what doctor found, versions, status, log.
@@ -137,6 +145,9 @@ enum Command {
     Capture(capture::Capture),
     /// Join this box to its hub, once, with a claim that `cloud-hub claim new` made.
     Enrol(enrol::Enrol),
+    /// HTTPS for the page: the authority that phones are to trust.
+    #[command(subcommand)]
+    Trust(trust::Trust),
     /// Write what the hub lacks into a signed file, for a plant without any network.
     Export(exchange::Export),
     /// Take the hub's answer to such a file.
@@ -192,6 +203,8 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         Command::Tags(command) => command.run(&config, output),
         Command::Template(command) => command.run(&config, output),
         Command::Tui(command) => command.run(&config, output),
+        Command::Rules(command) => command.run(&config, output),
+        Command::Analyse(command) => command.run(output),
         Command::Bundle(command) => command.run(&config, output),
         Command::Doctor(command) => command.run(&config, output),
         Command::Status => through_agent(&config, output, status::status),
@@ -212,6 +225,7 @@ fn run(cli: Cli) -> anyhow::Result<()> {
         #[cfg(feature = "driver-modbus")]
         Command::Capture(command) => command.run(&config, output),
         Command::Enrol(command) => command.run(&config, output),
+        Command::Trust(command) => command.run(&config, output),
         Command::Export(command) => command.run(&config, output),
         Command::Acknowledge(command) => command.run(&config, output),
         #[cfg(feature = "driver-modbus")]

@@ -7,17 +7,20 @@ use super::read::duration;
 use super::table::{many, table};
 use super::{Output, block_on};
 use crate::config::show_duration;
-use crate::drivers::modbus::field::hosts::hosts;
+use crate::drivers::modbus::field::hosts::endpoints;
 use crate::drivers::modbus::field::scan::{Found, Scanned, Setting, Step, scan};
 use crate::drivers::modbus::field::sweep::sweep;
 use crate::drivers::modbus::frame::Framing;
 use crate::drivers::modbus::link::LinkSettings;
 use crate::transport::{Address, Parity, SerialPlace, SerialSettings};
-use anyhow::bail;
+use anyhow::{Context as _, bail};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::Duration;
+
+/// Endpoints for which lines of the configuration are shown.
+const ADVICE_MAX: usize = 4;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Scan {
@@ -67,7 +70,7 @@ pub(super) struct Serial {
     Example:\n  edge-agent scan tcp 10.0.0.5 --units 1-32\n  edge-agent scan tcp 10.0.0.0/24 --yes"
 )]
 pub(super) struct Tcp {
-    /// A host, or a network such as 10.0.0.0/24.
+    /// A host (HOST or HOST:PORT), or a network such as 10.0.0.0/24.
     #[arg(value_name = "HOSTS")]
     hosts: String,
     /// TCP port.
@@ -202,21 +205,22 @@ impl Serial {
 
 impl Tcp {
     fn run(self, output: Output) -> anyhow::Result<()> {
-        let hosts = hosts(&self.hosts)?;
+        let endpoints = endpoints(&self.hosts, self.port)?;
         let units = units(&self.units).map_err(anyhow::Error::msg)?;
-        if hosts.len() > 1 && !self.yes {
+        if endpoints.len() > 1 && !self.yes {
             bail!(
                 "this would connect to {} on port {}; add --yes when whoever runs that network agrees",
-                many(hosts.len(), "host"),
+                many(endpoints.len(), "host"),
                 self.port
             );
         }
         let (open, scanned) = block_on(async {
+            if let [endpoint] = endpoints.as_slice() {
+                let known = tokio::net::lookup_host(endpoint).await;
+                let words = "is a name that this network does not know; write its address";
+                drop(known.with_context(|| format!("{} {words}", self.hosts))?);
+            }
             let mut progress = Progress::new();
-            let endpoints: Vec<String> = hosts
-                .iter()
-                .map(|host| format!("{host}:{}", self.port))
-                .collect();
             let open = sweep(&endpoints, self.timeout, self.rate, &mut |done, open| {
                 progress.show(&format!(
                     "{done} of {} hosts, {open} accept",
@@ -253,24 +257,49 @@ impl Tcp {
                 gateways.join(", ")
             ));
         }
-        let mut json = json_of(&scanned, &hints, None);
+        let advice = self.advice(&scanned);
+        let mut json = json_of(&scanned, &hints, advice.as_deref());
         if let Some(fields) = json.as_object_mut() {
-            fields.insert("hosts".to_owned(), json!(hosts.len()));
+            fields.insert("hosts".to_owned(), json!(endpoints.len()));
             fields.insert("accepting".to_owned(), json!(open));
         }
+        let port = endpoints.first().and_then(|first| first.rsplit_once(':'));
         let head = format!(
             "{}: {}, {} on port {}; {} asked on each.",
             self.hosts,
-            many(hosts.len(), "host"),
+            many(endpoints.len(), "host"),
             match open.len() {
                 1 => "1 accepts".to_owned(),
                 count => format!("{count} accept"),
             },
-            self.port,
+            port.map_or("-", |(_, port)| port),
             many(units.len(), "unit"),
         );
-        output.answer(&json, &words(&head, "ADDRESS", &scanned, &hints, None))?;
+        let advice = advice.as_deref();
+        output.answer(&json, &words(&head, "ADDRESS", &scanned, &hints, advice))?;
         ended(&scanned)
+    }
+
+    /// The lines of a port for each endpoint with units; more than a few are written by a script.
+    fn advice(&self, scanned: &Scanned) -> Option<String> {
+        let mut endpoints: Vec<&str> = Vec::new();
+        for found in &scanned.found {
+            if endpoints.last() != Some(&found.setting.as_str()) {
+                endpoints.push(&found.setting);
+            }
+        }
+        let kind = if self.rtu {
+            "kind = \"rtu_over_tcp\"\n"
+        } else {
+            ""
+        };
+        let ports = (1_u32..).zip(endpoints.iter().take(ADVICE_MAX)).map(|(number, endpoint)| {
+            format!(
+                "[[port]]\nname = \"plc-{number}\"\nprotocol = \"modbus\"\n{kind}address = \"{endpoint}\"\n"
+            )
+        });
+        let ports: Vec<String> = ports.collect();
+        (!ports.is_empty()).then(|| ports.join("\n"))
     }
 }
 

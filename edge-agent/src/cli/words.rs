@@ -47,7 +47,7 @@ pub(super) fn items<'a>(answer: &'a Value, pointer: &str) -> &'a [Value] {
 pub(super) fn facts(facts: &[(&str, String)]) -> String {
     let there = facts.iter().filter(|(_, value)| value != "-");
     there
-        .map(|(name, value)| format!("{name:13}{value}\n"))
+        .map(|(name, value)| format!("{name:12} {value}\n"))
         .collect::<Vec<_>>()
         .concat()
 }

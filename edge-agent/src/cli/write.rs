@@ -83,7 +83,9 @@ impl Write {
         self.confirm(&format!("Write {} to {place} as {by}?", self.value))?;
         let config = Config::draft(file).map_err(told)?;
         let mut client = Client::new(&config);
-        let answer = client.post(&format!("/devices/{}/write", escaped(device)), &body)?;
+        let answer = client
+            .post(&format!("/devices/{}/write", escaped(device)), &body)
+            .with_context(|| format!("writing to {place}"))?;
         output.answer(&answer, &words(&answer))
     }
 

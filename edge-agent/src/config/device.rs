@@ -40,6 +40,15 @@ pub struct PortConfig {
     pub section: Section,
 }
 
+impl DeviceConfig {
+    /// Assets that it and its sensors name; some of them more than once.
+    pub fn assets(&self) -> impl Iterator<Item = &str> {
+        let sensors = self.sensors.iter().map(|sensor| &sensor.asset);
+        let all = std::iter::once(&self.asset).chain(sensors);
+        all.filter_map(Option::as_deref)
+    }
+}
+
 /// `[[device]]`: a unit on a port.
 #[derive(Clone, Debug)]
 pub struct DeviceConfig {

@@ -4,20 +4,24 @@
 //! environment.
 
 mod alarm;
+mod assets;
 mod condition;
 mod copy;
 mod device;
 mod diff;
 mod hub;
 mod notify;
+mod plant;
 mod problem;
 mod rule;
 mod section;
 mod template;
 mod tree;
 mod value;
+mod web;
 
 pub use alarm::{AlarmConfig, AlarmsConfig, AssetConfig, Outage, SuppressWhile};
+pub use assets::{Assets, priority};
 pub use condition::{Comparison, Condition, TERMS_MAX};
 pub use copy::Written;
 pub use device::{
@@ -43,10 +47,10 @@ pub use template::{About, Found, SHIPPED, TEMPLATE_BYTES_MAX, Templates};
 pub use value::{
     nearest, parse_bytes, parse_duration, quoted, show_bytes, show_duration, suggestion,
 };
+pub use web::WebConfig;
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
-use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -179,15 +183,6 @@ pub struct QueueConfig {
     pub polls_max: usize,
 }
 
-/// `[web]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WebConfig {
-    /// Address of the page for staff.
-    pub listen: SocketAddr,
-    /// File with the code that people enter; always there when `listen` is not loopback.
-    pub access_code_file: Option<PathBuf>,
-}
-
 impl Config {
     /// Reads a file and checks what this room knows of it.
     ///
@@ -285,10 +280,10 @@ impl Config {
         let hub = top.section("hub").and_then(hub::read);
         let storage = storage(top.section_or_empty("storage"));
         let queue = queue(top.section_or_empty("queue"));
-        let web = web(top.section_or_empty("web"), base);
+        let web = web::web(top.section_or_empty("web"), base);
         let notify = notify::read(&mut top);
         let plant = match plant {
-            None => plant_tables(&mut top, &mut templates),
+            None => plant::read(&mut top, &mut templates),
             Some(mut document) => {
                 for key in PLANT {
                     top.pass_over(key);
@@ -299,7 +294,7 @@ impl Config {
                 for key in notify::TABLES {
                     document.refuse(key, NOT_TOLD_BY_THE_HUB);
                 }
-                let tables = plant_tables(&mut document, &mut templates);
+                let tables = plant::read(&mut document, &mut templates);
                 document.finish();
                 tables
             }
@@ -391,30 +386,6 @@ fn file_text(path: &Path, bytes_max: u64) -> Result<String, ConfigError> {
     })
 }
 
-/// What `PLANT` says.
-struct Plant {
-    ports: Vec<PortConfig>,
-    devices: Vec<DeviceConfig>,
-    rules: Vec<RuleConfig>,
-    alarms: AlarmsConfig,
-    assets: Vec<AssetConfig>,
-}
-
-fn plant_tables(top: &mut Section, templates: &mut Templates) -> Plant {
-    let ports = device::ports(top);
-    let mut devices = device::devices(top, &ports, templates);
-    let rules = rule::rules(top, &mut devices);
-    let alarms = alarm::alarms(top.section_or_empty("alarms"));
-    let assets = alarm::assets(top);
-    Plant {
-        ports,
-        devices,
-        rules,
-        alarms,
-        assets,
-    }
-}
-
 fn gateway(mut section: Section, base: &Path) -> GatewayConfig {
     let data_dir = path(&mut section, "data_dir", base);
     let data_dir = data_dir.unwrap_or_else(|| "/var/lib/edge-agent".into());
@@ -494,33 +465,6 @@ fn queue(mut section: Section) -> QueueConfig {
         .unwrap_or(4_096);
     section.finish();
     QueueConfig { polls_max }
-}
-
-fn web(mut section: Section, base: &Path) -> WebConfig {
-    let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 8080));
-    let listen = section.text("listen").map_or(Some(default), |text| {
-        let listen = text.parse().ok();
-        if listen.is_none() {
-            let words = "is not an IP address and a port; write for example \"127.0.0.1:8080\"";
-            section.problem("listen", &format!("{} {words}", quoted(&text)));
-        }
-        listen
-    });
-    let access_code_file = path(&mut section, "access_code_file", base);
-    let listen = listen.unwrap_or(default);
-    if !listen.ip().is_loopback() && !section.has("access_code_file") {
-        let words = format!(
-            "{listen} can be reached from the network and there is no access code; \
-             add access_code_file = \"…\" (a file with the code that people enter), \
-             or listen on 127.0.0.1"
-        );
-        section.problem("listen", &words);
-    }
-    section.finish();
-    WebConfig {
-        listen,
-        access_code_file,
-    }
 }
 
 #[cfg(test)]

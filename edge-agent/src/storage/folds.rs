@@ -4,9 +4,11 @@
 use super::error::{Doing as _, StorageError};
 use super::points;
 use protocol::alert::{self, Alert, AlertState};
+use protocol::asset::{self, Provisional};
 use protocol::event::{Event, RecordKind, RecordRef};
 use protocol::id::{AlarmPointId, AlertId, WorkOrderId};
 use protocol::limits::EVENTS_PER_RECORD_MAX;
+use protocol::stock::{self, Ledger};
 use protocol::time::{Hlc, Timestamp};
 use protocol::wire;
 use protocol::work_order::{self, WorkOrder};
@@ -47,6 +49,37 @@ pub(super) fn work_order(
     id: WorkOrderId,
 ) -> Result<Option<WorkOrder>, StorageError> {
     Ok(work_order::fold(id, &events(db, id.into())?))
+}
+
+/// An asset that was made on this box, folded.
+pub(super) fn provisional(
+    db: &Connection,
+    record: RecordRef,
+) -> Result<Option<Provisional>, StorageError> {
+    Ok(asset::fold(record, &events(db, record)?))
+}
+
+/// The moves of one part of the stock, folded.
+pub(super) fn ledger(db: &Connection, record: RecordRef) -> Result<Option<Ledger>, StorageError> {
+    Ok(stock::fold(record, &events(db, record)?))
+}
+
+/// The records of a kind that has no index of its own, at most `max`.
+pub(super) fn records_of(
+    db: &Connection,
+    kind: RecordKind,
+    max: usize,
+) -> Result<Vec<RecordRef>, StorageError> {
+    db.prepare_cached("SELECT DISTINCT record FROM event WHERE kind = ?1 LIMIT ?2")
+        .and_then(|mut query| {
+            query
+                .query_map((kind_code(kind), max), |row| {
+                    let id = row.get(0).map(Uuid::from_bytes)?;
+                    Ok(RecordRef { kind, id })
+                })?
+                .collect()
+        })
+        .doing("listing the records of a kind")
 }
 
 /// Folds a record again and writes its index.

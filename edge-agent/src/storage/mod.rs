@@ -39,6 +39,7 @@ mod room;
 mod salvage;
 mod series;
 mod site;
+mod site_records;
 mod source;
 mod words;
 mod writer;

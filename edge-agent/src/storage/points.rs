@@ -69,11 +69,7 @@ pub(super) fn refresh_point(db: &Connection, id: AlarmPointId) -> Result<(), Sto
     let Some(point) = point(db, id)? else {
         return Ok(());
     };
-    let is_held = point.shelved.is_some()
-        || point.out_of_service.is_some()
-        || point.suppressed.is_some()
-        || point.chattering.is_some()
-        || point.maintenance.is_some();
+    let is_held = point.is_held();
     db.prepare_cached(
         "INSERT OR REPLACE INTO alarm_point (id, rule, sensor, held) VALUES (?1, ?2, ?3, ?4)",
     )

@@ -13,6 +13,8 @@ use super::error::{Doing as _, StorageError};
 use super::{checks, folds};
 use own::{earlier, insert_own, new_incarnation};
 use protocol::alert::Alert;
+use protocol::asset::Provisional;
+use protocol::attachment::ContentHash;
 use protocol::event::{Actor, Body, Event, RecordRef};
 use protocol::id::{AlertId, EventId, GatewayId, Origin, WorkOrderId, uuid_v7};
 use protocol::time::{ClockState, Correction, Hlc, HlcClock, Timestamp};
@@ -129,6 +131,22 @@ impl RecordTx<'_> {
     /// The time of this transaction: all its events carry it.
     pub const fn now(&self) -> Timestamp {
         self.now
+    }
+
+    /// How far this time may be trusted.
+    pub const fn clock(&self) -> ClockState {
+        self.clock
+    }
+
+    /// What a signature of a work order covers now.
+    pub fn order_digest(&self, id: WorkOrderId) -> Result<ContentHash, StorageError> {
+        let events = folds::events(self.db, id.into())?;
+        Ok(protocol::work_order::digest(id, &events))
+    }
+
+    /// An asset that was made on this box.
+    pub fn provisional(&self, record: RecordRef) -> Result<Option<Provisional>, StorageError> {
+        folds::provisional(self.db, record)
     }
 
     /// An alert, folded.

@@ -77,6 +77,23 @@ impl Rs485 {
         }
     }
 
+    /// Opening a port sets RTS, and with it a transmitter: back to receiving before anybody else's words are
+    /// destroyed.
+    pub(super) fn release(&self, line: &mut SerialStream) -> io::Result<()> {
+        let Some(direction) = self.direction() else {
+            return Ok(());
+        };
+        direction.receive(line).map_err(|error| {
+            io::Error::new(
+                error.kind(),
+                format!(
+                    "this port has no RTS line that could be switched ({error}); write mode = \"off\" when the \
+                     adapter does it itself"
+                ),
+            )
+        })
+    }
+
     /// What has to be done at each sending.
     pub(super) fn direction(&self) -> Option<Direction> {
         (self.mode == Mode::Rts).then_some(Direction {
@@ -105,8 +122,12 @@ impl Direction {
     ) -> io::Result<()> {
         line.write_request_to_send(self.rts_on_send)?;
         let sent = self.drive(line, bytes, character_time).await;
-        let back = line.write_request_to_send(!self.rts_on_send);
-        sent.and(back.map_err(Into::into))
+        sent.and(self.receive(line))
+    }
+
+    fn receive(self, line: &mut SerialStream) -> io::Result<()> {
+        let set = line.write_request_to_send(!self.rts_on_send);
+        set.map_err(Into::into)
     }
 
     async fn drive(

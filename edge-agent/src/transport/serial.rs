@@ -173,7 +173,7 @@ pub(super) fn open(settings: &SerialSettings, root: &Path) -> io::Result<(Serial
         .data_bits(data)
         .parity(parity)
         .stop_bits(stop);
-    let line = SerialStream::open(&builder).map_err(|error| {
+    let mut line = SerialStream::open(&builder).map_err(|error| {
         // It is there, for it was just opened: only the lock on it can be missing.
         let kind = match error.kind() {
             tokio_serial::ErrorKind::NoDevice => io::ErrorKind::ResourceBusy,
@@ -181,6 +181,8 @@ pub(super) fn open(settings: &SerialSettings, root: &Path) -> io::Result<(Serial
         };
         explained(&io::Error::new(kind, error), &path)
     })?;
+    let released = settings.rs485.release(&mut line);
+    released.map_err(|error| io::Error::new(error.kind(), format!("{name}: {error}")))?;
     // Only now: closed before, the device would forget what its driver was told.
     drop(file);
     Ok((line, name))

@@ -2,23 +2,28 @@
 //! Never changes a record by itself: every action is an event written through the store.
 
 mod actions;
+mod alarms;
 mod attachments;
 mod bus;
 mod caller;
 mod configuration;
 mod exchange;
 mod guard;
+mod https;
 mod notify;
+mod orders;
 mod pages;
 mod problem;
+mod qr;
 mod records;
-mod reference;
 mod sensors;
 mod session;
+mod site;
 mod status;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod trust;
 mod write;
 
 use crate::config::Config;
@@ -26,10 +31,12 @@ use crate::documents::Desk;
 use crate::health::Health;
 use crate::notify::Handle;
 use crate::storage::Storage;
+use crate::trust::TrustError;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
 use guard::AccessCode;
+pub use https::{HttpsListener, bind_https};
 use problem::Problem;
 use protocol::catalog::Catalog;
 pub use session::LOCAL_TOKEN_FILE;
@@ -39,6 +46,7 @@ use std::sync::Arc;
 use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+pub use trust::Https;
 
 /// Longest body of a request.
 const BODY_BYTES_MAX: usize = 256 << 10;
@@ -57,6 +65,20 @@ pub enum WebError {
         #[source]
         source: std::io::Error,
     },
+    /// The TCP port for HTTPS could not be opened.
+    #[error(
+        "listening on {listen} for the page by HTTPS; is another program using it? ([web] https_listen)"
+    )]
+    ListenHttps {
+        /// The address as configured.
+        listen: SocketAddr,
+        /// Why not.
+        #[source]
+        source: std::io::Error,
+    },
+    /// There is no certificate to serve HTTPS with.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
     /// The file with the access code could not be read.
     #[error("reading the access code from {path} ([web] access_code_file)")]
     AccessCodeFile {
@@ -99,9 +121,12 @@ pub struct Page {
     writes: Arc<Semaphore>,
     stop: watch::Receiver<bool>,
     desk: Desk,
+    /// What the box runs with.
+    running: watch::Receiver<Arc<Config>>,
     people: Arc<session::Desk>,
     /// How people are told.
     telling: Option<Handle>,
+    https: Option<Arc<Https>>,
 }
 
 #[derive(Debug)]
@@ -131,9 +156,7 @@ impl Listener {
 
     /// Serves until `stop` turns true.
     pub async fn serve(self, page: Page, stop: watch::Receiver<bool>) {
-        if let Err(error) = page.people.load(&page.storage).await {
-            tracing::warn!(%error, "who was signed in is forgotten: people sign in again");
-        }
+        load_people(&page).await;
         let page = Page {
             stop: stop.clone(),
             ..page
@@ -188,9 +211,18 @@ impl Page {
             captures: Arc::new(Semaphore::new(bus::CAPTURES_MAX)),
             stop: watch::Sender::new(false).subscribe(),
             desk,
+            running: watch::Sender::new(Arc::new(config.clone())).subscribe(),
             people: Arc::new(session::Desk::new(&config.gateway.data_dir)),
             telling: None,
+            https: None,
         })
+    }
+}
+
+/// Who was signed in before the restart.
+async fn load_people(page: &Page) {
+    if let Err(error) = page.people.load(&page.storage).await {
+        tracing::warn!(%error, "who was signed in is forgotten: people sign in again");
     }
 }
 
@@ -199,6 +231,24 @@ impl Page {
     #[must_use]
     pub fn telling(mut self, telling: Handle) -> Self {
         self.telling = Some(telling);
+        self
+    }
+
+    /// With news of what the box runs with.
+    #[must_use]
+    pub fn with_running(mut self, running: watch::Receiver<Arc<Config>>) -> Self {
+        self.running = running;
+        self
+    }
+
+    /// What the box runs with now.
+    fn running(&self) -> Arc<Config> {
+        Arc::clone(&self.running.borrow())
+    }
+
+    /// The same page, which tells where it is served by HTTPS too.
+    pub fn with_https(mut self, https: Https) -> Self {
+        self.https = Some(Arc::new(https));
         self
     }
 
@@ -216,20 +266,34 @@ fn router(page: Page) -> Router {
         .route("/alerts", get(records::alerts))
         .route("/alerts/{id}", get(records::alert))
         .route("/alerts/{id}/actions/{action}", post(actions::alert))
+        .route("/alarms", get(alarms::list))
+        .route("/alarms/load", get(alarms::load))
+        .route("/alarms/{id}", get(alarms::one))
+        .route("/alarms/{id}/actions/{action}", post(alarms::act))
+        .route(
+            "/maintenance",
+            get(alarms::maintenance).post(alarms::maintain),
+        )
         .route(
             "/work-orders",
-            get(records::work_orders).post(actions::create),
+            get(records::work_orders).post(orders::create),
         )
         .route("/work-orders/{id}", get(records::work_order))
-        .route(
-            "/work-orders/{id}/actions/{action}",
-            post(actions::work_order),
-        )
+        .route("/work-orders/{id}/actions/{action}", post(orders::act))
         .route("/work-orders/{id}/attachments", post(attachments::add))
         .route(
             "/work-orders/{id}/attachments/{hash}",
             get(attachments::one),
         )
+        .route("/stock", get(site::stock))
+        .route("/stock/{part}", get(site::stock_of))
+        .route("/stock/{part}/actions/{action}", post(site::move_stock))
+        .route("/assets", get(site::assets).post(site::propose))
+        .route("/assets/{tag}", get(site::asset))
+        .route("/checklists", get(site::checklists))
+        .route("/failure-codes", get(site::failure_codes))
+        .route("/codes/{code}", get(qr::what))
+        .route("/qr/{kind}/{name}", get(qr::picture))
         .route("/devices/{device}/write", post(write::write))
         .route("/channels", get(notify::channels))
         .route("/channels/{name}/test", post(notify::test))
@@ -237,7 +301,6 @@ fn router(page: Page) -> Router {
         .route("/bus", get(bus::list))
         .route("/bus/{port}", get(bus::one))
         .route("/bus/{port}/capture", get(bus::capture))
-        .route("/reference", get(reference::all))
         .route("/stream", get(stream::open))
         .route("/export", post(exchange::export))
         .route("/acknowledge", post(exchange::acknowledge))
@@ -248,6 +311,7 @@ fn router(page: Page) -> Router {
             guard::signed_in,
         ))
         .route("/status", get(status::status))
+        .route("/trust", get(trust::about))
         .route(
             "/session",
             get(session::who)
@@ -257,6 +321,10 @@ fn router(page: Page) -> Router {
         .fallback(|| async { Problem::not_found("address") });
     Router::new()
         .nest("/api/v1", api)
+        .route("/trust", get(trust::help))
+        .route("/ca.crt", get(trust::certificate))
+        .route("/ca.mobileconfig", get(trust::profile))
+        .route("/c/{code}", get(qr::go))
         .fallback(pages::serve)
         .layer(axum::middleware::from_fn(guard::headers))
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -4,6 +4,7 @@
 use crate::storage::StorageError;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use protocol::action::Refusal;
 use protocol::id::UserId;
 use serde::Serialize;
 
@@ -104,6 +105,18 @@ impl Problem {
     pub(super) fn retry_after(mut self, seconds: u64) -> Self {
         self.retry_after_s = Some(seconds);
         self
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Invalid { field, ref words } => {
+                let words = format!("{field} {words}");
+                Self::invalid(Some(field), words)
+            }
+            Refusal::NotNow { words } => Self::not_now(words),
+        }
     }
 }
 

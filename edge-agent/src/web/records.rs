@@ -3,10 +3,13 @@
 use super::Page;
 use super::problem::Problem;
 use super::sensors::home;
+use crate::clock;
 use crate::storage::{PAGE_MAX, Page as Part};
 use axum::Json;
 use axum::extract::{Path, Query, State};
+use protocol::alarm_point::AlarmPoint;
 use protocol::alert::Alert;
+use protocol::event::SuppressionCause;
 use protocol::id::{AlertId, WorkOrderId};
 use protocol::time::Timestamp;
 use protocol::view::{self, AlertView, BytesPlace, Home, OrderLink, WorkOrderView};
@@ -133,7 +136,26 @@ pub(super) async fn alert_view(
 async fn shape(page: &Page, alert: &Alert, home: Home, whole: bool) -> Result<AlertView, Problem> {
     let order = page.storage.order_of_alert(alert.id).await?;
     let order = order.map(|(id, number)| OrderLink { id, number });
-    Ok(view::alert(alert, order, home, whole))
+    let point = view::point_of(alert, &home);
+    let mut view = view::alert(alert, order, home, whole);
+    if whole {
+        view.alarm.suppresses = Some(suppressed(page, alert.id).await?);
+    }
+    let Some(id) = point else { return Ok(view) };
+    let point = page.storage.alarm_point(id).await?;
+    Ok(view.with_point(id, point.as_ref(), clock::now()))
+}
+
+/// What is suppressed because of an alert.
+async fn suppressed(page: &Page, alert: AlertId) -> Result<Vec<view::PointView>, Problem> {
+    let is_under = |point: &AlarmPoint| {
+        let cause = point.suppressed.as_ref().map(|(cause, _)| cause);
+        matches!(cause, Some(SuppressionCause::Outage { alert: of, .. }) if *of == alert)
+    };
+    let now = clock::now();
+    let points = page.storage.held_alarm_points().await?;
+    let under = points.iter().filter(|point| is_under(point));
+    Ok(under.map(|point| view::point(point, now)).collect())
 }
 
 pub(super) async fn work_order_view(

@@ -181,12 +181,10 @@ pub(super) fn validity(bundle: &Bundle) -> Validity {
     }
 }
 
-/// Whether somebody who is signed in by PIN asks: they need no access code.
+/// Whether somebody who is signed in by PIN asks: they need no access code. The command line of the
+/// box enters the code as before.
 pub(super) fn is_signed_in(page: &Page, headers: &HeaderMap) -> bool {
-    matches!(
-        Caller::of(page, headers),
-        Ok(Caller::Person(_) | Caller::Box)
-    )
+    matches!(Caller::of(page, headers), Ok(Caller::Person(_)))
 }
 
 /// Who signed in last on this browser.
@@ -292,13 +290,6 @@ async fn check(
 
 /// Asks a person who is signed in for their PIN once more, for a signature. The same limits count
 /// as for signing in.
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        reason = "for the signatures of orders, which come with them"
-    )
-)]
 pub(super) async fn confirm(
     page: &Page,
     caller: &Caller,
@@ -414,6 +405,8 @@ fn view(page: &Page, headers: &HeaderMap, signed_in: Option<(Who, i64)>) -> Valu
         "expires": signed_in.as_ref().map(|(_, until)| rfc3339(protocol::time::Timestamp(*until))),
         "people": listed,
         "pin_needed": needed,
+        "https_port": page.https.as_ref().map(|https| https.port),
+        "secure": guard::is_secure(headers),
         "access_code_needed": !shown,
         "may": may,
         "bundle": bundle.filter(|_| shown).map(|bundle| bundle_view(&bundle)),

@@ -3,7 +3,7 @@
 
 use super::problem::Problem;
 use super::records::{alert_view, work_order_view};
-use super::{Page, sensors, status};
+use super::{Page, alarms, sensors, status};
 use crate::health::News;
 use crate::storage::RecordChange;
 use axum::extract::State;
@@ -11,7 +11,7 @@ use axum::http::StatusCode;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use protocol::event::{RecordKind, RecordRef};
-use protocol::id::{AlertId, SensorId, WorkOrderId};
+use protocol::id::{AlarmPointId, AlertId, SensorId, WorkOrderId};
 use protocol::reading::Reading;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -148,6 +148,7 @@ impl Feed {
                         self.push("alert", &view);
                     }
                 }
+                RecordKind::AlarmPoint => self.push_alarm(AlarmPointId(record.id)).await,
                 RecordKind::WorkOrder => {
                     if let Ok(view) =
                         work_order_view(&self.page, WorkOrderId(record.id), false).await
@@ -165,6 +166,23 @@ impl Feed {
         }
         if waiting.link {
             self.push("link", &status::link(&self.page, &self.page.health.link()));
+        }
+    }
+
+    /// A point with its rule, and its alert, which shows the same; or a maintenance switch.
+    async fn push_alarm(&mut self, id: AlarmPointId) {
+        if let Ok(view) = alarms::point_view(&self.page, id).await {
+            let alert = view.get("alert").and_then(serde_json::Value::as_str);
+            if let Some(alert) = alert.and_then(|id| id.parse().ok())
+                && let Ok(alert) = alert_view(&self.page, alert, false).await
+            {
+                self.push("alert", &alert);
+            }
+            self.push("alarm", &view);
+        } else if let Ok(Some(switch)) = self.page.storage.alarm_point(id).await
+            && let Some(view) = protocol::view::maintenance(&switch, crate::clock::now())
+        {
+            self.push("maintenance", &view);
         }
     }
 

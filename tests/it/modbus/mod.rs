@@ -9,7 +9,9 @@ mod faulty_line;
 mod forms;
 mod instruments;
 mod late;
+mod noisy_scan;
 mod overheard;
+mod rs485;
 mod tokio_modbus;
 
 use crate::readings::{self, Groups};

@@ -145,12 +145,22 @@ function settled(entry: Entry, result: Result): void {
 
 async function send(entry: Entry, file: Blob | null): Promise<Answer> {
   try {
-    const value = file ? await sendFile(entry, file) : await sendJson("POST", entry.path, entry.body, entry.key, asPerson(entry.who));
+    const value = file ? await sendFile(entry, file) : await sendJson("POST", entry.path, { ...entry.body, ...since(entry) }, entry.key, asPerson(entry.who));
     return { kind: "stored", value };
   } catch (error) {
     return answerOf(entry.who, problemOf(error));
   }
 }
+
+/** How long ago it was done, by the clock of this phone, where the box takes the time of what waited. */
+function since(entry: Entry): { ago_s?: number } {
+  const ago_s = Math.round((Date.now() - Date.parse(entry.at)) / 1000);
+  return ago_s >= WAITED_S && TIMED.test(entry.path) ? { ago_s: Math.min(ago_s, AGO_S_MAX) } : {};
+}
+/** Shorter waits are the way itself. */
+const WAITED_S = 5;
+const AGO_S_MAX = 31 * 24 * 3600;
+const TIMED = /^\/(work-orders|stock|assets)(\/|$)/;
 
 function sendFile(entry: Entry, file: Blob): Promise<unknown> {
   const query = Object.fromEntries(Object.entries(entry.body).map(([name, value]) => [name, String(value)]));

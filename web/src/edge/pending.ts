@@ -4,11 +4,12 @@ import { nameOf } from "../shared/format";
 import type { Alert, Failure, OrderState, Task, WorkOrder } from "../shared/types";
 import { isOpen } from "../shared/words";
 import type { Entry } from "./queue";
+import type { Asset } from "./reference.svelte";
 import { uuid5 } from "./uuid5";
 
 /** The last word of an action's path: ".../actions/complete". */
 export function actionOf(entry: Entry): string | null {
-  return /\/actions\/([a-z_]+)$/.exec(entry.path)?.[1] ?? null;
+  return /\/actions\/([a-z_-]+)$/.exec(entry.path)?.[1] ?? null;
 }
 
 /** The state after an action, where it changes it. */
@@ -125,6 +126,22 @@ export function newOrders(entries: Entry[]): WorkOrder[] {
   return entries.filter((entry) => entry.path === "/work-orders").map((entry) => orderWith(newOrder(entry), entries.filter((other) => other.record === entry.record && other !== entry)));
 }
 
+/** Machines that were written down on this phone and are not on the box yet. */
+export function newAssets(entries: Entry[]): Asset[] {
+  return entries
+    .filter((entry) => entry.path === "/assets" && entry.refused === null)
+    .map(({ body }) => ({
+      tag: String(body.tag ?? ""),
+      name: String(body.name ?? body.tag ?? ""),
+      parent: text(body.parent),
+      criticality: null,
+      class: null,
+      location: null,
+      provisional: null,
+      waits: true,
+    }));
+}
+
 /** The id that the box gives the order of this entry. */
 export function orderIdOf(key: string): string {
   return uuid5(key, "work order");
@@ -169,6 +186,13 @@ export function alertWith(alert: Alert, entries: Entry[]): Alert {
         const state = changed.state === "cleared" ? "closed" : "acknowledged";
         return { ...changed, state, acknowledged_at: entry.at, acknowledged_by: by } satisfies Alert;
       }
+      if (action === "shelve") {
+        const until = new Date(Date.parse(entry.at) + Number(entry.body.minutes ?? 0) * 60_000).toISOString();
+        return { ...changed, shelved: { at: entry.at, by, reason: String(entry.body.reason ?? ""), until } };
+      }
+      if (action === "out-of-service") return { ...changed, out_of_service: { at: entry.at, by, reason: String(entry.body.reason ?? "") } };
+      if (action === "unshelve") return { ...changed, shelved: null };
+      if (action === "in-service") return { ...changed, out_of_service: null };
       if (action === "comment") {
         const note = { at: entry.at, by, text: String(entry.body.text ?? ""), waits: true };
         return { ...changed, comments: [...(changed.comments ?? []), note] };

@@ -1,10 +1,10 @@
-// What there is to choose from: assets, parts with the box's stock, checklists, failure codes, people. Read once and when
+// What there is to choose from: assets, parts with the box's stock, checklists, failure codes. Read once and when
 // the box says that something changed; taken along for when it does not answer. Empty on a box without a site bundle.
-import { get, list, problemOf } from "../shared/api";
+import { get, problemOf } from "../shared/api";
 import { Loaded } from "../shared/load.svelte";
 import { on } from "../shared/live.svelte";
 import { nameOf } from "../shared/format";
-import type { Named } from "../shared/types";
+import type { Page } from "../shared/types";
 import { box } from "./box.svelte";
 
 export interface Asset {
@@ -14,17 +14,18 @@ export interface Asset {
   criticality: "A" | "B" | "C" | "D" | null;
   class: string | null;
   location: string | null;
-  /** Made on a box; the hub has not taken it into its list yet. */
-  provisional?: boolean;
-  note?: string | null;
+  /** Made on a box; the central team has not taken it into its list yet. */
+  provisional: { note: string | null; created_by: string; created_at: string; state: string } | null;
+  /** On this phone, not yet on the box. */
+  waits?: boolean;
 }
 export interface Part {
   part: string;
   name: string;
   stock: number;
-  unit: string;
   place: string | null;
   min: number | null;
+  below_min: boolean;
 }
 export interface ChecklistOffer {
   id: string;
@@ -41,49 +42,40 @@ export interface FailureCode {
   under: string | null;
 }
 interface Reference {
-  bundle: { number: number; valid_until: string; validity: "valid" | "grace" | "ended" } | null;
-  people: Named[];
   assets: Asset[];
   parts: Part[];
   checklists: ChecklistOffer[];
   failure_codes: FailureCode[];
 }
-const NOTHING: Reference = { bundle: null, people: [], assets: [], parts: [], checklists: [], failure_codes: [] };
+const PAGES_MAX = 100;
 
 export const reference = new Loaded<Reference>(async () => {
-  try {
-    const read = await get<Reference>("/reference");
-    const [stock, made] = await Promise.all([stockNow(), madeHere()]);
-    return {
-      ...read,
-      parts: read.parts.map((part) => ({ ...part, stock: stock.get(part.part) ?? part.stock })),
-      assets: [...read.assets, ...made.filter((asset) => !read.assets.some((known) => known.tag === asset.tag))],
-    };
-  } catch (error) {
-    if (problemOf(error).status === 404) return NOTHING;
-    throw error;
-  }
+  const [assets, parts, checklists, failure_codes] = await Promise.all([
+    all<Asset>("/assets"),
+    all<Part>("/stock"),
+    all<ChecklistOffer>("/checklists"),
+    all<FailureCode>("/failure-codes"),
+  ]);
+  return { assets, parts, checklists, failure_codes };
 }, "reference");
 
-/** The box's own count goes before that of the bundle, which is as old as the bundle. */
-async function stockNow(): Promise<Map<string, number>> {
-  const rows = await listOrNone<{ id: string; part: string; stock: number }>("/stock");
-  return new Map(rows.map((row) => [row.part, row.stock]));
-}
-async function madeHere(): Promise<Asset[]> {
-  const rows = await listOrNone<{ id: string; tag: string; name: string; parent: string | null; note: string | null; state: string }>("/assets");
-  return rows
-    .filter((row) => row.state === "provisional")
-    .map(({ tag, name, parent, note }) => ({ tag, name, parent, note, criticality: null, class: null, location: null, provisional: true }));
-}
-async function listOrNone<T extends { id: string }>(path: string): Promise<T[]> {
+/** All pages of a list; none on a box of an older build, which has no such list. */
+async function all<T>(path: string): Promise<T[]> {
+  const rows: T[] = [];
+  let cursor: string | null = null;
   try {
-    return (await list<T>(path, {}, 5000)).rows;
+    for (let page = 0; page < PAGES_MAX; page += 1) {
+      const part: Page<T> = await get(path, PAGED.includes(path) ? { limit: 200, cursor } : {});
+      rows.push(...part.data);
+      cursor = part.next_cursor;
+      if (cursor === null) break;
+    }
   } catch (error) {
-    if (problemOf(error).status === 404) return [];
-    throw error;
+    if (problemOf(error).status !== 404) throw error;
   }
+  return rows;
 }
+const PAGED = ["/assets", "/stock"];
 
 const EVERY_MS = 5 * 60_000;
 export function startReference(): () => void {
@@ -102,7 +94,7 @@ export function assets(): Asset[] {
   const known = reference.value?.assets ?? [];
   const tags = new Set(known.map((asset) => asset.tag));
   const named = new Set((box.value?.devices ?? []).map((device) => nameOf(device.asset)).filter((tag) => tag !== "" && !tags.has(tag)));
-  return [...known, ...[...named].map((tag) => ({ tag, name: tag, parent: null, criticality: null, class: null, location: null }))];
+  return [...known, ...[...named].map((tag) => ({ tag, name: tag, parent: null, criticality: null, class: null, location: null, provisional: null }))];
 }
 export function assetOf(tag: string | null | undefined): Asset | undefined {
   return tag ? assets().find((asset) => asset.tag === tag) : undefined;

@@ -20,7 +20,14 @@ export interface ChartGap {
   to: number;
   cause: string;
 }
+/** Where values were expected. */
+export interface ChartBand {
+  from: number;
+  to: number;
+  words: string;
+}
 export interface ChartExtras {
+  bands: ChartBand[];
   limits: ChartLimit[];
   marks: ChartMark[];
   gaps: ChartGap[];
@@ -132,6 +139,11 @@ export function drawUnder(u: uPlot, extras: ChartExtras, colour: Colours): void 
     if (limit.direction === "high") context.fillRect(left, top, width, Math.max(0, y - top));
     else context.fillRect(left, y, width, Math.max(0, top + height - y));
   }
+  for (const band of extras.bands) {
+    const [low, high] = [u.valToPos(band.from, "y", true), u.valToPos(band.to, "y", true)];
+    context.fillStyle = colour.band;
+    context.fillRect(left, high, width, low - high);
+  }
   for (const gap of extras.gaps) {
     const from = u.valToPos(gap.from, "x", true);
     const to = Math.max(u.valToPos(gap.to, "x", true), from + 2);
@@ -205,6 +217,12 @@ export function drawOver(u: uPlot, extras: ChartExtras, colour: Colours): void {
     context.textBaseline = above ? "bottom" : "top";
     const at = y + (above ? -3 : 4) * scale;
     wordsOn(context, `${limit.name} ${plain(limit.value)}`, left + 6 * scale, at, tone, colour.surface);
+  }
+  for (const band of extras.bands) {
+    const y = u.valToPos(band.to, "y", true);
+    context.textAlign = "right";
+    context.textBaseline = "top";
+    wordsOn(context, band.words, left + width - 6 * scale, Math.max(y, top) + 3 * scale, colour.muted, colour.surface);
   }
   for (const gap of extras.gaps) {
     const [from, to] = [u.valToPos(gap.from, "x", true), u.valToPos(gap.to, "x", true)];

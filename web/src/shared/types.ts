@@ -74,6 +74,78 @@ export interface Alert {
   site: Named | null;
   comments?: Comment[];
   history?: HistoryLine[];
+  // What came with the life cycle of alarms; a server of an older build leaves it out.
+  kind?: AlertKind;
+  words?: string;
+  expected?: [number, number] | null;
+  /** -log10 of the chance of a value like this. */
+  score?: number | null;
+  /** Seconds: early, likely, late. */
+  reaches_limit_in?: [number, number, number] | null;
+  first_out?: boolean;
+  criticality?: "A" | "B" | "C" | "D" | null;
+  rule_severity?: Severity;
+  /** The value is back, a person still has to put it back. */
+  latched?: boolean;
+  superseded_by?: string | null;
+  chattering?: boolean;
+  shelved?: Shelf | null;
+  out_of_service?: Said | null;
+  suppressed_by?: Suppressed | null;
+  told?: { at: string; channel: string; to: string; delivered: boolean; words: string }[];
+  suppresses?: HeldPoint[];
+}
+export type AlertKind = "threshold" | "rate" | "flat" | "stale" | "state" | "deviation" | "trend" | "pattern" | "predictive";
+export interface Said {
+  at: string;
+  by: string;
+  reason: string;
+}
+export interface Shelf extends Said {
+  until: string;
+}
+export interface Suppressed {
+  words: string;
+  alert: string | null;
+  since: string;
+}
+/** What is held back of a rule on a sensor. */
+export interface HeldPoint {
+  id: string;
+  rule: string;
+  sensor: string;
+  shelved: Shelf | null;
+  out_of_service: Said | null;
+  suppressed_by: Suppressed | null;
+  chattering_since: string | null;
+  withheld: { value: number; since: string } | null;
+}
+/** A rule on a sensor and how it stands. */
+export interface AlarmPoint extends HeldPoint {
+  title: string;
+  asset: string | null;
+  severity: Severity;
+  state: string;
+  alert: string | null;
+  alerts_day: number;
+  shelve_max_minutes: number;
+}
+export interface Maintenance {
+  id: string;
+  asset: string | null;
+  device: string | null;
+  on: boolean;
+  said: Said | null;
+  until: string | null;
+}
+export interface AlarmLoad {
+  from: string;
+  to: string;
+  operators: number;
+  alerts: number;
+  figures: { name: string; words: string; value: number; target: number; ok: boolean }[];
+  bad_actors: { rule: string; sensor: string; alerts: number; share: number }[];
+  by_priority: { severity: Severity; alerts: number; share: number; target_share: number }[];
 }
 
 export interface Conflict {

@@ -1,6 +1,6 @@
 // The words and shapes for states, so that both pages say the same thing in the same way.
-import { fullTime, nameOf, sentence } from "./format";
-import type { Alert, AlertState, ClockState, CommandOutcome, DocumentState, Device, Gateway, FailureEffect, HistoryLine, Meaning, OrderState, Severity, WorkOrder } from "./types";
+import { duration, fullTime, nameOf, plain, sentence, unitSymbol } from "./format";
+import type { Alert, AlertKind, AlertState, ClockState, CommandOutcome, DocumentState, Device, Gateway, FailureEffect, HistoryLine, Meaning, OrderState, Severity, WorkOrder } from "./types";
 
 /** Shape, word and colour always go together; the shape alone is enough in grey. */
 export const SEVERITY: Record<Severity, { shape: string; word: string; rank: number }> = {
@@ -18,6 +18,32 @@ export const PRIORITY: Record<number, { severity: Severity | null; word: string 
   4: { severity: "low", word: "4 Soon" },
   5: { severity: null, word: "5 When planned" },
 };
+
+/** What sort of trouble, for whoever did not write the rule. */
+export const ALERT_KIND: Record<AlertKind, string> = {
+  threshold: "Limit",
+  rate: "Changes too fast",
+  flat: "Does not move",
+  stale: "No reading",
+  state: "State",
+  deviation: "Unlike usual",
+  trend: "Heads for a limit",
+  pattern: "Comes again and again",
+  predictive: "Foreseen",
+};
+
+/** What the detector found, in the words of people: the expected band, the time to the limit. */
+export function foundWords(alert: Alert): string {
+  const parts: string[] = [];
+  const unit = unitSymbol(alert.unit);
+  if (alert.expected) parts.push(`expected ${plain(Number(alert.expected[0].toPrecision(3)))} to ${plain(Number(alert.expected[1].toPrecision(3)))} ${unit}`.trim());
+  if (alert.reaches_limit_in) {
+    const [early, likely, late] = alert.reaches_limit_in;
+    const limit = alert.limit === null ? "the limit" : `${plain(alert.limit)} ${unit}`.trim();
+    parts.push(`reaches ${limit} in about ${duration(likely * 1000)} (${duration(early * 1000)} to ${duration(late * 1000)})`);
+  }
+  return sentence(parts.join("; "));
+}
 
 export const ALERT_STATE: Record<AlertState, string> = {
   active: "not acknowledged",

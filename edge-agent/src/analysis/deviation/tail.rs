@@ -39,7 +39,7 @@ impl Tail {
 
     /// Minus log10 of the share of sizes that are larger.
     pub(super) fn of(&self, size: f64) -> f64 {
-        let size = narrow(size);
+        let size = narrow(size.min(1e6));
         let score = if size > self.edge {
             SCORE + (size - self.edge) / self.excess * LOG10_E
         } else {
@@ -50,7 +50,7 @@ impl Tail {
 
     /// Takes a size in.
     pub(super) fn learn(&mut self, size: f64) {
-        let size = narrow(size);
+        let size = narrow(size.min(1e6));
         self.seen = (self.seen + 1.0).min(MEMORY);
         let step = self.excess / BEYOND / (self.seen + 100.0);
         if size > self.edge {
@@ -66,11 +66,12 @@ impl Tail {
     }
 }
 
+/// Seven digits.
 #[expect(
     clippy::as_conversions,
     clippy::cast_possible_truncation,
     reason = "seven digits are enough for a size"
 )]
-fn narrow(size: f64) -> f32 {
-    size.min(1e6) as f32
+pub(super) fn narrow(size: f64) -> f32 {
+    size as f32
 }

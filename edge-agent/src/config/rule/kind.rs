@@ -336,7 +336,7 @@ fn deviation(section: &mut Section) -> DeviationRule {
 
 impl DeviationRule {
     /// The score from which a deviation is told where a rule does not say another one.
-    pub const SCORE: f64 = 6.0;
+    pub const SCORE: f64 = 5.0;
     /// The highest score there is.
     pub const SCORE_MAX: f64 = 12.0;
     /// How long it learns where a rule does not say otherwise: each weekday once.

@@ -181,10 +181,20 @@ impl RequestError {
         }
     }
 
+    const fn is_unopened_line(&self) -> bool {
+        matches!(self, Self::NoConnection { endpoint, .. } if endpoint.line.is_some())
+    }
+
     /// What happened, why, and what to do.
     pub fn words(&self) -> String {
         let remedy = self.remedy();
         match std::error::Error::source(self) {
+            // The words of a serial port say themselves what to do, and name it.
+            Some(source) if self.is_unopened_line() => {
+                let source = source.to_string();
+                let named = source.split_once(": ").map_or(&*source, |(_, words)| words);
+                format!("{self}: {named}")
+            }
             Some(source) => format!("{self} ({source}); {remedy}."),
             None => format!("{self}; {remedy}."),
         }

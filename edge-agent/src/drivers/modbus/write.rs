@@ -139,18 +139,7 @@ impl Writes {
             }
             _ => Value::parse(&request.value, point.kind).map_err(|e| refused(e.to_string()))?,
         };
-        let words =
-            encode(&value, point.kind, point.order).map_err(|error| refused(error.to_string()))?;
-        Ok(Plan {
-            device: device.name.clone(),
-            unit,
-            address: point.address,
-            kind: point.kind,
-            place,
-            words,
-            mask: mask(point.kind, point.order),
-            point,
-        })
+        Plan::new(device.name.clone(), unit, point, &value).map_err(refused)
     }
 }
 
@@ -165,16 +154,7 @@ pub async fn write_once(
     point: &str,
     value: &str,
 ) -> Result<Written, WriteError> {
-    let spec = PointSpec::parse(point).map_err(|error| WriteError::Address {
-        text: point.to_owned(),
-        words: error.to_string(),
-    })?;
-    let point = Point {
-        address: spec.address,
-        kind: spec.kind,
-        order: spec.order,
-        nan: Vec::new(),
-    };
+    let point = point_of(point)?;
     let device = format!("unit {unit} at {}", settings.place());
     let place = point.to_string();
     if !point.address.table.is_writable() {
@@ -190,18 +170,7 @@ pub async fn write_once(
         words,
     };
     let wanted = Value::parse(value, point.kind).map_err(|error| refused(error.to_string()))?;
-    let words =
-        encode(&wanted, point.kind, point.order).map_err(|error| refused(error.to_string()))?;
-    let plan = Plan {
-        device,
-        unit,
-        address: point.address,
-        kind: point.kind,
-        place,
-        words,
-        mask: mask(point.kind, point.order),
-        point,
-    };
+    let plan = Plan::new(device, unit, point, &wanted).map_err(refused)?;
     let begun = Instant::now();
     let written = plan.write(&mut Link::new(settings)).await?;
     Ok(Written {
@@ -226,20 +195,22 @@ fn find<'a>(
             })?;
             Ok((point.clone(), Some(spec)))
         }
-        WritePlace::Address(text) => {
-            let spec = PointSpec::parse(text).map_err(|error| WriteError::Address {
-                text: text.clone(),
-                words: error.to_string(),
-            })?;
-            let point = Point {
-                address: spec.address,
-                kind: spec.kind,
-                order: spec.order,
-                nan: Vec::new(),
-            };
-            Ok((point, None))
-        }
+        WritePlace::Address(text) => Ok((point_of(text)?, None)),
     }
+}
+
+/// An address as people write it.
+fn point_of(text: &str) -> Result<Point, WriteError> {
+    let spec = PointSpec::parse(text).map_err(|error| WriteError::Address {
+        text: text.to_owned(),
+        words: error.to_string(),
+    })?;
+    Ok(Point {
+        address: spec.address,
+        kind: spec.kind,
+        order: spec.order,
+        nan: Vec::new(),
+    })
 }
 
 fn released(device: &DeviceConfig, point: &Point, place: &str) -> Result<(), WriteError> {
@@ -303,6 +274,21 @@ fn in_raw(text: &str, spec: &SensorSpec, kind: DataType) -> Result<Value, String
 }
 
 impl Plan {
+    /// In words why the value does not fit there.
+    fn new(device: String, unit: u8, point: Point, value: &Value) -> Result<Self, String> {
+        let words = encode(value, point.kind, point.order).map_err(|error| error.to_string())?;
+        Ok(Self {
+            device,
+            unit,
+            address: point.address,
+            kind: point.kind,
+            place: point.to_string(),
+            words,
+            mask: mask(point.kind, point.order),
+            point,
+        })
+    }
+
     async fn write(self, link: &mut Link) -> Result<Written, WriteError> {
         let before = self.read(link).await;
         let holds = before.as_ref().ok().map(|words| self.shown(words));

@@ -64,6 +64,13 @@ fn bundle(number: u64) -> Bundle {
     }
 }
 
+/// A box whose bundle `more` adds to.
+pub(super) async fn with_site(more: impl FnOnce(Bundle) -> Bundle) -> Bench {
+    let bench = bench("");
+    assert!(bench.storage.keep_bundle(more(bundle(1))).await.unwrap());
+    bench
+}
+
 async fn with_people(more: &str) -> Bench {
     let bench = bench(more);
     assert!(bench.storage.keep_bundle(bundle(1)).await.unwrap());
@@ -72,10 +79,12 @@ async fn with_people(more: &str) -> Bench {
 
 /// A browser: keeps its cookies.
 #[derive(Default)]
-struct Browser {
+pub(super) struct Browser {
     cookies: Vec<(String, String)>,
     person: Option<UserId>,
     address: u8,
+    /// Sent with what it posts.
+    pub(super) key: Option<Uuid>,
 }
 
 impl Browser {
@@ -102,6 +111,9 @@ impl Browser {
         if let Some(person) = self.person {
             request = request.header("x-person", person.to_string());
         }
+        if let Some(key) = self.key {
+            request = request.header("idempotency-key", key.to_string());
+        }
         let mut request = request.body(Body::from(body.to_string())).unwrap();
         let from = SocketAddr::from(([10, 0, 0, self.address], 4_000));
         request.extensions_mut().insert(ConnectInfo(from));
@@ -122,12 +134,26 @@ impl Browser {
         )
     }
 
-    async fn sign_in(&mut self, bench: &Bench, person: &str, pin: &str) -> (StatusCode, Value) {
+    pub(super) async fn sign_in(
+        &mut self,
+        bench: &Bench,
+        person: &str,
+        pin: &str,
+    ) -> (StatusCode, Value) {
         let body = json!({"person": person, "pin": pin});
         self.call(bench, "POST", "/api/v1/session", &body).await
     }
 
-    async fn post(&mut self, bench: &Bench, path: &str, body: Value) -> (StatusCode, Value) {
+    pub(super) async fn get(&mut self, bench: &Bench, path: &str) -> (StatusCode, Value) {
+        self.call(bench, "GET", path, &Value::Null).await
+    }
+
+    pub(super) async fn post(
+        &mut self,
+        bench: &Bench,
+        path: &str,
+        body: Value,
+    ) -> (StatusCode, Value) {
         self.call(bench, "POST", path, &body).await
     }
 

@@ -1,6 +1,7 @@
 //! A network as people write it (`10.0.0.0/24`) as the addresses to look at. Pure. Never more than
 //! a /22: who wants more scans by department.
 
+use crate::transport::host_and_port;
 use std::net::{IpAddr, Ipv4Addr};
 
 /// Shortest prefix that is taken: 1,022 hosts.
@@ -25,12 +26,27 @@ pub enum HostsError {
     },
 }
 
+/// The endpoints (`HOST:PORT`) that are meant: of a network each host with `port`; a single host may name
+/// its own.
+///
+/// # Errors
+/// What is not understood or too large.
+pub fn endpoints(text: &str, port: u16) -> Result<Vec<String>, HostsError> {
+    if !text.contains('/')
+        && let Some(endpoint) = host_and_port(text, port)
+    {
+        return Ok(vec![endpoint]);
+    }
+    let hosts = hosts(text)?;
+    Ok(hosts.iter().map(|host| format!("{host}:{port}")).collect())
+}
+
 /// The hosts of a network, without its own and its broadcast address; a name or an address alone is
 /// itself.
 ///
 /// # Errors
 /// What is not understood or too large.
-pub fn hosts(text: &str) -> Result<Vec<String>, HostsError> {
+fn hosts(text: &str) -> Result<Vec<String>, HostsError> {
     let form = || HostsError::Form {
         text: text.to_owned(),
     };
@@ -79,6 +95,11 @@ mod tests {
         assert_eq!(hosts("10.0.0.5/32").unwrap(), ["10.0.0.5"]);
         assert_eq!(hosts("plc-7").unwrap(), ["plc-7"]);
         assert_eq!(hosts("::1").unwrap(), ["[::1]"]);
+        let one = |text: &str| endpoints(text, 502).map(|all| all.join(" "));
+        assert_eq!(one("10.0.0.5:5020").unwrap(), "10.0.0.5:5020");
+        assert_eq!(one("plc-7").unwrap(), "plc-7:502");
+        assert_eq!(one("::1").unwrap(), "[::1]:502");
+        assert_eq!(one("10.0.0.7/30").unwrap(), "10.0.0.5:502 10.0.0.6:502");
         assert_eq!(
             count("10.0.0.0/21"),
             Err(HostsError::TooLarge { prefix: 21 })

@@ -148,6 +148,15 @@ impl Mapper {
                     self.table
                 ));
             }
+            Said::Refused(
+                code @ (ExceptionCode::GatewayTargetDevice | ExceptionCode::GatewayPathUnavailable),
+            ) => {
+                let words = code.to_string();
+                self.fill(span, &Cell::Unanswered(words.clone()));
+                self.end(format!(
+                    "a gateway answers for the unit: {words}; check the number of the unit, its power and wiring"
+                ));
+            }
             Said::Refused(code) => {
                 self.silent = 0;
                 self.narrow(span, &Cell::Refused(code));

@@ -80,6 +80,8 @@ pub async fn scan(
 ) -> Scanned {
     let all = settings.len() * units.len();
     let mut scanned = Scanned::default();
+    // Settings by what was wrong with them: a port that is not there is told once.
+    let mut unusable: Vec<(Vec<&str>, String)> = Vec::new();
     for setting in settings {
         let mut link = Link::new(setting.link.clone());
         for unit in units {
@@ -91,16 +93,18 @@ pub async fn scan(
             });
             scanned.asked += 1;
             if let Err(error) = ask(&mut link, setting, *unit, &mut scanned).await {
-                scanned.unusable.push(told(&setting.words, &error));
+                let words = error.words();
+                match unusable.iter_mut().find(|(_, known)| *known == words) {
+                    Some((others, _)) => others.push(&setting.words),
+                    None => unusable.push((vec![&setting.words], words)),
+                }
                 break;
             }
         }
     }
+    let told = |(settings, words): (Vec<&str>, String)| format!("{}: {words}", settings.join(", "));
+    scanned.unusable = unusable.into_iter().map(told).collect();
     scanned
-}
-
-fn told(setting: &str, error: &RequestError) -> String {
-    format!("{setting}: {}", error.words())
 }
 
 async fn ask(

@@ -1,6 +1,7 @@
 //! The tools against a peer in memory that does as it is told, over TCP in two forms.
 
 use super::identify::{Identity, identify};
+use super::map::{Mapper, State};
 use super::probe::{BlockEnd, probe};
 use super::scan::{Found, Scanned, Setting, scan};
 use super::sweep::sweep;
@@ -169,6 +170,44 @@ async fn a_scan_finds_units_by_any_answer_and_tells_rubbish_and_gateways() {
     let scanned = scan(&lines, &[1, 9], &mut |_| ()).await;
     assert_eq!(scanned.gateways, ["gw"]);
     assert_eq!(scanned.found[0].unit, 9);
+}
+
+#[tokio::test]
+async fn a_port_that_is_not_there_is_told_once_for_all_settings() {
+    let setting = |words: &str| {
+        let serial =
+            transport::SerialSettings::new(transport::SerialPlace::Path("/nowhere/ttyUSB9".into()));
+        Setting {
+            words: words.to_owned(),
+            link: LinkSettings::new(transport::Address::Serial(serial), Framing::Rtu),
+        }
+    };
+    let settings = [setting("9600 8N1"), setting("9600 8E1")];
+    let scanned = scan(&settings, &[1, 2], &mut |_| ()).await;
+    let [words] = scanned.unusable.as_slice() else {
+        panic!("{:?}", scanned.unusable)
+    };
+    assert!(
+        words.starts_with("9600 8N1, 9600 8E1: /nowhere/ttyUSB9 cannot be opened: "),
+        "{words}"
+    );
+    assert!(words.ends_with("is the adapter plugged in?"), "{words}");
+    assert_eq!(words.matches("ttyUSB9").count(), 1, "{words}");
+}
+
+#[test]
+fn a_map_of_a_unit_that_a_gateway_does_not_reach_ends_at_once() {
+    let mut mapper = Mapper::new(Table::Holding, 0, 99);
+    let span = mapper.next_span().unwrap();
+    mapper.took(span, Said::Refused(ExceptionCode::GatewayTargetDevice));
+    assert_eq!(mapper.next_span(), None);
+    assert!(
+        mapper
+            .ended()
+            .unwrap()
+            .contains("a gateway answers for the unit")
+    );
+    assert!(matches!(mapper.ranges()[0].state, State::Unanswered { .. }));
 }
 
 #[test]
