@@ -3,6 +3,7 @@
 //! that judging the same readings again after a crash writes nothing twice.
 
 mod asked;
+mod capped;
 mod known_time;
 mod learned;
 mod outbox;
@@ -417,6 +418,7 @@ fn open_or_join(
     let new = NewOrder { id, snapshots };
     let (order, mut events, opened) = match policy.decide(alarm, &standing, new) {
         Decision::Nothing => return Ok(None),
+        Decision::Opened(..) if capped::tell(tx, policy, step, &raised.rule)? => return Ok(None),
         Decision::Opened(order, events) => (order, events, true),
         Decision::Joined(order, events) | Decision::CoolingDown(order, events) => {
             (order, events, false)
