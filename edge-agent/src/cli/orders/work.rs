@@ -283,11 +283,12 @@ type Request = (String, &'static str, Map<String, Value>);
 
 fn request(order: String, action: &'static str, body: Value) -> Request {
     let body = match body {
-        // What was not given stays out: null would take a field away.
-        Value::Object(body) => body.into_iter().filter(|(_, value)| !value.is_null()),
-        _ => Map::new().into_iter().filter(|(_, value)| !value.is_null()),
+        Value::Object(body) => body,
+        _ => Map::new(),
     };
-    (order, action, body.collect())
+    // What was not given stays out: null would take a field away.
+    let given = body.into_iter().filter(|(_, value)| !value.is_null());
+    (order, action, given.collect())
 }
 
 impl Work {
