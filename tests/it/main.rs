@@ -22,6 +22,7 @@ mod live;
 mod modbus;
 mod notify;
 mod offline_page;
+mod orders;
 mod outage;
 mod plant;
 mod power;
