@@ -314,8 +314,9 @@ fn bundle_of(file: &Path) -> Result<Bundle> {
 /// and says why; a right one heals it.
 fn altered_and_foreign(plant: &mut Plant, scratch: &Scratch) -> Result<()> {
     let newest = "(SELECT max(number) FROM bundle)";
+    let store = plant.hub_store();
     let change = |body: &[u8], hash: Option<&[u8]>| -> Result<()> {
-        let sql = rusqlite::Connection::open(plant.hub_store())?;
+        let sql = rusqlite::Connection::open(&store)?;
         let set = "number = number + 1, body = ?1, hash = coalesce(?2, hash)";
         sql.execute(
             &format!("UPDATE bundle SET {set} WHERE number = {newest}"),

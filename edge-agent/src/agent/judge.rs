@@ -190,13 +190,22 @@ impl Judge {
                 _ = tick.tick() => {
                     self.look_at_clock().await;
                     self.look_at_time().await;
-                    let outcome = self.alarms.tick(clock::now(), clock::state());
-                    self.carry_out(outcome).await;
-                    self.outbox.hand_on([]);
+                    self.look_at_alarms().await;
                     self.snapshots.take_due(&self.storage, clock::now()).await;
                 }
             }
         }
+    }
+
+    /// Once a second: what time alone means for alerts, and notices that found the channel full.
+    async fn look_at_alarms(&mut self) {
+        let now = clock::now();
+        let outcome = self.alarms.tick(now, clock::state());
+        if !outcome.is_empty() {
+            self.carry_out(outcome).await;
+            self.save(now).await;
+        }
+        self.outbox.hand_on([]);
     }
 
     /// Judges polls of one stream, in order.
