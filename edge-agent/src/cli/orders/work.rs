@@ -282,13 +282,13 @@ pub(super) enum Work {
 type Request = (String, &'static str, Map<String, Value>);
 
 fn request(order: String, action: &'static str, body: Value) -> Request {
-    let body = match body {
+    let mut body = match body {
         Value::Object(body) => body,
         _ => Map::new(),
     };
     // What was not given stays out: null would take a field away.
-    let given = body.into_iter().filter(|(_, value)| !value.is_null());
-    (order, action, given.collect())
+    body.retain(|_, value| !value.is_null());
+    (order, action, body)
 }
 
 impl Work {
