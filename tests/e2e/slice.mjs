@@ -74,7 +74,7 @@ async function atTheBox(page, orderPath) {
   await fits(page, "box-alerts");
   await hook(page, "alert-order").first().click();
   assert.equal(new URL(page.url()).pathname, orderPath, "the box shows another order than the hub");
-  await hook(page, "action-start").click();
+  await hook(page, "action-labour_start").click();
   await page.locator('[data-test="order"][data-state="in_progress"]').waitFor();
   await look(page, "box-order-started");
   await hook(page, "action-complete").click();

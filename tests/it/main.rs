@@ -6,6 +6,7 @@
     reason = "a part of an answer that is not there is null, and the comparison with it fails"
 )]
 
+mod alarm_life;
 mod alarms;
 mod attachments;
 mod backlog;
@@ -24,6 +25,7 @@ mod modbus;
 mod notify;
 mod offline_page;
 mod outage;
+mod page_life;
 mod plant;
 mod power;
 mod readings;

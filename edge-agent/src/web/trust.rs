@@ -128,12 +128,15 @@ async fn help(State(page): State<Page>, headers: HeaderMap) -> Response {
     ([(header::CONTENT_TYPE, kind)], html).into_response()
 }
 
-const STYLE: &str = "body{font:18px/1.5 system-ui,sans-serif;margin:0;color:#14202b;background:#fff}\
-    main{max-width:42rem;margin:0 auto;padding:1rem}a.go{display:block;padding:1rem;margin:.5rem 0;\
-    background:#0b5cad;color:#fff;text-align:center;border-radius:.5rem;text-decoration:none}\
-    code{word-break:break-all}svg{width:12rem;max-width:100%}li{margin:.4rem 0}\
-    @media(prefers-color-scheme:dark){body{color:#e8eef3;background:#10171e}\
-    a{color:#8cc4ff}a.go{background:#1769bd;color:#fff}}";
+/// The colours and sizes of the page (`web/src/shared/tokens.css`).
+const STYLE: &str = "body{font:17px/1.5 system-ui,sans-serif;margin:0;color:#18202c;background:#f3f4f6}\
+    main{max-width:42rem;margin:0 auto;padding:1rem;overflow-wrap:anywhere}h1{font-size:1.4rem;line-height:1.25}\
+    h2{font-size:1.1rem;margin-top:1.6rem}a{color:#1552c8}a.go{display:flex;align-items:center;\
+    justify-content:center;min-height:56px;margin:.5rem 0;background:#1552c8;color:#fff;\
+    border-radius:8px;font-weight:600;text-decoration:none}a:focus-visible{outline:3px solid #1552c8;\
+    outline-offset:2px}code{word-break:break-all}svg{width:12rem;max-width:100%;border-radius:6px}\
+    li{margin:.4rem 0}@media(prefers-color-scheme:dark){body{color:#e8ecf2;background:#10141a}\
+    a{color:#82abff}a.go{background:#82abff;color:#0b1220}a:focus-visible{outline-color:#82abff}}";
 
 fn steps(https: &Https, host: &str) -> String {
     let shown = escaped(host);
@@ -143,8 +146,8 @@ fn steps(https: &Https, host: &str) -> String {
     format!(
         "<h1>Make this page work without the network</h1>\
          <p>Opened by HTTPS, the page can be installed on your phone, and what you write while the \
-         phone has no network is kept and sent later. Opened as it is now (plain HTTP) it works too, \
-         but keeps nothing. Your phone has to trust this site once.</p>\
+         phone has no network is kept and sent later. Opened as it is now (plain HTTP) it works only \
+         while the box answers. Your phone has to trust this site once.</p>\
          <p><b>Compare first.</b> Whoever looks after the box can show this number with \
          <code>edge-agent trust show</code>. It must be the same:<br><code>{fingerprint}</code></p>\
          <h2>iPhone and iPad</h2><a class=\"go\" href=\"/ca.mobileconfig\">Get the profile</a>\

@@ -5,7 +5,7 @@ const VERSION = "__VERSION__";
 const FILES = __FILES__;
 const CACHE = `page-${VERSION}`;
 /** Pages that the box itself makes. */
-const OF_THE_BOX = ["/api/", "/trust"];
+const OF_THE_BOX = ["/api/", "/trust", "/ca.", "/c/"];
 
 self.addEventListener("install", (event) => {
   // One file that fails fails the install: the version before goes on.
