@@ -290,7 +290,7 @@ impl EdgeSession {
                     .push_back(EdgeAction::ApplyReference(reference));
             }
             (Lane::Reference, message @ (Message::BundleHead(_) | Message::BundlePiece(_))) => {
-                self.bundle_message(message)?
+                self.bundle_message(message)?;
             }
             (Lane::Reference, message) => self.down_message(lane, message)?,
             (lane, _) => return Err(unexpected("a message", lane)),
