@@ -107,7 +107,7 @@ fn near(text: &str) -> String {
             '≤' => out.push_str("<="),
             '≥' => out.push_str(">="),
             c if matches!(c, '\u{A0}' | '\u{202F}') || (c.is_control() && c != '\n') => {
-                out.push(' ')
+                out.push(' ');
             }
             c => out.push(c),
         }
