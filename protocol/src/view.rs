@@ -1,19 +1,19 @@
 //! The JSON shapes of alerts and work orders (docs/api.md), the same from the box and the hub.
 //! Only written, never read back: a shape is not a record.
 
+mod alarm;
 mod site;
 mod work;
 
+pub use alarm::{
+    ActorView, AlarmView, FigureView, LoadView, MaintenanceView, PointState, PointView,
+    PriorityView, SaidView, ShelfView, SuppressedView, ToldView, WithheldView, load, maintenance,
+    point, point_of,
+};
 pub use site::{Listed, ProvisionalView, StockLineView, StockView, provisional, stock};
 pub use work::{
     ChecklistView, ChoiceView, ClockView, FailureView, FollowUpView, LabourView, PartView,
     SignatureView, TaskResultView, TaskView, ValueView,
-};
-
-mod alarm;
-
-pub use alarm::{
-    AlarmView, LoadView, MaintenanceView, PointState, PointView, load, maintenance, point, point_of,
 };
 
 use crate::alert::{Alert, AlertState};

@@ -1,13 +1,12 @@
 //! What the default set of rules costs: `make bench ONLY=detectors`. Ten thousand sensors, each with the
-//! default set (silence, flat line, deviation), then with a limit besides, each read in turn, so that
-//! caches are cold as on a box. Time is that of the processor, the best round of many; memory is what
-//! the process takes more. Never counts what the readings themselves take.
+//! default set (silence, flat line, deviation), each read in turn, so that caches are cold as on a box.
+//! Time is that of the processor, the best round of many; memory is what the process takes more. Never counts what the readings themselves take.
 
 use crate::report::Report;
 use crate::weeks::default_rules;
 use anyhow::{Context as _, Result};
 use edge_agent::analysis::Detectors;
-use edge_agent::config::{Limits, RuleConfig, RuleKind};
+use edge_agent::config::RuleConfig;
 use protocol::id::{GatewayId, SensorId};
 use protocol::reading::{Quality, Reading};
 use protocol::time::{ClockState, Timestamp};
@@ -26,10 +25,7 @@ const GATEWAY: GatewayId = GatewayId(Uuid::from_u128(1));
 
 /// Time and memory.
 pub(crate) fn run(report: &mut Report) -> Result<()> {
-    let (ns, bytes) = measure(report, "default set", &default_rules(true)?)?;
-    let mut more = default_rules(true)?;
-    more.extend(limit(&more));
-    measure(report, "default set and a limit", &more)?;
+    let (ns, bytes) = measure(report, &default_rules(true)?)?;
     let kept = ns <= NANOSECONDS_MAX && bytes <= BYTES_MAX;
     let words = format!(
         "{ns:.0} ns per reading and {bytes:.0} B of memory per sensor for silence, flat line and \
@@ -40,7 +36,7 @@ pub(crate) fn run(report: &mut Report) -> Result<()> {
 }
 
 /// Nanoseconds per reading and bytes per sensor of a set of rules.
-fn measure(report: &mut Report, what: &str, set: &[RuleConfig]) -> Result<(f64, f64)> {
+fn measure(report: &mut Report, set: &[RuleConfig]) -> Result<(f64, f64)> {
     let rules = of_all(set);
     let ids: Vec<SensorId> = (0..SENSORS)
         .map(|at| SensorId::derive(GATEWAY, &path(at)))
@@ -65,39 +61,10 @@ fn measure(report: &mut Report, what: &str, set: &[RuleConfig]) -> Result<(f64, 
     let started = processor_ns();
     detectors.tick(Timestamp(FIRST * 1_000_000), ClockState::Synchronised);
     let tick_ms = (processor_ns() - started) / 1e6;
-    report.row(
-        &format!("{what}: a reading"),
-        ns,
-        "ns",
-        ("at most", NANOSECONDS_MAX),
-    );
-    report.row(
-        &format!("{what}: a sensor"),
-        bytes,
-        "B",
-        ("at most", BYTES_MAX),
-    );
-    report.row(
-        &format!("{what}: a tick"),
-        tick_ms,
-        "ms",
-        ("a second", 1_000.0),
-    );
+    report.row("a reading", ns, "ns", ("at most", NANOSECONDS_MAX));
+    report.row("a sensor", bytes, "B", ("at most", BYTES_MAX));
+    report.row("a tick", tick_ms, "ms", ("a second", 1_000.0));
     Ok((ns, bytes))
-}
-
-/// A limit beside the rules of a set.
-fn limit(set: &[RuleConfig]) -> Option<RuleConfig> {
-    let mut limit = set.first()?.clone();
-    "hot".clone_into(&mut limit.name);
-    limit.kind = RuleKind::Threshold(Limits {
-        high: Some(100.0),
-        low: Some(0.0),
-        deadband: 1.0,
-        on_delay: Duration::from_secs(10),
-        off_delay: Duration::from_secs(10),
-    });
-    Some(limit)
 }
 
 /// The set for each sensor.

@@ -4,7 +4,7 @@
 //! over another console. What it needs is brought by `make test-rs485`.
 
 use crate::guest::{HOST, OWN, PAGE_PORT, copy, libraries, pack};
-use crate::{Program, Scratch, places, ports};
+use crate::{Program, places, ports};
 use anyhow::{Context as _, Result, ensure};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -140,17 +140,14 @@ impl Uart {
 }
 
 impl SerialGuest {
-    /// Puts it together and switches it on. Its agent runs with `config`; its port is `line`.
+    /// Puts it together in `folder` and switches it on. Its agent runs with `config`; its port is `line`.
     pub fn start(
-        scratch: &Scratch,
-        name: &str,
+        folder: &Path,
         uart: Uart,
-        config: &str,
-        access_code: &str,
+        (config, access_code): (&str, &str),
         line: &Path,
     ) -> Result<Self> {
-        let folder = scratch.file(name);
-        let initramfs = first_file_system(&folder, uart, config, access_code)?;
+        let initramfs = first_file_system(folder, uart, config, access_code)?;
         let page = ports::free()?;
         let trace = folder.join("registers.log");
         let mut command = uart.qemu();
@@ -177,7 +174,7 @@ impl SerialGuest {
         for note in uart.notes() {
             command.args(["-trace", note]);
         }
-        let qemu = Program::start("guest", command, &folder)
+        let qemu = Program::start("guest", command, folder)
             .context("qemu is missing or does not start: run `make test-rs485`")?;
         Ok(Self {
             qemu,

@@ -6,6 +6,7 @@
     reason = "a part of an answer that is not there is null, and the comparison with it fails"
 )]
 
+mod alarm_life;
 mod alarms;
 mod attachments;
 mod backlog;

@@ -237,6 +237,11 @@ title = "Machine M-1 runs cold"
 title = "Find out why M-1 runs cold"
 failure_mode = "loss of load"
 after = "1s"
+
+# The recorded day is played fast: each of its alarms is to be an alert of its own.
+[alarms]
+chatter = 100
+chatter_within = "10s"
 "#,
         hub = relay.address(),
         peer = peer.address(),

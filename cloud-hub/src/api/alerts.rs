@@ -60,7 +60,7 @@ pub(super) async fn act(
     Writer(actor): Writer,
     IdAction(id, action): IdAction<AlertId>,
     Key(key): Key,
-    Input(body): Input<serde_json::Value>,
+    Input(body): Input<Value>,
 ) -> Result<Json<AlertView>, Problem> {
     let action: AlertAction = super::extract::action(&action, body)?;
     service::act_on_alert(&context.store, &actor, id, key, action).await?;

@@ -85,29 +85,37 @@ impl Detectors {
     /// One per rule.
     pub fn new(rules: &[RuleConfig], gateway: GatewayId) -> Self {
         let mut found = Self::default();
-        let mut all: Vec<Vec<Detector>> = Vec::new();
+        let mut counts: Vec<usize> = Vec::new();
+        let mut of_sensors = Vec::with_capacity(rules.len());
         for rule in rules {
             let detector = Detector::new(rule, gateway);
             if matches!(detector.kind, Kind::Pattern(_)) {
                 found.patterns.push(detector);
                 continue;
             }
-            let at = *found.by_sensor.entry(detector.sensor).or_insert(all.len());
-            if at == all.len() {
-                all.push(Vec::new());
+            let at = *found
+                .by_sensor
+                .entry(detector.sensor)
+                .or_insert(counts.len());
+            match counts.get_mut(at) {
+                Some(count) => *count += 1,
+                None => counts.push(1),
             }
+            of_sensors.push((at, detector));
+        }
+        // Without spare room: there may be ten thousand of them.
+        let all = counts.into_iter().map(Vec::with_capacity);
+        let mut all: Vec<Vec<Detector>> = all.collect();
+        for (at, detector) in of_sensors {
             if let Some(of_sensor) = all.get_mut(at) {
                 of_sensor.push(detector);
             }
         }
-        // Without spare room: there may be ten thousand of them.
         found.all = all.into_iter().map(Vec::into_boxed_slice).collect();
         let counts = |of: &[Detector]| of.iter().any(|it| matches!(it.kind, Kind::Stale(_)));
         let places = found.all.iter().enumerate();
-        found.silent = places
-            .filter(|(_, of)| counts(of))
-            .map(|(at, _)| at)
-            .collect();
+        let silent = places.filter(|(_, of)| counts(of));
+        found.silent = silent.map(|(at, _)| at).collect();
         found
     }
 

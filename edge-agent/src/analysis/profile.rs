@@ -35,7 +35,7 @@ pub const PROFILES: [Profile; 2] = [
         name: "watchful",
         words: "for looking through recorded data: finds much more, with a few false alarms a week; \
                 the setting of the NAB figure",
-        score: 1.5,
+        score: 1.8,
         learn: Duration::ZERO,
         quiet: Duration::from_secs(8 * 3_600),
     },

@@ -214,37 +214,7 @@ impl Tcp {
                 self.port
             );
         }
-        let (open, scanned) = block_on(async {
-            if let [endpoint] = endpoints.as_slice() {
-                let known = tokio::net::lookup_host(endpoint).await;
-                let words = "is a name that this network does not know; write its address";
-                drop(known.with_context(|| format!("{} {words}", self.hosts))?);
-            }
-            let mut progress = Progress::new();
-            let open = sweep(&endpoints, self.timeout, self.rate, &mut |done, open| {
-                progress.show(&format!(
-                    "{done} of {} hosts, {open} accept",
-                    endpoints.len()
-                ));
-            })
-            .await;
-            drop(progress);
-            let framing = if self.rtu {
-                Framing::Rtu
-            } else {
-                Framing::Mbap
-            };
-            let settings: Vec<Setting> = open
-                .iter()
-                .map(|endpoint| Setting {
-                    words: endpoint.clone(),
-                    link: LinkSettings::new(Address::Tcp(endpoint.clone()), framing)
-                        .with_timeout(self.timeout),
-                })
-                .collect();
-            let scanned = run_scan(&settings, &units).await;
-            Ok((open, scanned))
-        })?;
+        let (open, scanned) = block_on(self.look(&endpoints, &units))?;
         let mut hints = scanned.hints(false);
         // Where units were found, who scans knows already how they are numbered.
         let found =
@@ -278,6 +248,43 @@ impl Tcp {
         let advice = advice.as_deref();
         output.answer(&json, &words(&head, "ADDRESS", &scanned, &hints, advice))?;
         ended(&scanned)
+    }
+
+    /// Those of `endpoints` that accept, and who answers there.
+    async fn look(
+        &self,
+        endpoints: &[String],
+        units: &[u8],
+    ) -> anyhow::Result<(Vec<String>, Scanned)> {
+        if let [endpoint] = endpoints {
+            let known = tokio::net::lookup_host(endpoint).await;
+            let words = "is a name that this network does not know; write its address";
+            drop(known.with_context(|| format!("{} {words}", self.hosts))?);
+        }
+        let mut progress = Progress::new();
+        let open = sweep(endpoints, self.timeout, self.rate, &mut |done, open| {
+            progress.show(&format!(
+                "{done} of {} hosts, {open} accept",
+                endpoints.len()
+            ));
+        })
+        .await;
+        drop(progress);
+        let framing = if self.rtu {
+            Framing::Rtu
+        } else {
+            Framing::Mbap
+        };
+        let settings: Vec<Setting> = open
+            .iter()
+            .map(|endpoint| Setting {
+                words: endpoint.clone(),
+                link: LinkSettings::new(Address::Tcp(endpoint.clone()), framing)
+                    .with_timeout(self.timeout),
+            })
+            .collect();
+        let scanned = run_scan(&settings, units).await;
+        Ok((open, scanned))
     }
 
     /// The lines of a port for each endpoint with units; more than a few are written by a script.

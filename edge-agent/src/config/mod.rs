@@ -11,6 +11,7 @@ mod device;
 mod diff;
 mod hub;
 mod notify;
+mod plant;
 mod problem;
 mod rule;
 mod section;
@@ -282,7 +283,7 @@ impl Config {
         let web = web::web(top.section_or_empty("web"), base);
         let notify = notify::read(&mut top);
         let plant = match plant {
-            None => plant_tables(&mut top, &mut templates),
+            None => plant::read(&mut top, &mut templates),
             Some(mut document) => {
                 for key in PLANT {
                     top.pass_over(key);
@@ -293,7 +294,7 @@ impl Config {
                 for key in notify::TABLES {
                     document.refuse(key, NOT_TOLD_BY_THE_HUB);
                 }
-                let tables = plant_tables(&mut document, &mut templates);
+                let tables = plant::read(&mut document, &mut templates);
                 document.finish();
                 tables
             }
@@ -383,30 +384,6 @@ fn file_text(path: &Path, bytes_max: u64) -> Result<String, ConfigError> {
         problems.add(&(valid..valid), "", "", words);
         problems.to_error()
     })
-}
-
-/// What `PLANT` says.
-struct Plant {
-    ports: Vec<PortConfig>,
-    devices: Vec<DeviceConfig>,
-    rules: Vec<RuleConfig>,
-    alarms: AlarmsConfig,
-    assets: Vec<AssetConfig>,
-}
-
-fn plant_tables(top: &mut Section, templates: &mut Templates) -> Plant {
-    let ports = device::ports(top);
-    let mut devices = device::devices(top, &ports, templates);
-    let rules = rule::rules(top, &mut devices);
-    let alarms = alarm::alarms(top.section_or_empty("alarms"));
-    let assets = alarm::assets(top);
-    Plant {
-        ports,
-        devices,
-        rules,
-        alarms,
-        assets,
-    }
 }
 
 fn gateway(mut section: Section, base: &Path) -> GatewayConfig {

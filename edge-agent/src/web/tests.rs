@@ -1,5 +1,6 @@
 //! The page's interface against a real store, without a socket.
 
+mod alarms;
 mod orders;
 mod people;
 

@@ -223,7 +223,7 @@ impl Scene {
         let line = PacedPty::start(PACE)?;
         let server = Libmodbus::rtu(scratch, line.far(), (PACE.baud, 'N'), UNIT, 200)?;
         let config = config(uart.path(), mode, rts_on_send);
-        let guest = SerialGuest::start(scratch, "guest", uart, &config, CODE, line.near())?;
+        let guest = SerialGuest::start(&scratch.file("guest"), uart, (&config, CODE), line.near())?;
         Ok(Self {
             page: Api::new(guest.page()),
             guest,

@@ -367,6 +367,8 @@ impl Week {
         let lines = text.lines().map(|line| match line.split_once(" = ") {
             Some(("poll", _)) => "poll = \"1d\"",
             Some(("commit_tick", _)) => "commit_tick = \"200ms\"",
+            // Who is asked once a day may be silent longer.
+            Some(("stale_after", _)) => "stale_after = \"2d\"",
             _ => line,
         });
         let text = lines.collect::<Vec<_>>().join("\n");

@@ -29,8 +29,12 @@ const DAY_US: i64 = 86_400_000_000;
 /// Memory of level and of spreads, in seconds.
 const LEVEL_S: f64 = 3.0 * 86_400.0;
 const SPREAD_S: f64 = 30.0 * 86_400.0;
-/// Share of a residual that its slot takes in an hour, once it is known.
+/// Share of a residual that its slot takes in an hour; more in the first days, so that each day counts
+/// alike.
 const SLOT_PER_HOUR: f64 = 0.06;
+/// While there are few readings, a spread is that of about the last third of them: the first ones were
+/// judged by what was not known yet.
+const YOUNG: f64 = 3.0;
 /// The two smoothing times: so many seconds, or so many readings if that is longer.
 const SHORT: (f64, f64) = (600.0, 10.0);
 const LONG: (f64, f64) = (3_600.0, 28.0);
@@ -63,6 +67,8 @@ pub struct Model {
     short: Smoothed,
     long: Smoothed,
     recent: f64,
+    /// How long it has learned, in seconds.
+    age_s: f64,
     tails: [Tail; MEMBERS],
 }
 
@@ -105,6 +111,7 @@ impl Model {
             short: Smoothed::default(),
             long: Smoothed::default(),
             recent: 0.0,
+            age_s: 0.0,
             tails: [Tail::new(); MEMBERS],
         }
     }
@@ -216,13 +223,15 @@ impl Model {
     ) {
         let few = 1.0 / f64::from(self.count.saturating_add(1));
         self.level += weight(dt_s, LEVEL_S).max(few) * residual;
-        let gain = (SLOT_PER_HOUR * dt_s / 3_600.0).min(0.5);
+        self.age_s += dt_s;
+        let per_hour = SLOT_PER_HOUR.max(1.0 / (self.age_s / 86_400.0 + 1.0));
+        let gain = (per_hour * dt_s / 3_600.0).min(0.5);
         for (slot, share) in [(slot, 1.0 - share), (neighbour, share)] {
             if let Some(slot) = self.slots.get_mut(slot) {
                 *slot += super::tail::narrow(gain * share * residual);
             }
         }
-        let spread = weight(dt_s, SPREAD_S).max(few);
+        let spread = weight(dt_s, SPREAD_S).max((YOUNG * few).min(1.0));
         let square = |mean: &mut f64, size: f64| *mean += spread * (size * size - *mean);
         square(&mut self.residual, residual);
         square(&mut self.steps, step);
