@@ -47,7 +47,10 @@ fn page_life() -> Result<()> {
             let lists = api.get("/checklists")?["data"].as_array().map(Vec::len);
             let codes = api.get("/failure-codes")?["data"].as_array().map(Vec::len);
             let alerts = api.list("/alerts")?.len();
-            Ok((held == Some(3) && lists == Some(1) && codes == Some(3) && alerts == 1).then_some(()))
+            Ok(
+                (held == Some(3) && lists == Some(1) && codes == Some(3) && alerts == 1)
+                    .then_some(()),
+            )
         })?;
         hub.stop()?;
         let script = Script::start(
@@ -75,7 +78,15 @@ fn know_the_site(hub: &Hub, scratch: &Scratch) -> Result<()> {
         scratch.write(&name, csv)?;
         let file = scratch.file(&name).display().to_string();
         let args = [
-            "reference", "import", &file, "--kind", kind, "--site", SITE, "--json", "--write",
+            "reference",
+            "import",
+            &file,
+            "--kind",
+            kind,
+            "--site",
+            SITE,
+            "--json",
+            "--write",
         ];
         hub.cli(&args)?;
     }
