@@ -350,6 +350,7 @@ pub(super) async fn failure_codes(
                 "code": code.code,
                 "kind": code.kind.word(),
                 "title": code.title,
+                "class": code.class,
                 "under": code.under,
             })
         });

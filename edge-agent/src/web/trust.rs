@@ -115,7 +115,7 @@ async fn help(State(page): State<Page>, headers: HeaderMap) -> Response {
         Some(https) => steps(https, host(&headers)),
         None => String::from(
             "<h1>This box has no HTTPS</h1><p>The page works here as it is, but it cannot be \
-             installed on a phone and keeps nothing while the phone has no network. Whoever looks \
+             installed on a phone and does not open while the phone has no network. Whoever looks \
              after the box can turn HTTPS on: <code>[web] https_listen = \"0.0.0.0:8443\"</code>.",
         ),
     };

@@ -1,6 +1,6 @@
 // What was pressed on this phone and the box has not stored yet: the rules of the queue. Pure but for the store and the
 // sender that it is given. Never drops an entry by itself, never sends one in another person's name, never overtakes
-// within a record.
+// within a record what could be sent.
 
 /** Entries that a phone keeps; at it, a further one is refused in words. */
 export const ENTRIES_MAX = 500;
@@ -69,6 +69,10 @@ export class NotKept extends Error {
     super(`not kept: ${why}`, { cause });
     this.why = why;
   }
+}
+
+function sameWho(a: Who, b: Who): boolean {
+  return a.id === b.id && a.name === b.name;
 }
 
 export class Queue {
@@ -147,11 +151,13 @@ export class Queue {
   /** What may not be sent yet because something before it waits. */
   blocked(entry: Entry): boolean {
     const before = this.entries.filter((other) => other.number < entry.number);
-    return before.some(
-      (other) =>
-        // A record that the box refused to make does not exist: what belongs to it waits for the person too.
-        other.key === entry.needs || (other.record === entry.record && other.refused === null),
-    );
+    return before.some((other) => {
+      // A record that the box refused to make does not exist: what belongs to it waits for the person too.
+      if (other.key === entry.needs) return true;
+      if (other.record !== entry.record || other.refused !== null) return false;
+      // Somebody who is not signed in may be gone for days: others work on the same record meanwhile.
+      return sameWho(other.who, entry.who) || this.#door.opens(other.who);
+    });
   }
 
   /** Sends what can be sent, oldest first and short things before photos; one run at a time. */

@@ -102,6 +102,6 @@ export function assetOf(tag: string | null | undefined): Asset | undefined {
 /** Failure codes and checklists for a class come before those for all; those of other classes are left out. */
 export function fitting<T extends { class: string | null }>(offers: T[], asset: Asset | undefined): T[] {
   return offers
-    .filter((offer) => offer.class === null || offer.class === asset?.class)
-    .sort((a, b) => Number(b.class !== null) - Number(a.class !== null));
+    .filter((offer) => !offer.class || offer.class === asset?.class)
+    .sort((a, b) => Number(Boolean(b.class)) - Number(Boolean(a.class)));
 }

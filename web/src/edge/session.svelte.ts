@@ -110,6 +110,8 @@ export function iAm(name: string): void {
 export async function signIn(who: Named, pin: string): Promise<void> {
   const signed = await post<Answer>("/session", { person: who.id, pin });
   state.out = state.out.filter((id) => id !== who.id);
+  // An earlier sign-out that the box has not heard of must not end this session.
+  if (localStorage.getItem(SIGN_OUT_KEY) === who.id) localStorage.removeItem(SIGN_OUT_KEY);
   take(signed);
   answer(state.session.who);
 }
@@ -121,7 +123,7 @@ export async function signOut(): Promise<void> {
   if (!pinNeeded || who === null || who.id === null) return;
   state.out = [...state.out, who.id];
   // Without the box the phone forgets the person, and the box is told when it answers again.
-  if (!(await closed(who.id))) localStorage.setItem(SIGN_OUT_KEY, who.id);
+  if (!(await closed(who.id)) && state.out.includes(who.id)) localStorage.setItem(SIGN_OUT_KEY, who.id);
 }
 const SIGN_OUT_KEY = "chatterfix.sign-out";
 
