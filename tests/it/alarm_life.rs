@@ -34,10 +34,11 @@ fn config(address: &str, web: &str) -> String {
             "\n[[device]]\nname = \"{name}\"\nport = \"p\"\nunit = {UNIT}\npoll = \"200ms\"\nasset = \"LINE\"\n"
         );
         for (sensor, register) in registers {
-            let _ = write!(
+            write!(
                 text,
                 "\n[[device.sensor]]\nname = \"{sensor}\"\naddress = \"hr:{register}\"\ntype = \"u16\"\n"
-            );
+            )
+            .unwrap_or_default();
         }
         text
     };
@@ -88,9 +89,9 @@ fn run(scratch: &Scratch) -> Result<()> {
     let alerts = load["alerts"].as_u64().context("no count of alerts")?;
     let all = agent.api().list("/alerts?state=all")?;
     ensure!(alerts == u64::try_from(all.len())?, "{load}");
-    println!(
-        "measured: {alerts} alerts in all, one of them for {CHILDREN} sensors that failed with their line"
-    );
+    crate::measured(&format!(
+        "{alerts} alerts in all, one of them for {CHILDREN} sensors that failed with their line"
+    ));
     agent.stop()
 }
 

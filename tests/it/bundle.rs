@@ -48,12 +48,9 @@ fn people_of_the_hub_sign_in_with_the_hub_gone() -> Result<()> {
         the_command_line(&plant)?;
         audit(&plant)?;
         altered_and_foreign(&mut plant, scratch)?;
-        #[expect(clippy::print_stdout, reason = "the figures of docs/promises.md")]
-        {
-            println!(
-                "measured: a bundle was on the box {reached_ms} ms after the command at the hub"
-            );
-        }
+        crate::measured(&format!(
+            "a bundle was on the box {reached_ms} ms after the command at the hub"
+        ));
         Ok(())
     })
 }

@@ -34,7 +34,15 @@ fn both_sides_change_everything_at_once() -> Result<()> {
     })
 }
 
-fn run(mut plant: Plant, scratch: &Scratch) -> Result<()> {
+/// Who works on the order, each signed in on the box.
+struct People {
+    mara: Api,
+    tom: Api,
+    ilse: Api,
+}
+
+/// The site's list is on the box, and everybody is signed in.
+fn people(plant: &Plant, scratch: &Scratch) -> Result<People> {
     for (kind, csv) in [
         ("people", PEOPLE),
         ("parts", PARTS),
@@ -56,31 +64,28 @@ fn run(mut plant: Plant, scratch: &Scratch) -> Result<()> {
     let ilse = wait_for("the last PIN on the box", DEADLINE, || {
         plant.here.sign_in_pin(ILSE.0, ILSE.1).map(Some)
     })?;
-    let made = tom.post(
-        "/work-orders",
-        &json!({"title": "Pump is loud", "request": true}),
-    )?;
-    let order = Order(text(&made, "/id")?.to_owned());
-    plant.wait_until_in_sync()?;
-    plant.relay.cut();
-    plant.wait_for_link("offline")?;
+    Ok(People { mara, tom, ilse })
+}
 
-    order.act(&mara, "approve", json!({}))?;
+/// All that three people do on the box without the hub, with a power cut in the middle.
+fn work(plant: &mut Plant, people: &People, order: &Order) -> Result<()> {
+    let People { mara, tom, ilse } = people;
+    order.act(mara, "approve", json!({}))?;
     order.act(
-        &mara,
+        mara,
         "edit",
         json!({"title": "Pump P-7 is loud", "priority": 1,
         "due": "2030-01-02T08:00:00Z", "asset": "P-7", "description": "since Monday"}),
     )?;
-    order.act(&tom, "assign", json!({"name": TOM.0}))?;
-    order.act(&tom, "checklist", json!({"checklist": "pump-monthly"}))?;
-    order.act(&tom, "labour_start", json!({"ago_s": 2_700}))?;
+    order.act(tom, "assign", json!({"name": TOM.0}))?;
+    order.act(tom, "checklist", json!({"checklist": "pump-monthly"}))?;
+    order.act(tom, "labour_start", json!({"ago_s": 2_700}))?;
     // Ilse's phone had no network for hours; what she did has its own time.
-    order.act(&ilse, "labour", json!({"minutes": 25, "ago_s": 7_200}))?;
-    order.act(&ilse, "part", json!({"part": "SKF-6204", "quantity": 4}))?;
-    at_the_hub(&plant.there, &order)?;
-    let tasks = order.tasks(&tom)?;
-    order.act(&tom, "task", json!({"task": tasks[0], "value": true}))?;
+    order.act(ilse, "labour", json!({"minutes": 25, "ago_s": 7_200}))?;
+    order.act(ilse, "part", json!({"part": "SKF-6204", "quantity": 4}))?;
+    at_the_hub(&plant.there, order)?;
+    let tasks = order.tasks(tom)?;
+    order.act(tom, "task", json!({"task": tasks[0], "value": true}))?;
     // The power goes: what was answered is there.
     plant.agent.kill9()?;
     plant.agent.start()?;
@@ -89,24 +94,39 @@ fn run(mut plant: Plant, scratch: &Scratch) -> Result<()> {
         after["tasks"][0]["result"]["good"] == json!(true),
         "{after}"
     );
-    order.act(&tom, "task", json!({"task": tasks[1], "value": 44}))?;
-    order.act(&tom, "follow_up", json!({"task": tasks[1]}))?;
+    order.act(tom, "task", json!({"task": tasks[1], "value": 44}))?;
+    order.act(tom, "follow_up", json!({"task": tasks[1]}))?;
     order.act(
-        &ilse,
+        ilse,
         "failure",
         json!({"problem": "loud", "cause": "bearing worn",
         "effect": "reduced", "downtime_minutes": 40}),
     )?;
     order.act(
-        &tom,
+        tom,
         "sign",
         json!({"meaning": "released", "task": tasks[2], "pin": TOM.1}),
     )?;
-    order.act(&tom, "complete", json!({"remedy": "new bearing"}))?;
-    order.act(&ilse, "verify", json!({"note": "runs quietly"}))?;
-    order.act(&mara, "close", json!({}))?;
+    order.act(tom, "complete", json!({"remedy": "new bearing"}))?;
+    order.act(ilse, "verify", json!({"note": "runs quietly"}))?;
+    order.act(mara, "close", json!({}))?;
     let new = json!({"tag": "P-7/motor", "name": "Motor of P-7", "parent": "P-7"});
     tom.post("/assets", &new)?;
+    Ok(())
+}
+
+fn run(mut plant: Plant, scratch: &Scratch) -> Result<()> {
+    let people = people(&plant, scratch)?;
+    let made = people.tom.post(
+        "/work-orders",
+        &json!({"title": "Pump is loud", "request": true}),
+    )?;
+    let order = Order(text(&made, "/id")?.to_owned());
+    plant.wait_until_in_sync()?;
+    plant.relay.cut();
+    plant.wait_for_link("offline")?;
+
+    work(&mut plant, &people, &order)?;
 
     ensure!(plant.relay.is_cut());
     plant.relay.restore();
@@ -142,8 +162,8 @@ impl Order {
         format!("/work-orders/{}", self.0)
     }
 
-    fn act(&self, side: &Api, action: &str, body: Value) -> Result<Value> {
-        side.post(&format!("{}/actions/{action}", self.path()), &body)
+    fn act(&self, side: &Api, action: &str, body: impl Into<Value>) -> Result<Value> {
+        side.post(&format!("{}/actions/{action}", self.path()), &body.into())
     }
 
     fn tasks(&self, side: &Api) -> Result<Vec<Value>> {

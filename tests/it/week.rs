@@ -49,26 +49,23 @@ fn week() -> Result<()> {
         let compared = week.rest_and_compare(&keys)?;
         judge_alerts(&week, &shown.0, &compared.recorded)?;
         judge_orders(&shown.0, &shown.1)?;
-        #[expect(clippy::print_stdout, reason = "the figures of docs/promises.md")]
-        {
-            println!(
-                "measured: {:.0} h without uplink at {} times the speed in {:.0} s: {} readings in {} polls and {} events, \
+        crate::measured(&format!(
+            "{:.0} h without uplink at {} times the speed in {:.0} s: {} readings in {} polls and {} events, \
                  {} of them by people, the same on both sides; {} alerts for {} planted faults and {} recorded, {} \
                  orders, 2 power cuts; {} events had waited",
-                week.span.as_secs_f64() / 3_600.0,
-                week.speed,
-                begun.elapsed().as_secs_f64(),
-                compared.readings,
-                compared.polls,
-                compared.events,
-                keys.len(),
-                shown.0.len(),
-                week.planted.len(),
-                compared.recorded.len(),
-                shown.1.len(),
-                waiting["link"]["waiting_events"],
-            );
-        }
+            week.span.as_secs_f64() / 3_600.0,
+            week.speed,
+            begun.elapsed().as_secs_f64(),
+            compared.readings,
+            compared.polls,
+            compared.events,
+            keys.len(),
+            shown.0.len(),
+            week.planted.len(),
+            compared.recorded.len(),
+            shown.1.len(),
+            waiting["link"]["waiting_events"],
+        ));
         Ok(())
     })
 }

@@ -75,6 +75,7 @@ impl Context {
     }
 
     /// Bundles count for as long as the configuration says.
+    #[must_use]
     pub const fn with_terms(mut self, terms: Terms) -> Self {
         self.terms = terms;
         self

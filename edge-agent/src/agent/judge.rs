@@ -218,7 +218,9 @@ impl Judge {
             .iter()
             .flat_map(|poll| readings(&schema, poll))
             .collect();
-        batch.iter().for_each(|reading| self.alarms.read(reading));
+        for reading in &batch {
+            self.alarms.read(reading);
+        }
         let mut findings: Vec<Finding> = batch
             .iter()
             .flat_map(|reading| self.detectors.step(reading))

@@ -139,11 +139,7 @@ impl Agent {
     pub async fn start(config: Config, desk: Desk) -> Result<Self, AgentError> {
         clock::set_trusted(config.gateway.clock_trusted);
         // All drivers look at their tables before anything is opened.
-        let built: Vec<_> = config
-            .ports
-            .iter()
-            .filter_map(|port| Some((port.name.clone(), drivers::build(port, &config.devices)?)))
-            .collect();
+        let built = build_drivers(&config);
         let ports = PortHandles::default();
         let telling = notify::build(&config.notify, &ports);
         config.problems.check()?;
@@ -169,14 +165,7 @@ impl Agent {
         let outbox = Outbox::new(outbox);
         let mut judge =
             Judge::new(&config, storage.clone(), Arc::clone(&health), begun, outbox).await?;
-        let mut intake = Intake::new(gateway, &storage, &health);
-        for port in &built {
-            for (stream, schema) in intake.add(port).await? {
-                judge.know(stream, schema);
-            }
-        }
-        replay::run(&storage, &mut judge).await?;
-        judge.settle().await?;
+        let intake = catch_up(&storage, &health, &mut judge, &built).await?;
         settle_commands(&storage, desk.restarted).await?;
         started(&storage, &opened, judge.last_time()).await?;
         let measured = (catalog.subscribe(), encoded.subscribe());
@@ -270,6 +259,32 @@ impl Agent {
         done(self.judge).await;
         Ok(())
     }
+}
+
+/// The drivers of all ports, by their ports' names.
+fn build_drivers(config: &Config) -> Vec<(String, Box<dyn drivers::PortDriver>)> {
+    let ports = config.ports.iter();
+    let built =
+        ports.filter_map(|port| Some((port.name.clone(), drivers::build(port, &config.devices)?)));
+    built.collect()
+}
+
+/// The intake for what is polled; the judge has looked at all that was stored before.
+async fn catch_up(
+    storage: &Storage,
+    health: &Arc<Health>,
+    judge: &mut Judge,
+    built: &[Built],
+) -> Result<Intake, AgentError> {
+    let mut intake = Intake::new(storage.gateway_id(), storage, health);
+    for port in built {
+        for (stream, schema) in intake.add(port).await? {
+            judge.know(stream, schema);
+        }
+    }
+    replay::run(storage, judge).await?;
+    judge.settle().await?;
+    Ok(intake)
 }
 
 /// Returns when the judge is through with what was committed.
@@ -416,18 +431,17 @@ async fn https(config: &Config) -> Result<Option<(web::HttpsListener, web::Https
     let file = trust::file(&config.gateway.data_dir);
     let names = config.web.https_names.iter();
     let names: Vec<trust::Name> = names.filter_map(|name| name.parse().ok()).collect();
-    let authority = match SiteAuthority::read(&file)? {
-        Some(authority) => authority,
-        None => {
-            let called = config.gateway.name.as_deref().unwrap_or("site");
-            let made = SiteAuthority::make(&file, (called, &names), clock::now(), false)?;
-            let fingerprint = made.fingerprint();
-            tracing::info!(
-                fingerprint,
-                "the site's authority for HTTPS was made on this box"
-            );
-            made
-        }
+    let authority = if let Some(authority) = SiteAuthority::read(&file)? {
+        authority
+    } else {
+        let called = config.gateway.name.as_deref().unwrap_or("site");
+        let made = SiteAuthority::make(&file, (called, &names), clock::now(), false)?;
+        let fingerprint = made.fingerprint();
+        tracing::info!(
+            fingerprint,
+            "the site's authority for HTTPS was made on this box"
+        );
+        made
     };
     let door = Arc::new(Door::new(authority, &names, clock::now())?);
     let listener = web::bind_https(listen, Arc::clone(&door)).await?;

@@ -116,7 +116,7 @@ impl Alarms {
         let (time, clock) = (finding.time, finding.clock);
         match held {
             HeldBack::ByDesign(cause) => {
-                self.suppress(&finding.rule, cause, (time, clock), outcome)
+                self.suppress(&finding.rule, cause, (time, clock), outcome);
             }
             HeldBack::ByPerson => {
                 let is_told = self

@@ -195,19 +195,16 @@ impl Plant {
     }
 
     fn hear(&mut self, record: RecordRef) {
-        match record.kind {
-            protocol::event::RecordKind::Alert => {
-                if let Some(alert) = alert::fold(AlertId(record.id), &self.all()) {
-                    self.alarms.alert_is(&alert);
-                }
+        if record.kind == protocol::event::RecordKind::Alert {
+            if let Some(alert) = alert::fold(AlertId(record.id), &self.all()) {
+                self.alarms.alert_is(&alert);
             }
-            _ => {
-                let id = AlarmPointId(record.id);
-                if let Some(point) = alarm_point::fold(id, &self.all()) {
-                    let clock = ClockState::Synchronised;
-                    let outcome = self.alarms.point_is(&point, self.now, clock);
-                    self.carry_out(outcome);
-                }
+        } else {
+            let id = AlarmPointId(record.id);
+            if let Some(point) = alarm_point::fold(id, &self.all()) {
+                let clock = ClockState::Synchronised;
+                let outcome = self.alarms.point_is(&point, self.now, clock);
+                self.carry_out(outcome);
             }
         }
     }

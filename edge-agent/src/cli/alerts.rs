@@ -56,7 +56,7 @@ enum Action {
         /// Why.
         #[arg(long, value_name = "TEXT")]
         reason: String,
-        /// For how long ("30m", "8h"); the configuration has the most (shelve_max).
+        /// For how long ("30m", "8h"); the configuration has the most (`shelve_max`).
         #[arg(long = "for", value_name = "TIME")]
         long: String,
     },

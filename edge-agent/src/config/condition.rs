@@ -97,7 +97,9 @@ impl Condition {
     pub fn each<'a>(&'a self, sensor: &mut dyn FnMut(&'a str), alert: &mut dyn FnMut(&'a str)) {
         match self {
             Self::All(parts) | Self::Any(parts) => {
-                parts.iter().for_each(|part| part.each(sensor, alert));
+                for part in parts {
+                    part.each(sensor, alert);
+                }
             }
             Self::Not(part) => part.each(sensor, alert),
             Self::Value { sensor: path, .. } => sensor(path),

@@ -63,7 +63,9 @@ pub(super) fn new_event(new: &NewEvent) -> Result<(), StorageError> {
 fn alert(body: &AlertEvent) -> Result<(), StorageError> {
     match body {
         AlertEvent::Raised(raised) => limit("the alert's title", &raised.title, TEXT_BYTES_MAX),
-        AlertEvent::Acknowledged { note } => text("the note", note.as_ref()),
+        AlertEvent::Acknowledged { note } | AlertEvent::Reset { note } => {
+            text("the note", note.as_ref())
+        }
         AlertEvent::Commented { text: said } => text("the comment", Some(said)),
         AlertEvent::Described(described) => text("what was found", Some(&described.words)),
         AlertEvent::Notified(notified) => {
@@ -71,7 +73,6 @@ fn alert(body: &AlertEvent) -> Result<(), StorageError> {
             limit("who was told", &notified.to, TEXT_BYTES_MAX)?;
             limit("how it was told", &notified.words, TEXT_BYTES_MAX)
         }
-        AlertEvent::Reset { note } => text("the note", note.as_ref()),
         AlertEvent::Cleared { .. }
         | AlertEvent::Peaked { .. }
         | AlertEvent::Superseded { .. }

@@ -25,16 +25,21 @@ const JOBS_MAX: usize = 64;
 /// Changes that a listener may lag behind.
 const CHANGES_MAX: usize = 256;
 
+/// Makes the folder where it is not there, and locks it.
+fn make_and_lock(folder: &Path) -> Result<File, StorageError> {
+    std::fs::create_dir_all(folder).map_err(|source| StorageError::Folder {
+        path: folder.to_owned(),
+        source,
+    })?;
+    lock(folder)
+}
+
 pub(super) fn open(
     options: StorageOptions,
     committed: mpsc::Sender<Committed>,
 ) -> Result<(Storage, Opened), StorageError> {
     let folder = options.folder;
-    std::fs::create_dir_all(&folder).map_err(|source| StorageError::Folder {
-        path: folder.clone(),
-        source,
-    })?;
-    let lock = lock(&folder)?;
+    let lock = make_and_lock(&folder)?;
     let now = (options.now)();
     let changes = broadcast::Sender::new(CHANGES_MAX);
     let mut room = Room::new(&folder, options.ballast_bytes, options.disk);

@@ -98,7 +98,7 @@ fn an_authority_comes_back_is_not_replaced_by_mistake_and_can_be_carried() {
     let leaf = carried.issue(&[ip("10.0.0.9")], NOW).unwrap().cert[0].to_vec();
     assert!(is_taken(&made, &leaf, "10.0.0.9", NOW));
     let half = made.secret_pem().len() / 2;
-    for broken in ["", "nothing", &made.secret_pem()[..half]] {
+    for broken in ["", "nothing", made.secret_pem().get(..half).unwrap()] {
         let error = SiteAuthority::take(&file(other.path()), broken, true).unwrap_err();
         assert!(matches!(error, TrustError::Damaged { .. }), "{broken}");
     }
@@ -111,7 +111,7 @@ fn an_authority_comes_back_is_not_replaced_by_mistake_and_can_be_carried() {
         .next()
         .unwrap();
     let at = made.secret_pem().find("-----BEGIN CERT").unwrap();
-    let mixed = format!("{key}{}", &made.secret_pem()[at..]);
+    let mixed = format!("{key}{}", made.secret_pem().get(at..).unwrap());
     SiteAuthority::take(&file(other.path()), &mixed, true).unwrap_err();
     #[cfg(unix)]
     {

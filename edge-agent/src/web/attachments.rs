@@ -45,8 +45,7 @@ pub(super) async fn add(
     State(page): State<Page>,
     Path(id): Path<String>,
     Query(about): Query<About>,
-    caller: Caller,
-    headers: HeaderMap,
+    (caller, headers): (Caller, HeaderMap),
     body: Body,
 ) -> Result<Response, Problem> {
     let order = order_id(&id)?;

@@ -247,6 +247,7 @@ impl Page {
     }
 
     /// The same page, which tells where it is served by HTTPS too.
+    #[must_use]
     pub fn with_https(mut self, https: Https) -> Self {
         self.https = Some(Arc::new(https));
         self

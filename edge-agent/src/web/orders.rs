@@ -138,9 +138,8 @@ struct Deed {
 pub(super) async fn act(
     State(page): State<Page>,
     Path((id, action)): Path<(String, String)>,
-    caller: Caller,
+    (caller, headers): (Caller, HeaderMap),
     ConnectInfo(from): ConnectInfo<SocketAddr>,
-    headers: HeaderMap,
     posted: Posted,
 ) -> Result<Response, Problem> {
     let id = order_id(&id)?;

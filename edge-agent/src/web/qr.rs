@@ -32,8 +32,8 @@ enum Named {
 
 /// The end of an id as letters and digits.
 fn letters(prefix: char, id: Uuid) -> String {
-    let [.., a, b, c, d, e, f, g, h] = *id.as_bytes();
-    format!("{prefix}{}", LETTERS.encode(&[a, b, c, d, e, f, g, h]))
+    let (_, end) = id.as_u64_pair();
+    format!("{prefix}{}", LETTERS.encode(&end.to_be_bytes()))
 }
 
 pub(super) fn order_code(id: WorkOrderId) -> String {
@@ -143,8 +143,7 @@ fn svg(text: &str) -> Result<String, Problem> {
     let mut path = String::new();
     for y in 0..code.size() {
         for x in (0..code.size()).filter(|x| code.get_module(*x, y)) {
-            // Writing into a String cannot fail.
-            let _ = write!(path, "M{} {}h1v1h-1z", x + QUIET, y + QUIET);
+            write!(path, "M{} {}h1v1h-1z", x + QUIET, y + QUIET).unwrap_or_default();
         }
     }
     Ok(format!(
@@ -161,8 +160,7 @@ fn encoded(tag: &str) -> String {
         if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
             text.push(char::from(byte));
         } else {
-            // Writing into a String cannot fail.
-            let _ = write!(text, "%{byte:02X}");
+            write!(text, "%{byte:02X}").unwrap_or_default();
         }
     }
     text

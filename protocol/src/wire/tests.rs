@@ -656,16 +656,6 @@ fn work_bodies() -> Vec<(&'static str, Body)> {
             note: note(),
         })
     };
-    let report = FailureReport {
-        problem: Some("leaks".into()),
-        cause: Some("seal worn".into()),
-        remedy: Some("new seal".into()),
-        problem_code: Some("ELP".into()),
-        cause_code: Some("2.4".into()),
-        remedy_code: Some("1".into()),
-        effect: Some(FailureEffect::Environment),
-        downtime_minutes: Some(300),
-    };
     let orders = [
         ("order_tasks_added", tasks_added()),
         ("order_task_check", answer(TaskValue::Check(true))),
@@ -684,7 +674,7 @@ fn work_bodies() -> Vec<(&'static str, Body)> {
                 reason: note(),
             },
         ),
-        ("order_failure", E::FailureReported(report)),
+        ("order_failure", E::FailureReported(failure_report())),
         (
             "order_failure_empty",
             E::FailureReported(FailureReport::default()),
@@ -722,6 +712,19 @@ fn work_bodies() -> Vec<(&'static str, Body)> {
     ];
     let orders = orders.map(|(name, body)| (name, Body::WorkOrder(body)));
     orders.into_iter().chain(site_bodies()).collect()
+}
+
+fn failure_report() -> FailureReport {
+    FailureReport {
+        problem: Some("leaks".into()),
+        cause: Some("seal worn".into()),
+        remedy: Some("new seal".into()),
+        problem_code: Some("ELP".into()),
+        cause_code: Some("2.4".into()),
+        remedy_code: Some("1".into()),
+        effect: Some(FailureEffect::Environment),
+        downtime_minutes: Some(300),
+    }
 }
 
 fn tasks_added() -> WorkOrderEvent {

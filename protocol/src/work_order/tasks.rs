@@ -238,8 +238,8 @@ pub(super) fn cleared(
         None => task.title.clone(),
     });
     // Who clears a result must have seen it.
-    let unseen = |result: &&TaskResult| is_unseen(result, event);
-    if task.result.as_ref().filter(unseen).is_some() {
+    let unseen = |result| is_unseen(result, event);
+    if task.result.as_ref().is_some_and(unseen) {
         line.refuse("another result was entered at the same time; it stays");
         return false;
     }

@@ -170,39 +170,7 @@ impl Week {
              connect_timeout = \"60s\"\nretries = 3\n",
             self.cell.address()
         );
-        let machines = [
-            (
-                Fault::Press,
-                "press",
-                "pressure",
-                "high = 180.0\nseverity = \"critical\"",
-                "leak",
-            ),
-            (
-                Fault::Pump,
-                "pump",
-                "vibration",
-                "high = 7.1\nseverity = \"high\"",
-                "bearing",
-            ),
-            (
-                Fault::Oven,
-                "oven",
-                "temperature",
-                "low = 180.0\nseverity = \"medium\"",
-                "burner",
-            ),
-        ];
-        let machines = machines.map(|(fault, name, sensor, limit, mode)| {
-            let (unit, ..) = fault.register();
-            format!(
-                "\n[[device]]\nname = \"{name}\"\nport = \"cell\"\nasset = \"{name}\"\nunit = {unit}\n\
-                 poll = \"{CELL_POLL_S}s\"\n[[device.sensor]]\nname = \"{sensor}\"\naddress = \"hr:0\"\n\
-                 type = \"u16\"\nscale = 0.1\n\n[[rule]]\nname = \"{rule}\"\nsensor = \"{name}/{sensor}\"\n{limit}\n\
-                 deadband = 0.5\ntitle = \"{rule}\"\n[rule.work_order]\nfailure_mode = \"{mode}\"\nafter = \"5m\"\n",
-                rule = fault.rule()
-            )
-        });
+        let machines = machines();
         let fan = format!(
             "\n[[port]]\nname = \"fan\"\nprotocol = \"modbus\"\naddress = \"{}\"\ntimeout = \"60s\"\n\
              connect_timeout = \"60s\"\n\n[[device]]\nname = \"fan\"\nport = \"fan\"\nasset = \"fan\"\nunit = 1\n\
@@ -211,7 +179,7 @@ impl Week {
             self.fan.address(),
             Fault::Fan.rule(),
         );
-        Ok(text + &cell + &machines.concat() + &fan)
+        Ok(text + &cell + &machines + &fan)
     }
 
     /// Starts the box at this moment of its clock, and from there on faster.
@@ -269,13 +237,11 @@ impl Week {
 
     pub(super) fn repair(&mut self, fault: Fault, share: f64) -> Result<()> {
         self.until(share)?;
-        match fault {
-            Fault::Fan => self.fan.start_again(),
-            _ => {
-                self.set(fault, false);
-                Ok(())
-            }
+        if fault == Fault::Fan {
+            return self.fan.start_again();
         }
+        self.set(fault, false);
+        Ok(())
     }
 
     /// The first alert of a fault for which no order is opened.
@@ -476,4 +442,42 @@ where
         Ok(text) => text.parse().with_context(|| format!("{name}={text}")),
         Err(_) => Ok(usual),
     }
+}
+
+/// The machines of the cell, each with its limit.
+fn machines() -> String {
+    let machines = [
+        (
+            Fault::Press,
+            "press",
+            "pressure",
+            "high = 180.0\nseverity = \"critical\"",
+            "leak",
+        ),
+        (
+            Fault::Pump,
+            "pump",
+            "vibration",
+            "high = 7.1\nseverity = \"high\"",
+            "bearing",
+        ),
+        (
+            Fault::Oven,
+            "oven",
+            "temperature",
+            "low = 180.0\nseverity = \"medium\"",
+            "burner",
+        ),
+    ];
+    let machines = machines.map(|(fault, name, sensor, limit, mode)| {
+            let (unit, ..) = fault.register();
+            format!(
+                "\n[[device]]\nname = \"{name}\"\nport = \"cell\"\nasset = \"{name}\"\nunit = {unit}\n\
+                 poll = \"{CELL_POLL_S}s\"\n[[device.sensor]]\nname = \"{sensor}\"\naddress = \"hr:0\"\n\
+                 type = \"u16\"\nscale = 0.1\n\n[[rule]]\nname = \"{rule}\"\nsensor = \"{name}/{sensor}\"\n{limit}\n\
+                 deadband = 0.5\ntitle = \"{rule}\"\n[rule.work_order]\nfailure_mode = \"{mode}\"\nafter = \"5m\"\n",
+                rule = fault.rule()
+            )
+        });
+    machines.concat()
 }

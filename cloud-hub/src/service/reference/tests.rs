@@ -143,97 +143,100 @@ async fn a_dry_run_changes_nothing_and_tells_the_same() {
     assert_eq!((done.added, done.bundle), (2, Some(1)));
 }
 
+/// Kind, text, and the line, column and words of what is told.
+const WRONG: &[(Kind, &str, u64, &str, &str)] = &[
+    (Kind::People, "name,role\nMara,king", 2, "role", "engineer"),
+    (Kind::People, "name,role\nMara,", 2, "role", "missing"),
+    (
+        Kind::People,
+        "name,role,phone\nMara,viewer,0151",
+        2,
+        "phone",
+        "country",
+    ),
+    (
+        Kind::People,
+        "name,role\nMara,viewer\nmara,viewer",
+        3,
+        "name",
+        "line 2 already",
+    ),
+    (
+        Kind::People,
+        "name,rolle\nMara,viewer",
+        1,
+        "rolle",
+        "no such column",
+    ),
+    (
+        Kind::Assets,
+        "tag,name,parent\nA,a,B",
+        2,
+        "parent",
+        "no asset \"B\"",
+    ),
+    (
+        Kind::Assets,
+        "tag,name,parent\nA,a,B\nB,b,A",
+        2,
+        "parent",
+        "part of itself",
+    ),
+    (
+        Kind::Assets,
+        "tag,name,criticality\nA,a,E",
+        2,
+        "criticality",
+        "A, B, C, D",
+    ),
+    (
+        Kind::Parts,
+        "number,name,stock\nX,x,many",
+        2,
+        "stock",
+        "no number",
+    ),
+    (
+        Kind::Parts,
+        "number,name,stock\nX,x,inf",
+        2,
+        "stock",
+        "no number",
+    ),
+    (
+        Kind::Checklists,
+        "checklist,step,answer\nx,y,smell",
+        2,
+        "answer",
+        "signature",
+    ),
+    (
+        Kind::Checklists,
+        "checklist,step,answer,low\nx,y,yes,3",
+        2,
+        "low",
+        "number",
+    ),
+    (
+        Kind::Checklists,
+        "checklist,step,answer,choices\nx,y,choice,a",
+        2,
+        "choices",
+        "two",
+    ),
+    (
+        Kind::FailureCodes,
+        "code,kind,title,under\nX,cause,x,Y",
+        2,
+        "under",
+        "no problem",
+    ),
+];
+
 #[tokio::test]
 async fn what_is_wrong_is_told_with_line_column_and_remedy_and_nothing_is_taken() {
     let bench = Bench::new().await;
-    for (kind, text, line, column, words) in [
-        (Kind::People, "name,role\nMara,king", 2, "role", "engineer"),
-        (Kind::People, "name,role\nMara,", 2, "role", "missing"),
-        (
-            Kind::People,
-            "name,role,phone\nMara,viewer,0151",
-            2,
-            "phone",
-            "country",
-        ),
-        (
-            Kind::People,
-            "name,role\nMara,viewer\nmara,viewer",
-            3,
-            "name",
-            "line 2 already",
-        ),
-        (
-            Kind::People,
-            "name,rolle\nMara,viewer",
-            1,
-            "rolle",
-            "no such column",
-        ),
-        (
-            Kind::Assets,
-            "tag,name,parent\nA,a,B",
-            2,
-            "parent",
-            "no asset \"B\"",
-        ),
-        (
-            Kind::Assets,
-            "tag,name,parent\nA,a,B\nB,b,A",
-            2,
-            "parent",
-            "part of itself",
-        ),
-        (
-            Kind::Assets,
-            "tag,name,criticality\nA,a,E",
-            2,
-            "criticality",
-            "A, B, C, D",
-        ),
-        (
-            Kind::Parts,
-            "number,name,stock\nX,x,many",
-            2,
-            "stock",
-            "no number",
-        ),
-        (
-            Kind::Parts,
-            "number,name,stock\nX,x,inf",
-            2,
-            "stock",
-            "no number",
-        ),
-        (
-            Kind::Checklists,
-            "checklist,step,answer\nx,y,smell",
-            2,
-            "answer",
-            "signature",
-        ),
-        (
-            Kind::Checklists,
-            "checklist,step,answer,low\nx,y,yes,3",
-            2,
-            "low",
-            "number",
-        ),
-        (
-            Kind::Checklists,
-            "checklist,step,answer,choices\nx,y,choice,a",
-            2,
-            "choices",
-            "two",
-        ),
-        (
-            Kind::FailureCodes,
-            "code,kind,title,under\nX,cause,x,Y",
-            2,
-            "under",
-            "no problem",
-        ),
-    ] {
+    for &(kind, text, line, column, words) in WRONG {
         let report = bench.write(kind, text).await;
         let found = report
             .problems

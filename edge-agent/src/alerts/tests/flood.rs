@@ -39,10 +39,10 @@ fn busy_plant(hours: i64, seed: u64) -> (Plant, usize, usize) {
             let flips = match n {
                 // Chatter in bursts of a few minutes.
                 0..5 => (at / 300) % 4 == i64::try_from(n).unwrap() % 4 && at % 2 == 0,
-                5..40 => random() % 450 == 0,
+                5..40 => random().is_multiple_of(450),
                 // About one in two hours, back after a few minutes.
-                _ if *is_beyond => random() % 300 == 0,
-                _ => random() % 72_000 == 0,
+                _ if *is_beyond => random().is_multiple_of(300),
+                _ => random().is_multiple_of(72_000),
             };
             if flips {
                 *is_beyond = !*is_beyond;

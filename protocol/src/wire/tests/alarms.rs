@@ -74,8 +74,7 @@ fn point_bodies() -> Vec<(&'static str, AlarmPointEvent)> {
         activations: 3,
     };
     let of = || "P-101".to_owned();
-    let words = || "pump/running < 1".to_owned();
-    vec![
+    let mut bodies = vec![
         ("point_shelved", shelved(named())),
         ("point_unshelved", E::Unshelved { note: note() }),
         ("point_out_of_service", out(named())),
@@ -109,6 +108,15 @@ fn point_bodies() -> Vec<(&'static str, AlarmPointEvent)> {
             "point_maintenance_ended",
             E::MaintenanceEnded { note: None },
         ),
+    ];
+    bodies.extend(suppressions());
+    bodies
+}
+
+fn suppressions() -> [(&'static str, AlarmPointEvent); 3] {
+    let of = || "P-101".to_owned();
+    let words = || "pump/running < 1".to_owned();
+    [
         (
             "point_suppressed_maintenance",
             suppressed(SuppressionCause::Maintenance { of: of() }),

@@ -169,7 +169,11 @@ fn two_results_at_the_same_time_are_both_kept_and_a_planner_is_told() {
         answer(0, TaskValue::Number(3.0)),
         answer(0, TaskValue::Number(5.0)),
     );
-    for order in both_ways(&before, &[here.clone()], &[there.clone()]) {
+    for order in both_ways(
+        &before,
+        std::slice::from_ref(&here),
+        std::slice::from_ref(&there),
+    ) {
         assert_eq!(order.conflicts.len(), 1);
         assert!(order.needs_review);
         assert_eq!(order.tasks[0].earlier.len(), 1);
