@@ -135,22 +135,18 @@ pub fn fold(id: AlarmPointId, events: &[Event]) -> Option<AlarmPoint> {
 /// Answers whether the event says which point it is.
 fn apply(point: &mut AlarmPoint, event: &Event, home: Option<Origin>) -> bool {
     let mut line = HistoryEntry::of(event);
-    let known = match &event.body {
-        Body::AlarmPoint(body) => {
-            if measures(body) && home.is_some_and(|home| home != event.origin) {
-                line.what = "unknown";
-                line.refuse("only the gateway that measures may write this");
-                false
-            } else {
-                of_person(point, event, body, &mut line)
-                    || of_gateway(point, event, body, &mut line)
-            }
+    let mut known = false;
+    if let Body::AlarmPoint(body) = &event.body {
+        if measures(body) && home.is_some_and(|home| home != event.origin) {
+            line.what = "unknown";
+            line.refuse("only the gateway that measures may write this");
+        } else {
+            known = of_person(point, event, body, &mut line)
+                || of_gateway(point, event, body, &mut line);
         }
-        _ => {
-            line.unknown();
-            false
-        }
-    };
+    } else {
+        line.unknown();
+    }
     point.history.push(line);
     known
 }

@@ -50,9 +50,9 @@ fn measure(report: &mut Report, set: &[RuleConfig]) -> Result<(f64, f64)> {
         }
         processor_ns() - started
     };
-    (0..FIRST).for_each(|number| {
+    for number in 0..FIRST {
         round(&mut detectors, number);
-    });
+    }
     let after = resident_bytes()?;
     let rounds = (FIRST..FIRST + ROUNDS).map(|number| round(&mut detectors, number));
     let sensors = f64::from(u32::try_from(SENSORS)?);

@@ -15,7 +15,7 @@ use edge_agent::analysis::{Analysis, Profile};
 use protocol::time::Timestamp;
 use scorer::{PROFILES, Scored, Tally};
 
-/// Published scores (results/final_results.json of v1.1): windowed Gaussian, standard, few false, few
+/// Published scores (`results/final_results.json` of v1.1): windowed Gaussian, standard, few false, few
 /// missed.
 const GAUSSIAN: [f64; 3] = [39.65, 20.87, 47.41];
 /// Equal to two decimals.

@@ -18,6 +18,7 @@ mod damage;
 mod disks;
 mod documents;
 mod errors;
+mod https;
 mod kills;
 mod live;
 mod modbus;

@@ -89,7 +89,7 @@ pub enum Form {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct Whole {
     age_max_minutes: Option<u32>,
     ca_file: Option<PathBuf>,
     mail: Option<MailTable>,
@@ -154,7 +154,7 @@ impl NotifyConfig {
     /// With every mistake that was found.
     pub fn parse(text: &str, base: &Path) -> Result<Self, Vec<Problem>> {
         let at = |start: usize, words: String| super::reader::problem(text, start, words);
-        let file: File = toml::from_str(text).map_err(|error| {
+        let file: Whole = toml::from_str(text).map_err(|error| {
             let start = error.span().map_or(0, |span| span.start);
             vec![at(start, error.message().replace('\n', ", "))]
         })?;

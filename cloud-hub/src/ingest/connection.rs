@@ -266,13 +266,9 @@ impl Gateway {
                 HubAction::DocumentState(state) => self.document_state(state).await?,
                 HubAction::FetchDocument { version } => self.fetch_document(version).await?,
                 HubAction::CommandResult(result) => self.command_ended(result).await?,
-                HubAction::BundleState(state) => self.bundle_state(state).await?,
-                HubAction::SignBundle(name) => self.sign_bundle(name)?,
-                HubAction::FetchBundle {
-                    number,
-                    offset,
-                    bytes_max,
-                } => self.fetch_bundle((number, offset), bytes_max).await?,
+                action @ (HubAction::BundleState(_)
+                | HubAction::SignBundle(_)
+                | HubAction::FetchBundle { .. }) => self.bundle(action).await?,
                 HubAction::Close(words) => {
                     tracing::warn!(gateway = %self.id, words, "a gateway was refused");
                     return Ok(true);

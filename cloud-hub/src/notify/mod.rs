@@ -111,7 +111,7 @@ async fn consider(
     match store.alert(scope, alert).await {
         Ok(row) => note(store, config, bells, (scope, &row)).await,
         Err(error) => {
-            tracing::error!(%error, %alert, "an alert could not be looked up to tell of it")
+            tracing::error!(%error, %alert, "an alert could not be looked up to tell of it");
         }
     }
 }
@@ -218,7 +218,8 @@ async fn tell(store: &Store, name: &str, sender: &Sender, part: &[ToTell]) -> bo
     let (mut rows, mut told, mut gone) = (Vec::new(), Vec::new(), Vec::new());
     for one in part {
         match store.alert(one.scope, one.alert).await {
-            Ok(row) if row.alert.state() == AlertState::Active => {
+            // One that is over is told all the same while nobody took notice.
+            Ok(row) if matches!(row.alert.state(), AlertState::Active | AlertState::Cleared) => {
                 rows.push(row);
                 told.push(*one);
             }
@@ -227,7 +228,7 @@ async fn tell(store: &Store, name: &str, sender: &Sender, part: &[ToTell]) -> bo
     }
     let mut good = true;
     if !gone.is_empty() {
-        let words = "acknowledged or over before it was sent".to_owned();
+        let words = "acknowledged before it was sent".to_owned();
         good &= noted(store, name, gone, (ToldHow::NotNeeded, words)).await;
     }
     if rows.is_empty() {

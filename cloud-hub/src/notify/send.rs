@@ -269,7 +269,9 @@ fn words(rows: &[AlertRow]) -> (String, String) {
     let lines: Vec<String> = rows.iter().take(LISTED_MAX).map(line).collect();
     let mut text = lines.join("\n");
     if let Some(more) = rows.len().checked_sub(LISTED_MAX).filter(|more| *more > 0) {
-        text.push_str(&format!("\nand {more} more"));
+        text.push_str("\nand ");
+        text.push_str(&more.to_string());
+        text.push_str(" more");
     }
     let subject = match (rows.len(), lines.first()) {
         (1, Some(line)) => line.clone(),
@@ -297,11 +299,16 @@ fn line(row: &AlertRow) -> String {
         .map(|site| format!(" [{}]", site.name));
     let asset = raised.asset.as_deref().map(|asset| format!(" {asset}"));
     format!(
-        "{severity}:{}{} {} ({})",
+        "{severity}:{}{} {} ({}){}",
         site.unwrap_or_default(),
         asset.unwrap_or_default(),
         raised.title,
-        rfc3339(row.alert.raised_at)
+        rfc3339(row.alert.raised_at),
+        if row.alert.cleared.is_some() {
+            ", normal again"
+        } else {
+            ""
+        }
     )
 }
 

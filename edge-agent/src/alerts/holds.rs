@@ -68,7 +68,9 @@ impl Holds {
                 };
                 self.shelves.insert(point.rule.clone(), span);
             }
-            None => drop(self.shelves.remove(&point.rule)),
+            None => {
+                self.shelves.remove(&point.rule);
+            }
         }
         if point.out_of_service.is_some() {
             self.out_of_service.insert(point.rule.clone());

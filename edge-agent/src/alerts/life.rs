@@ -213,7 +213,7 @@ impl Alarms {
         self.telling.raised(finding.time, &self.plan.settings);
         self.settle_before(&rule, id, finding, outcome);
         let is_chatter = self.notice_chatter(&rule, finding, outcome);
-        self.stand(finding, id, (&raised, &described), is_chatter, outcome);
+        self.stand(finding, (id, is_chatter), (&raised, &described), outcome);
     }
 
     fn describe(
@@ -302,9 +302,8 @@ impl Alarms {
     fn stand(
         &mut self,
         finding: &Finding,
-        alert: AlertId,
+        (alert, is_chatter): (AlertId, bool),
         (raised, described): (&AlertRaised, &AlertDescription),
-        is_chatter: bool,
         outcome: &mut Outcome,
     ) {
         let now = finding.time;

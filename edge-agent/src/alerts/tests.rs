@@ -42,7 +42,7 @@ fn config(sensors: &[&str], rest: &str) -> Config {
                     [[device]]\nname = \"d\"\nport = \"p\"\nasset = \"P-1\"\n"
         .to_owned();
     for sensor in sensors {
-        text.push_str(&format!("[[device.sensor]]\nname = \"{sensor}\"\n"));
+        text = text + "[[device.sensor]]\nname = \"" + sensor + "\"\n";
     }
     Config::parse(Path::new("e"), &format!("{text}{rest}")).unwrap()
 }

@@ -1,9 +1,9 @@
 //! What follows from the time alone. Never looks at a reading.
 
 use super::holds::Over;
+use super::life::REPEAT_AFTER_US;
 use super::point::{Clear, Standing};
 use super::telling::Summary;
-use super::life::REPEAT_AFTER_US;
 use super::{Alarms, AlertStep, HeldBack, Notice, Outcome, PointStep, words};
 use crate::analysis::{Change, Finding};
 use crate::config::RuleConfig;
@@ -124,12 +124,22 @@ impl Alarms {
         }) else {
             return;
         };
-        if !self.telling.may_again(standing.severity, now, &self.plan.settings) {
+        if !self
+            .telling
+            .may_again(standing.severity, now, &self.plan.settings)
+        {
             return;
         }
         let notice = words::standing(rule, &standing);
-        outcome.notices.push(Notice { time: now, ..notice });
-        if let Some(known) = self.points.get_mut(&rule.name).and_then(|p| p.standing.as_mut()) {
+        outcome.notices.push(Notice {
+            time: now,
+            ..notice
+        });
+        if let Some(known) = self
+            .points
+            .get_mut(&rule.name)
+            .and_then(|p| p.standing.as_mut())
+        {
             (known.told, known.has_notice) = (Some(now), true);
         }
     }

@@ -122,10 +122,10 @@ fn show(config: &Config, authority: &SiteAuthority, output: Output) -> anyhow::R
         None => words.push_str("The page is not served by HTTPS: set [web] https_listen.\n"),
         Some(https) => {
             let code = terminal(&help)?;
-            words.push_str(&format!(
-                "Open {help} on a phone (or scan this), follow its steps, compare the fingerprint; \
-                 then open {https}\n\n{code}"
-            ));
+            words = format!(
+                "{words}Open {help} on a phone (or scan this), follow its steps, compare the \
+                 fingerprint; then open {https}\n\n{code}"
+            );
         }
     }
     let json = json!({"fingerprint": fingerprint, "help": help, "https": https});

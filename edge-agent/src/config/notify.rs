@@ -399,17 +399,12 @@ fn topics(section: &mut Section) -> Vec<Topic> {
     };
     let mut topics = Vec::new();
     for word in words {
-        match TOPICS.iter().find(|(known, _)| *known == word) {
-            Some((_, topic)) => topics.push(*topic),
-            None => {
-                let complaint = format!("{} cannot be told", value::quoted(&word));
-                section.unknown(
-                    "tell",
-                    &complaint,
-                    &word,
-                    TOPICS.iter().map(|(word, _)| *word),
-                );
-            }
+        if let Some((_, topic)) = TOPICS.iter().find(|(known, _)| *known == word) {
+            topics.push(*topic);
+        } else {
+            let complaint = format!("{} cannot be told", value::quoted(&word));
+            let known = TOPICS.iter().map(|(word, _)| *word);
+            section.unknown("tell", &complaint, &word, known);
         }
     }
     topics

@@ -193,10 +193,8 @@ impl Desk {
         );
         let now = clock::now();
         if let Some(alert) = entry.matter.alert {
-            let to = entry.to.clone();
-            let words = entry.words.clone();
-            self.noted
-                .push((alert, record::event(&entry.channel, to, false, words)));
+            let event = record::event(&entry.channel, &entry.to, false, &entry.words);
+            self.noted.push((alert, event));
         }
         self.log.push(Delivery {
             message: Uuid::new_v5(&entry.matter.id, entry.channel.as_bytes()),
@@ -240,12 +238,7 @@ impl Desk {
         if verdict.noted {
             let delivered = ended == DeliveryEnd::Delivered;
             let alerts = message.parts.iter().filter_map(|part| part.matter.alert);
-            let event = record::event(
-                &message.channel,
-                person.clone(),
-                delivered,
-                words.to_owned(),
-            );
+            let event = record::event(&message.channel, &person, delivered, words);
             self.noted
                 .extend(alerts.map(|alert| (alert, event.clone())));
         }
@@ -330,17 +323,13 @@ impl Desk {
         };
         let log = std::mem::take(&mut self.log);
         let saved = self.storage.note_deliveries(log.clone(), state);
-        self.is_dirty = match tokio::time::timeout(SAVE_WAIT, saved).await {
-            Ok(Ok(())) => false,
-            Ok(Err(error)) => {
-                tracing::warn!(%error, "who was told could not be written down; it is tried again with the next change");
-                self.log = log;
-                self.log.truncate(NEWS_MAX);
-                false
-            }
-            // It is written when the disk comes to it.
-            Err(_) => false,
-        };
+        self.is_dirty = false;
+        // One that takes too long is written when the disk comes to it.
+        if let Ok(Err(error)) = tokio::time::timeout(SAVE_WAIT, saved).await {
+            tracing::warn!(%error, "who was told could not be written down; it is tried again with the next change");
+            self.log = log;
+            self.log.truncate(NEWS_MAX);
+        }
     }
 }
 

@@ -15,8 +15,6 @@ mod seat;
 mod secret;
 mod smtp;
 mod speaker;
-#[cfg(test)]
-mod tests;
 mod webhook;
 mod words;
 

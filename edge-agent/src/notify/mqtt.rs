@@ -1,4 +1,4 @@
-//! A message to an MQTT broker (3.1.1, QoS 1), and acknowledgements from a topic. The connection comes
+//! A message to an MQTT broker (3.1.1, `QoS` 1), and acknowledgements from a topic. The connection comes
 //! back by itself. Never counts a message as delivered that the broker did not acknowledge.
 
 use super::matter::{Message, Outcome};

@@ -12,17 +12,13 @@ const ACTOR: &str = "notify";
 const EVERYBODY: &str = "everybody there";
 
 /// One delivery, or the end of all tries, as the history of an alert shows it.
-pub(super) fn event(channel: &str, to: String, delivered: bool, words: String) -> Notified {
-    let to = if to.is_empty() {
-        EVERYBODY.to_owned()
-    } else {
-        to
-    };
+pub(super) fn event(channel: &str, to: &str, delivered: bool, words: &str) -> Notified {
+    let to = if to.is_empty() { EVERYBODY } else { to };
     Notified {
         channel: at_most(channel, NAME_BYTES_MAX),
-        to: at_most(&to, NAME_BYTES_MAX),
+        to: at_most(to, NAME_BYTES_MAX),
         delivered,
-        words: at_most(&words, TEXT_BYTES_MAX),
+        words: at_most(words, TEXT_BYTES_MAX),
     }
 }
 

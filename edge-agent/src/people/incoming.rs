@@ -63,7 +63,7 @@ impl Incoming {
             refused: String::new(),
         });
         if !signed {
-            partial.refused = "it is not signed by an authority that this box trusts".to_owned();
+            partial.refuse("it is not signed by an authority that this box trusts");
         } else if head.number <= held {
             partial.refused = format!("this box holds number {held} already");
         }

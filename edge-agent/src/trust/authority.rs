@@ -189,12 +189,8 @@ fn making(source: rcgen::Error) -> TrustError {
 
 fn params(called: &str, more: &[Name], now: Timestamp) -> Result<CertificateParams, TrustError> {
     let serial = serial()?;
-    let number: String = serial
-        .to_bytes()
-        .iter()
-        .take(4)
-        .map(|b| format!("{b:02x}"))
-        .collect();
+    let bytes = serial.to_bytes();
+    let number = data_encoding::HEXLOWER.encode(bytes.get(..4).unwrap_or_default());
     let mut params = CertificateParams::default();
     let name = format!("ChatterFix {called} {number}");
     params.distinguished_name.push(DnType::CommonName, name);

@@ -321,9 +321,7 @@ fn router(page: Page) -> Router {
         .fallback(|| async { Problem::not_found("address") });
     Router::new()
         .nest("/api/v1", api)
-        .route("/trust", get(trust::help))
-        .route("/ca.crt", get(trust::certificate))
-        .route("/ca.mobileconfig", get(trust::profile))
+        .merge(trust::routes())
         .route("/c/{code}", get(qr::go))
         .fallback(pages::serve)
         .layer(axum::middleware::from_fn(guard::headers))

@@ -240,7 +240,7 @@ async fn by_pin(
         book.open(hash, (person.id, &kept), from, clock::now());
     });
     page.people.save(&page.storage).await?;
-    let view = view(page, headers, Some((who, clock::now().0 + SESSION_US)));
+    let view = view(page, headers, Some(&(who, clock::now().0 + SESSION_US)));
     let mut response = Json(view).into_response();
     let secure = guard::is_secure(headers);
     guard::set_cookie(&mut response, secure, &of_one(person.id), Some(&token));
@@ -349,7 +349,7 @@ pub(super) async fn who(State(page): State<Page>, headers: HeaderMap) -> Json<Va
         let (who, held) = people.signed_in(&page, &headers, named)?;
         Some((who, held.since.0 + SESSION_US))
     });
-    Json(view(&page, &headers, signed_in))
+    Json(view(&page, &headers, signed_in.as_ref()))
 }
 
 /// `DELETE /session`
@@ -378,7 +378,7 @@ pub(super) async fn sign_out(
 }
 
 /// Who is signed in and until when, who could be, and what they may do.
-fn view(page: &Page, headers: &HeaderMap, signed_in: Option<(Who, i64)>) -> Value {
+fn view(page: &Page, headers: &HeaderMap, signed_in: Option<&(Who, i64)>) -> Value {
     let people = People::of(page);
     let needed = people.is_some();
     // Names are for those who may see the page.
@@ -389,7 +389,7 @@ fn view(page: &Page, headers: &HeaderMap, signed_in: Option<(Who, i64)>) -> Valu
         .filter(|person| shown && person.pin.is_some())
         .map(|person| json!({ "id": person.id, "name": person.name }));
     let listed: Vec<Value> = listed.collect();
-    let may = |act: &Act| match &signed_in {
+    let may = |act: &Act| match signed_in {
         Some((who, _)) => act.is_for(who.role),
         None => !needed,
     };
@@ -399,10 +399,10 @@ fn view(page: &Page, headers: &HeaderMap, signed_in: Option<(Who, i64)>) -> Valu
         .map(|act| act.word())
         .collect();
     json!({
-        "person": signed_in.as_ref().map(|(who, _)| json!({
+        "person": signed_in.map(|(who, _)| json!({
             "id": who.id, "name": who.name, "role": who.role.word(),
         })),
-        "expires": signed_in.as_ref().map(|(_, until)| rfc3339(protocol::time::Timestamp(*until))),
+        "expires": signed_in.map(|(_, until)| rfc3339(protocol::time::Timestamp(*until))),
         "people": listed,
         "pin_needed": needed,
         "https_port": page.https.as_ref().map(|https| https.port),

@@ -4,10 +4,11 @@
 use super::Page;
 use super::problem::Problem;
 use crate::trust::{SiteAuthority, svg};
-use axum::Json;
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use axum::routing::get;
+use axum::{Json, Router};
 use serde_json::{Value, json};
 use std::sync::Arc;
 use uuid::Uuid;
@@ -34,6 +35,14 @@ impl Https {
     }
 }
 
+/// What is for everybody, beside the interface.
+pub(super) fn routes() -> Router<Page> {
+    Router::new()
+        .route("/trust", get(help))
+        .route("/ca.crt", get(certificate))
+        .route("/ca.mobileconfig", get(profile))
+}
+
 /// `GET /api/v1/trust`
 pub(super) async fn about(State(page): State<Page>, headers: HeaderMap) -> Json<Value> {
     let Some(https) = &page.https else {
@@ -53,14 +62,14 @@ pub(super) async fn about(State(page): State<Page>, headers: HeaderMap) -> Json<
 }
 
 /// `GET /ca.crt`
-pub(super) async fn certificate(State(page): State<Page>) -> Result<Response, Problem> {
+async fn certificate(State(page): State<Page>) -> Result<Response, Problem> {
     let https = of(&page)?;
     let kind = "application/x-x509-ca-cert";
     Ok(file(https.certificate.clone(), kind, "site-ca.crt"))
 }
 
 /// `GET /ca.mobileconfig`: a profile for iPhone and iPad.
-pub(super) async fn profile(State(page): State<Page>) -> Result<Response, Problem> {
+async fn profile(State(page): State<Page>) -> Result<Response, Problem> {
     let https = of(&page)?;
     let id = |what: &str| {
         Uuid::new_v5(
@@ -101,7 +110,7 @@ pub(super) async fn profile(State(page): State<Page>) -> Result<Response, Proble
 }
 
 /// `GET /trust`
-pub(super) async fn help(State(page): State<Page>, headers: HeaderMap) -> Response {
+async fn help(State(page): State<Page>, headers: HeaderMap) -> Response {
     let body = match &page.https {
         Some(https) => steps(https, host(&headers)),
         None => String::from(

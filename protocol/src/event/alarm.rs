@@ -7,18 +7,7 @@ use crate::id::AlertId;
 use crate::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
-/// How much depends on an asset: A most. On the wire: append only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Criticality {
-    /// The plant stops or people are in danger without it.
-    A,
-    /// A line stops without it.
-    B,
-    /// It is missed.
-    C,
-    /// It can be done without.
-    D,
-}
+pub use crate::bundle::Criticality;
 
 /// What belongs to an alert's beginning and was not in `AlertRaised` when that was released. Written
 /// in the transaction of `Raised`.

@@ -21,11 +21,13 @@ impl Event {
                 correct(from);
                 correct(to);
             }
-            Body::AlarmPoint(AlarmPointEvent::Shelved { until, .. }) => correct(until),
-            Body::AlarmPoint(AlarmPointEvent::Withheld { since, .. }) => correct(since),
-            Body::AlarmPoint(AlarmPointEvent::MaintenanceBegan {
-                until: Some(until), ..
-            }) => correct(until),
+            Body::AlarmPoint(
+                AlarmPointEvent::Shelved { until: time, .. }
+                | AlarmPointEvent::Withheld { since: time, .. }
+                | AlarmPointEvent::MaintenanceBegan {
+                    until: Some(time), ..
+                },
+            ) => correct(time),
             _ => {}
         }
         self.time = self.time.plus_micros(by.shift_us);

@@ -19,11 +19,11 @@ use crate::id::StreamId;
 use crate::limits::LANE_IN_FLIGHT_BYTES_MAX;
 use crate::ranges::RangeSet;
 use crate::time::Timestamp;
+use crate::wire::Frame;
 use crate::wire::v1::{
-    BundleHeadV1, BundlePieceV1, CatalogV1, Chain, CommandV1, DocumentV1, DownAckV1, EventsV1,
-    HelloV1, Message, OwnEventsV1, OwnHeldV1, ReferenceV1, RefuseV1, WelcomeV1, WindowV1,
+    BundleHeadV1, BundlePieceV1, CatalogV1, Chain, CommandV1, DocumentV1, DownAckV1, HelloV1,
+    Message, OwnHeldV1, ReferenceV1, RefuseV1, WelcomeV1, WindowV1,
 };
-use crate::wire::{Frame, decode_event};
 use bundle::Bundles;
 use contents::Contents;
 use down::Down;
@@ -290,7 +290,7 @@ impl EdgeSession {
                     .push_back(EdgeAction::ApplyReference(reference));
             }
             (Lane::Reference, message @ (Message::BundleHead(_) | Message::BundlePiece(_))) => {
-                self.bundle_message(message)?
+                self.bundle_message(message)?;
             }
             (Lane::Reference, message) => self.down_message(lane, message)?,
             (lane, _) => return Err(unexpected("a message", lane)),
@@ -460,37 +460,6 @@ impl EdgeSession {
         for message in std::mem::take(&mut self.early) {
             self.down_lane(message)?;
         }
-        Ok(())
-    }
-
-    fn down(&mut self, events: &EventsV1) -> Result<(), SessionError> {
-        let expected = self.down_mark + 1;
-        if events.first_seq > expected {
-            return Err(SessionError::Hole {
-                expected,
-                got: events.first_seq,
-            });
-        }
-        let skip = usize::try_from(expected - events.first_seq).unwrap_or(usize::MAX);
-        let mut fresh = Vec::new();
-        for bytes in events.events.iter().skip(skip) {
-            fresh.push(decode_event(bytes)?);
-        }
-        if !fresh.is_empty() {
-            let first = self.down_mark + 1;
-            self.down_mark += u64::try_from(fresh.len()).unwrap_or(0);
-            self.actions.push_back(EdgeAction::ApplyDown(first, fresh));
-        }
-        Ok(())
-    }
-
-    fn own_events(&mut self, message: &OwnEventsV1) -> Result<(), SessionError> {
-        let mut events = Vec::with_capacity(message.events.len());
-        for bytes in &message.events {
-            events.push(decode_event(bytes)?);
-        }
-        let action = EdgeAction::ApplyOwn(message.incarnation, message.first_seq, events);
-        self.actions.push_back(action);
         Ok(())
     }
 }

@@ -368,94 +368,76 @@ pub struct PriorityView {
     pub target_share: f64,
 }
 
-/// The figures with their targets (ISA-18.2, IEC 62682, EEMUA 191).
+/// Name, words and target of the figures (ISA-18.2, IEC 62682, EEMUA 191), in the order of `values`.
+const FIGURES: [(&str, &str, f64); 8] = [
+    ("per_operator_hour", "alerts per hour and person", 6.0),
+    ("per_ten_minutes", "alerts per ten minutes and person", 1.0),
+    ("peak_ten_minutes", "most alerts in ten minutes", 10.0),
+    ("flood_share", "share of the time in a flood", 0.01),
+    ("chattering", "rules that chatter", 0.0),
+    ("fleeting", "alerts that were over within a minute", 0.0),
+    ("stale", "alerts that stand for more than a day", 4.0),
+    (
+        "top_ten_share",
+        "share of the ten rules with most alerts",
+        0.05,
+    ),
+];
+
+/// How many alerts should be of each urgency, of all.
+const SHARES: [(Severity, f64); 4] = [
+    (Severity::Low, 0.80),
+    (Severity::Medium, 0.15),
+    (Severity::High, 0.04),
+    (Severity::Critical, 0.01),
+];
+
+fn values(load: &Load) -> [f64; 8] {
+    let count = crate::alarm_load::whole;
+    [
+        load.per_operator_hour,
+        load.per_ten_minutes,
+        count(load.peak_ten_minutes),
+        load.flood_share,
+        count(load.chattering),
+        count(load.fleeting),
+        count(load.stale),
+        load.top_ten_share,
+    ]
+}
+
+/// The figures with their targets.
 pub fn load(load: &Load, period: Period) -> LoadView {
-    let figure = |name, words, value: f64, target: f64| FigureView {
+    let count = crate::alarm_load::whole;
+    let figures = FIGURES.iter().zip(values(load));
+    let figures = figures.map(|((name, words, target), value)| FigureView {
         name,
         words,
         value,
-        target,
-        ok: value <= target,
-    };
-    let count = crate::alarm_load::whole;
-    let actor = |actor: &Actor| ActorView {
+        target: *target,
+        ok: value <= *target,
+    });
+    let actors = load.bad_actors.iter().map(|actor: &Actor| ActorView {
         rule: actor.rule.clone(),
         sensor: actor.sensor.clone(),
         alerts: actor.alerts,
         share: actor.share,
-    };
+    });
     let all = count(load.alerts.max(1));
-    let severities = [
-        Severity::Low,
-        Severity::Medium,
-        Severity::High,
-        Severity::Critical,
-    ];
-    let targets = [0.80, 0.15, 0.04, 0.01];
-    let by_priority = severities.iter().zip(load.by_severity).zip(targets);
+    let by_priority = SHARES.iter().zip(load.by_severity);
+    let by_priority = by_priority.map(|((severity, target_share), alerts)| PriorityView {
+        severity: *severity,
+        alerts,
+        share: count(alerts) / all,
+        target_share: *target_share,
+    });
     LoadView {
         from: rfc3339(period.from),
         to: rfc3339(period.to),
         operators: period.operators,
         alerts: load.alerts,
-        figures: vec![
-            figure(
-                "per_operator_hour",
-                "alerts per hour and person",
-                load.per_operator_hour,
-                6.0,
-            ),
-            figure(
-                "per_ten_minutes",
-                "alerts per ten minutes and person",
-                load.per_ten_minutes,
-                1.0,
-            ),
-            figure(
-                "peak_ten_minutes",
-                "most alerts in ten minutes",
-                count(load.peak_ten_minutes),
-                10.0,
-            ),
-            figure(
-                "flood_share",
-                "share of the time in a flood",
-                load.flood_share,
-                0.01,
-            ),
-            figure(
-                "chattering",
-                "rules that chatter",
-                count(load.chattering),
-                0.0,
-            ),
-            figure(
-                "fleeting",
-                "alerts that were over within a minute",
-                count(load.fleeting),
-                0.0,
-            ),
-            figure(
-                "stale",
-                "alerts that stand for more than a day",
-                count(load.stale),
-                4.0,
-            ),
-            figure(
-                "top_ten_share",
-                "share of the ten rules with most alerts",
-                load.top_ten_share,
-                0.05,
-            ),
-        ],
-        bad_actors: load.bad_actors.iter().map(actor).collect(),
-        by_priority: by_priority
-            .map(|((severity, alerts), target_share)| PriorityView {
-                severity: *severity,
-                alerts,
-                share: count(alerts) / all,
-                target_share,
-            })
-            .collect(),
+        figures: figures.collect(),
+        bad_actors: actors.collect(),
+        by_priority: by_priority.collect(),
     }
 }

@@ -70,16 +70,13 @@ impl Scored {
             let inside = ends
                 .iter()
                 .position(|(first, last)| (*first..=*last).contains(&at));
-            let worth = match inside.and_then(|window| ends.get(window)) {
-                Some((first, last)) => {
-                    let share = number(last - at + 1) / number(last - first + 1);
-                    sigmoid(-share) / sigmoid(-1.0)
-                }
-                None => {
-                    let before = ends.iter().rev().find(|(_, last)| *last < at);
-                    let past = before.map(|(first, last)| number(at - last) / number(last - first));
-                    past.filter(|past| *past < 3.0).map_or(-1.0, sigmoid)
-                }
+            let worth = if let Some((first, last)) = inside.and_then(|window| ends.get(window)) {
+                let share = number(last - at + 1) / number(last - first + 1);
+                sigmoid(-share) / sigmoid(-1.0)
+            } else {
+                let before = ends.iter().rev().find(|(_, last)| *last < at);
+                let past = before.map(|(first, last)| number(at - last) / number(last - first));
+                past.filter(|past| *past < 3.0).map_or(-1.0, sigmoid)
             };
             (at >= probation).then_some(Place {
                 window: inside,

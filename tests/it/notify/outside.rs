@@ -37,25 +37,8 @@ fn run(scratch: &Scratch) -> Result<()> {
         "hook_server",
         &["--port", &hook_port, "--mode", &mode_file],
     )?;
-    let options = PeerOptions {
-        samples_per_s: 40.0,
-        first_row: CALM_ROW,
-        hold_row: Some(CALM_ROW),
-        ..PeerOptions::default()
-    };
-    let mut plant = Plant::start(scratch, options)?;
-    plant.hub.stop()?;
-    scratch.write(
-        "hub/url",
-        &format!("http://127.0.0.1:{hook_port}/services/T0/B0/x\n"),
-    )?;
     let authority = certificates.authority.display().to_string();
-    scratch.write("hub/notify.toml", &receivers(&mail_port, &authority))?;
-    let file = scratch.file("hub/hub.toml");
-    let text = std::fs::read_to_string(&file).context("reading the hub's configuration")?;
-    std::fs::write(&file, text + "\n[notify]\nfile = \"notify.toml\"\n")?;
-    plant.hub.start_again()?;
-    plant.wait_for_link("connected")?;
+    let mut plant = plant(scratch, &receivers(&mail_port, &authority), &hook_port)?;
     plant.peer.go_on()?;
     let heard = wait_for("the mail", DEADLINE, || {
         Ok(mail.heard()?.into_iter().next())
@@ -85,6 +68,36 @@ fn run(scratch: &Scratch) -> Result<()> {
     wait_for("the receiver that takes it in the end", DEADLINE, || {
         Ok(hook.heard()?.into_iter().find(|line| line["mode"] == "ok"))
     })?;
+    both_told(&plant, &mail)?;
+    report(mail_at - changed);
+    plant.agent.stop()
+}
+
+/// A box, and a hub that tells these receivers.
+fn plant(scratch: &Scratch, receivers: &str, hook_port: &str) -> Result<Plant> {
+    let options = PeerOptions {
+        samples_per_s: 40.0,
+        first_row: CALM_ROW,
+        hold_row: Some(CALM_ROW),
+        ..PeerOptions::default()
+    };
+    let mut plant = Plant::start(scratch, options)?;
+    plant.hub.stop()?;
+    scratch.write(
+        "hub/url",
+        &format!("http://127.0.0.1:{hook_port}/services/T0/B0/x\n"),
+    )?;
+    scratch.write("hub/notify.toml", receivers)?;
+    let file = scratch.file("hub/hub.toml");
+    let text = std::fs::read_to_string(&file).context("reading the hub's configuration")?;
+    std::fs::write(&file, text + "\n[notify]\nfile = \"notify.toml\"\n")?;
+    plant.hub.start_again()?;
+    plant.wait_for_link("connected")?;
+    Ok(plant)
+}
+
+/// The log says that both were told, one not at once; who is for another site heard nothing.
+fn both_told(plant: &Plant, mail: &Receiver) -> Result<()> {
     let log = wait_for("the log to say that both were told", DEADLINE, || {
         let log = plant.there.get("/notifications")?;
         let rows = log["data"].as_array().cloned().unwrap_or_default();
@@ -104,8 +117,7 @@ fn run(scratch: &Scratch) -> Result<()> {
         "the other site was told too: {:?}",
         mail.heard()?
     );
-    report(mail_at - changed);
-    plant.agent.stop()
+    Ok(())
 }
 
 #[expect(clippy::print_stdout, reason = "the promise is this line")]

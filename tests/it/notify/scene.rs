@@ -42,23 +42,7 @@ impl Scene {
             Receiver::start_with_orders(scratch, "gsm_modem", &["--link", &link, "--pin", "4711"])?;
         let certificates = Certificates::make(scratch, "mail")?;
         let mail_port = ports::free()?.port().to_string();
-        let (certificate, key) = &certificates.server;
-        let mail = Receiver::start(
-            scratch,
-            "mail_server",
-            &[
-                "--port",
-                &mail_port,
-                "--certificate",
-                &certificate.display().to_string(),
-                "--key",
-                &key.display().to_string(),
-                "--user",
-                "box",
-                "--password",
-                PASSWORD,
-            ],
-        )?;
+        let mail = mail_server(scratch, &certificates, &mail_port)?;
         let mode = scratch.write("hook.mode", "ok")?;
         let hook_port = ports::free()?.port().to_string();
         let mode_file = mode.display().to_string();
@@ -206,6 +190,16 @@ impl Scene {
     }
 }
 
+/// aiosmtpd, which takes mail over STARTTLS from who knows the password.
+fn mail_server(scratch: &Scratch, certificates: &Certificates, port: &str) -> Result<Receiver> {
+    let (certificate, key) = &certificates.server;
+    let (certificate, key) = (certificate.display().to_string(), key.display().to_string());
+    let files = ["--certificate", &certificate, "--key", &key];
+    let login = ["--user", "box", "--password", PASSWORD];
+    let arguments = [&["--port", port], &files[..], &login[..]].concat();
+    Receiver::start(scratch, "mail_server", &arguments)
+}
+
 /// What the rule of a pump says.
 pub(super) fn title(pump: usize) -> String {
     format!("Pump {pump:02} is hot")
@@ -237,7 +231,7 @@ language = "en"
 }
 
 fn plant(port: &str) -> String {
-    let mut text = format!(
+    let text = format!(
         r#"
 [[port]]
 name = "line"
@@ -252,18 +246,19 @@ poll = "100ms"
 write = ["co:0-3"]
 "#
     );
-    for pump in 0..PUMPS {
-        text += &format!(
+    let sensor = |pump: usize| {
+        format!(
             "\n[[device.sensor]]\nname = \"p{pump}\"\naddress = \"hr:{pump}\"\ntype = \"i16\"\nasset = \"P-{pump:02}\"\n"
-        );
-    }
-    for pump in 0..PUMPS {
-        text += &format!(
+        )
+    };
+    let rule = |pump: usize| {
+        format!(
             "\n[[rule]]\nname = \"hot {pump}\"\nsensor = \"pumps/p{pump}\"\nhigh = 50.0\nseverity = \"high\"\ntitle = \"{}\"\n",
             title(pump)
-        );
-    }
-    text
+        )
+    };
+    let plant = (0..PUMPS).map(sensor).chain((0..PUMPS).map(rule));
+    text + &plant.collect::<String>()
 }
 
 /// All channels; words in capitals are places of this test.

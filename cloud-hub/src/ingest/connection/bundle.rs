@@ -5,7 +5,7 @@ use super::super::IngestError;
 use super::Gateway;
 use crate::ca::{Authority, CaError};
 use protocol::bundle::to_sign;
-use protocol::sync::BundleName;
+use protocol::sync::{BundleName, HubAction};
 use protocol::wire::v1::{BundleHeadV1, BundleStateV1};
 
 impl Gateway {
@@ -16,7 +16,21 @@ impl Gateway {
         Ok(())
     }
 
-    pub(super) async fn bundle_state(&mut self, state: BundleStateV1) -> Result<(), IngestError> {
+    /// Does what the session wants for a bundle.
+    pub(super) async fn bundle(&mut self, action: HubAction) -> Result<(), IngestError> {
+        match action {
+            HubAction::BundleState(state) => self.bundle_state(state).await,
+            HubAction::SignBundle(name) => self.sign_bundle(name),
+            HubAction::FetchBundle {
+                number,
+                offset,
+                bytes_max,
+            } => self.fetch_bundle((number, offset), bytes_max).await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn bundle_state(&mut self, state: BundleStateV1) -> Result<(), IngestError> {
         if !state.refused.is_empty() {
             tracing::warn!(
                 gateway = %self.id, number = state.number, words = state.refused,
@@ -32,12 +46,12 @@ impl Gateway {
         self.bundle_wanted().await
     }
 
-    pub(super) fn sign_bundle(&mut self, name: BundleName) -> Result<(), IngestError> {
+    fn sign_bundle(&mut self, name: BundleName) -> Result<(), IngestError> {
         let head = head(&self.authority, None, name)?;
         Ok(self.session.handle_bundle_signed(head)?)
     }
 
-    pub(super) async fn fetch_bundle(
+    async fn fetch_bundle(
         &mut self,
         place: (u64, u64),
         bytes_max: usize,

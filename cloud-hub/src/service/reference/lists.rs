@@ -42,27 +42,26 @@ pub(super) fn merge(held: &mut Vec<Checklist>, table: &Table, replace: bool) -> 
         let title = cells.optional("title", None);
         let class = cells.optional("class", None);
         let step = step(&mut cells);
-        match drafts.get_mut(&id) {
-            Some(draft) => {
-                // Title and class may be said once or in each row, but not two of them.
-                if title.is_some_and(|title| title != draft.title) {
-                    cells.wrong("title", format!("the first row says \"{}\"", draft.title));
-                }
-                if class.is_some() && class != draft.class {
-                    cells.wrong("class", "the first row of this checklist says another one");
-                }
-                draft.steps.push(step);
+        if let Some(draft) = drafts.get_mut(&id) {
+            // Title and class may be said once or in each row, but not two of them.
+            if title.is_some_and(|title| title != draft.title) {
+                let words = format!("the first row says \"{}\"", draft.title);
+                cells.wrong("title", words);
             }
-            None => {
-                let title = title.unwrap_or_else(|| id.clone());
-                let steps = vec![step];
-                let draft = Draft {
-                    title,
-                    class,
-                    steps,
-                };
-                drafts.insert(id, draft);
+            if class.is_some() && class != draft.class {
+                let words = "the first row of this checklist says another one";
+                cells.wrong("class", words);
             }
+            draft.steps.push(step);
+        } else {
+            let title = title.unwrap_or_else(|| id.clone());
+            let steps = vec![step];
+            let draft = Draft {
+                title,
+                class,
+                steps,
+            };
+            drafts.insert(id, draft);
         }
         report.problems.append(&mut cells.problems);
     }

@@ -113,13 +113,11 @@ impl Cells<'_> {
 
     /// A text that an entry must have.
     pub(super) fn required(&mut self, column: &str, before: Option<&str>) -> String {
-        match self.optional(column, before.map(str::to_owned)) {
-            Some(text) => text,
-            None => {
-                self.wrong(column, "is missing");
-                String::new()
-            }
+        if let Some(text) = self.optional(column, before.map(str::to_owned)) {
+            return text;
         }
+        self.wrong(column, "is missing");
+        String::new()
     }
 
     /// A text that an entry may have.

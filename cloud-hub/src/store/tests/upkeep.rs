@@ -145,7 +145,7 @@ async fn an_older_layout_is_copied_then_brought_up_to_date() {
             ALTER TABLE claim DROP COLUMN replaces; DROP TABLE content;
             DROP TABLE work_order_content; DROP TABLE document; DROP TABLE configuration;
             DROP TABLE command; DROP TABLE word; DROP TABLE bundle;
-            DROP TABLE bundle_told; PRAGMA user_version = 1;",
+            DROP TABLE bundle_told; DROP TABLE notified; PRAGMA user_version = 1;",
         )
         .unwrap();
     fixture.reopen();

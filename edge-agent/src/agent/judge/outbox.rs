@@ -35,8 +35,13 @@ impl Outbox {
     pub(super) fn hand_on(&mut self, notices: impl IntoIterator<Item = Notice>) {
         for notice in notices {
             self.waiting.push_back(notice);
+            self.pass_on();
             self.make_room();
         }
+        self.pass_on();
+    }
+
+    fn pass_on(&mut self) {
         while let Some(notice) = self.waiting.pop_front() {
             match self.sender.try_send(notice) {
                 Ok(()) => {}
@@ -76,9 +81,9 @@ mod tests {
     use protocol::time::Timestamp;
     use uuid::Uuid;
 
-    fn notice(number: u128, severity: Severity) -> Notice {
+    fn notice(number: usize, severity: Severity) -> Notice {
         Notice {
-            id: Uuid::from_u128(number),
+            id: Uuid::from_u128(u128::try_from(number).unwrap()),
             kind: NoticeKind::Raised,
             alert: None,
             severity,
@@ -102,7 +107,7 @@ mod tests {
             _ => Severity::Critical,
         };
         let total = 3 * count;
-        outbox.hand_on((0..total).map(|at| notice(at as u128, severity(at))));
+        outbox.hand_on((0..total).map(|at| notice(at, severity(at))));
         let mut got = Vec::new();
         while let Ok(next) = taken.try_recv() {
             got.push(next);
@@ -112,11 +117,12 @@ mod tests {
             let urgent = notices.iter().filter(|n| n.severity >= Severity::High);
             urgent.map(|notice| notice.id).collect::<Vec<_>>()
         };
-        let all: Vec<_> = (0..total)
-            .map(|at| notice(at as u128, severity(at)))
-            .collect();
+        let all: Vec<_> = (0..total).map(|at| notice(at, severity(at))).collect();
         assert_eq!(urgent(&got), urgent(&all), "all of them, in their order");
-        assert_eq!(got.len() as u64 + outbox.dropped, total as u64);
+        assert_eq!(
+            u64::try_from(got.len()).unwrap() + outbox.dropped,
+            u64::try_from(total).unwrap()
+        );
         assert!(outbox.dropped > 0);
         let low = got.iter().filter(|n| n.severity == Severity::Low).count();
         assert_eq!(low, NOTICES_MAX / 4, "the low ones that waited went first");

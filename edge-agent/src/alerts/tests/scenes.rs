@@ -42,7 +42,11 @@ fn what_comes_again_soon_and_stays_is_told_after_ten_minutes() {
     plant.run(400, |_| vec![("t", 90.0)]);
     assert_eq!(plant.told(), [(Raised, "hot")], "people know");
     plant.run(3_600, |_| vec![("t", 90.0)]);
-    assert_eq!(plant.told(), [(Raised, "hot"), (Raised, "hot")], "once, for it stands");
+    assert_eq!(
+        plant.told(),
+        [(Raised, "hot"), (Raised, "hot")],
+        "once, for it stands"
+    );
     let standing = plant.open()[0].id;
     assert_eq!(plant.notices.last().unwrap().alert, Some(standing));
 }

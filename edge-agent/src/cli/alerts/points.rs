@@ -13,7 +13,7 @@ pub(super) fn run(
     by: Option<String>,
     client: &mut Client,
 ) -> anyhow::Result<(Value, String)> {
-    let by = || person(by.clone());
+    let by = move || person(by);
     let (what, action, body) = match action {
         Action::Held => {
             let alarms = client.list("/alarms?state=held")?;
@@ -177,7 +177,7 @@ fn show_load(load: &Value) -> String {
             .pointer(pointer)
             .and_then(Value::as_f64)
             .unwrap_or(0.0);
-        format!("{:.2}", number)
+        format!("{number:.2}")
             .trim_end_matches('0')
             .trim_end_matches('.')
             .to_owned()

@@ -39,7 +39,6 @@ impl Desk {
             channels,
             plan,
             language,
-            ..
         } = built;
         let ended = self.ended_by(&channels, language);
         for name in &ended {

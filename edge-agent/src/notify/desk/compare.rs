@@ -18,10 +18,9 @@ impl Desk {
         &mut self,
         change: Result<RecordChange, broadcast::error::RecvError>,
     ) {
-        let change = match change {
-            Ok(change) => change,
+        let Ok(change) = change else {
             // What was missed is looked up.
-            Err(_) => return self.compare(false).await,
+            return self.compare(false).await;
         };
         if change.record.kind != RecordKind::Alert {
             return;

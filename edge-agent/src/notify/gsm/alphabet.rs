@@ -90,12 +90,11 @@ fn near(text: &str) -> String {
             '°' => {}
             '²' => out.push('2'),
             '³' => out.push('3'),
-            'µ' | 'μ' => out.push('u'),
+            'µ' | 'μ' | 'ú' | 'û' => out.push('u'),
             '…' => out.push_str("..."),
             '–' | '—' | '−' => out.push('-'),
             '‘' | '’' | '´' | '`' => out.push('\''),
             '“' | '”' | '„' | '«' | '»' => out.push('"'),
-            '\u{A0}' | '\u{202F}' | '\t' => out.push(' '),
             'á' | 'â' | 'ã' => out.push('a'),
             'Á' | 'À' | 'Â' | 'Ã' => out.push('A'),
             'ê' | 'ë' => out.push('e'),
@@ -103,12 +102,13 @@ fn near(text: &str) -> String {
             'í' | 'î' | 'ï' => out.push('i'),
             'ó' | 'ô' | 'õ' => out.push('o'),
             'Ó' | 'Ô' | 'Õ' => out.push('O'),
-            'ú' | 'û' => out.push('u'),
             'ç' => out.push('c'),
             '×' => out.push('x'),
             '≤' => out.push_str("<="),
             '≥' => out.push_str(">="),
-            c if c.is_control() && c != '\n' => out.push(' '),
+            c if matches!(c, '\u{A0}' | '\u{202F}') || (c.is_control() && c != '\n') => {
+                out.push(' ');
+            }
             c => out.push(c),
         }
     }

@@ -162,7 +162,7 @@ async fn attend(gsm: &Gsm, mut wire: Wire, modem: &mut Modem, seat: &mut Seat) -
             }
         }
         // What the events led to is sent first.
-        let Some(wait) = gsm.wait(modem) else {
+        let Some(wait) = Gsm::wait(modem) else {
             continue;
         };
         tokio::select! {
@@ -215,7 +215,7 @@ impl Gsm {
     }
 
     /// How long until the modem wants to be asked; `None`: it has something to send now.
-    fn wait(&self, modem: &mut Modem) -> Option<Duration> {
+    fn wait(modem: &Modem) -> Option<Duration> {
         if modem.has_something() {
             return None;
         }
@@ -278,9 +278,7 @@ impl Gsm {
             }
             Event::Lost(words) => return Some(words),
             Event::Ended(result) => {
-                let Some(mut done) = work.take() else {
-                    return None;
-                };
+                let mut done = work.take()?;
                 let call_to = done.message.to.as_ref().map(|to| to.address.clone());
                 // The telephone rings also when the message could not be sent.
                 if done.then_call

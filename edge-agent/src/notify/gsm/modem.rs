@@ -11,6 +11,7 @@ mod call;
 use super::alphabet::{self, Coded};
 use super::at::{Lines, Said};
 use super::pdu::{self, Delivered};
+use data_encoding::HEXUPPER;
 use std::collections::VecDeque;
 
 /// Longest wait for the answer to a usual command, in microseconds.
@@ -228,11 +229,13 @@ impl Modem {
             return self.add_with(&format!("AT+CMGS=\"{to}\""), For::Message, Some(body));
         }
         // Numbers are written in the letters of the text too (TS 27.005 section 3.1).
-        let hex = |units: Vec<u16>| -> String {
-            units.iter().map(|unit| format!("{unit:04X}")).collect()
+        let hex = |units: &[u16]| {
+            let bytes: Vec<u8> = units.iter().flat_map(|unit| unit.to_be_bytes()).collect();
+            HEXUPPER.encode(&bytes)
         };
-        let body = [hex(alphabet::ucs2(text, tail)).as_bytes(), &[END_OF_TEXT]].concat();
-        let number = hex(to.encode_utf16().collect());
+        let text = hex(&alphabet::ucs2(text, tail));
+        let body = [text.as_bytes(), &[END_OF_TEXT]].concat();
+        let number = hex(&to.encode_utf16().collect::<Vec<u16>>());
         self.add("AT+CSMP=17,168,0,8", For::Charset);
         self.add("AT+CSCS=\"UCS2\"", For::Charset);
         self.add_with(&format!("AT+CMGS=\"{number}\""), For::Message, Some(body));
@@ -406,7 +409,7 @@ impl Modem {
                 format!("taken by the network as number {}", reference.unwrap_or("?").trim())
             })),
             For::Dial => self.dialled(result, now),
-            For::CallState => self.call_state(&answer, result, now),
+            For::CallState => self.call_state(&answer, result.is_ok(), now),
             For::HangUp => {
                 if let Some(call) = self.call.take() {
                     self.ended(Ok(call.words()));

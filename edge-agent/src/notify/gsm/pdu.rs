@@ -176,7 +176,8 @@ mod tests {
         );
         // A name instead of a number, and a message cut off in each place.
         for end in 0..hex.len() {
-            let _ = delivered(&hex[..end]).is_some();
+            let read = hex.get(..end).and_then(delivered);
+            assert!(read.is_none_or(|read| read.text.chars().count() <= 10));
         }
         assert_eq!(delivered("zz"), None);
     }

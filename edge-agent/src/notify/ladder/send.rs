@@ -275,15 +275,14 @@ fn made(plan: &Plan, case: &Case, step: &StepConfig, now: Now) -> Made {
             unreachable("", words);
         }
         for person in people {
-            match plan.address(&person, way.wants) {
-                Some(address) => made.jobs.push(job(Some(person), Some(address))),
-                None => {
-                    let what = match way.wants {
-                        Wants::Email => "mail address",
-                        _ => "telephone number",
-                    };
-                    unreachable(&person, format!("no {what} of this person is configured"));
-                }
+            if let Some(address) = plan.address(&person, way.wants) {
+                made.jobs.push(job(Some(person), Some(address)));
+            } else {
+                let what = match way.wants {
+                    Wants::Email => "mail address",
+                    _ => "telephone number",
+                };
+                unreachable(&person, format!("no {what} of this person is configured"));
             }
         }
     }

@@ -5,8 +5,8 @@
 use super::super::{Lane, SessionError, features};
 use super::{EdgeAction, EdgeSession, unexpected};
 use crate::limits::{COMMANDS_MAX, DOCUMENT_BYTES_MAX};
-use crate::wire::WireError;
-use crate::wire::v1::{CommandResultV1, DocumentStateV1, Message};
+use crate::wire::v1::{CommandResultV1, DocumentStateV1, EventsV1, Message, OwnEventsV1};
+use crate::wire::{WireError, decode_event};
 use std::collections::{BTreeSet, VecDeque};
 use uuid::Uuid;
 
@@ -71,6 +71,39 @@ impl EdgeSession {
             }
             (lane, _) => return Err(unexpected("a message", lane)),
         };
+        self.actions.push_back(action);
+        Ok(())
+    }
+
+    /// Events of the hub, as far as they are new.
+    pub(super) fn down(&mut self, events: &EventsV1) -> Result<(), SessionError> {
+        let expected = self.down_mark + 1;
+        if events.first_seq > expected {
+            return Err(SessionError::Hole {
+                expected,
+                got: events.first_seq,
+            });
+        }
+        let skip = usize::try_from(expected - events.first_seq).unwrap_or(usize::MAX);
+        let mut fresh = Vec::new();
+        for bytes in events.events.iter().skip(skip) {
+            fresh.push(decode_event(bytes)?);
+        }
+        if !fresh.is_empty() {
+            let first = self.down_mark + 1;
+            self.down_mark += u64::try_from(fresh.len()).unwrap_or(0);
+            self.actions.push_back(EdgeAction::ApplyDown(first, fresh));
+        }
+        Ok(())
+    }
+
+    /// Events that this box once wrote and lost.
+    pub(super) fn own_events(&mut self, message: &OwnEventsV1) -> Result<(), SessionError> {
+        let mut events = Vec::with_capacity(message.events.len());
+        for bytes in &message.events {
+            events.push(decode_event(bytes)?);
+        }
+        let action = EdgeAction::ApplyOwn(message.incarnation, message.first_seq, events);
         self.actions.push_back(action);
         Ok(())
     }

@@ -151,9 +151,10 @@ fn the_hub_does(link: &mut Link, hub: &mut HubSide, action: HubAction) {
             let content = hub.content();
             let from = usize::try_from(offset).unwrap().min(content.len());
             let to = (from + bytes_max).min(content.len());
-            let bytes = match number == hub.number {
-                true => content[from..to].to_vec(),
-                false => vec![],
+            let bytes = if number == hub.number {
+                content[from..to].to_vec()
+            } else {
+                vec![]
             };
             let piece = BundlePieceV1 {
                 number,

@@ -19,9 +19,9 @@ impl Modem {
     }
 
     /// How the call is (TS 27.007 section 7.18): 0 taken, 3 rings.
-    pub(super) fn call_state(&mut self, answer: &[String], result: Result<(), String>, now: i64) {
+    pub(super) fn call_state(&mut self, answer: &[String], is_known: bool, now: i64) {
         let Some(call) = &mut self.call else { return };
-        if result.is_err() {
+        if !is_known {
             call.blind = true;
             return;
         }
