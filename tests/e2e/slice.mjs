@@ -79,7 +79,6 @@ async function atTheBox(page, orderPath) {
   await look(page, "box-order-started");
   await hook(page, "action-complete").click();
   await hook(page, "field-remedy").fill(REMEDY);
-  await hook(page, "field-minutes").fill("25");
   await look(page, "box-order-form");
   await hook(page, "send-complete").click();
   await page.locator('[data-test="order"][data-state="done"]').waitFor();
@@ -89,6 +88,9 @@ async function atTheBox(page, orderPath) {
   await hook(page, "work-tab-open").waitFor();
   await look(page, "box-work");
   await hook(page, "nav-plant").click();
+  await hook(page, "assets").waitFor();
+  await look(page, "box-machines");
+  await hook(page, "plant-tab-sensors").click();
   await moves(hook(page, "live-value").first());
   await look(page, "box-plant");
   await fits(page, "box-plant");
