@@ -42,8 +42,7 @@ pub(super) fn open(
     let lock = make_and_lock(&folder)?;
     let now = (options.now)();
     let changes = broadcast::Sender::new(CHANGES_MAX);
-    let mut room = Room::new(&folder, options.ballast_bytes, options.disk);
-    room.look();
+    let room = Room::looked(&folder, options.ballast_bytes, options.disk);
     let core_file = database::open_core(&folder, options.disk)?;
     database::limit(&core_file.db, options.core_bytes_max)?;
     let core = Core::load(core_file.db, now, changes.clone())

@@ -57,11 +57,7 @@ pub(super) struct Room {
 }
 
 impl Room {
-    pub(super) fn new(
-        folder: &Path,
-        ballast_bytes: u64,
-        measure: fn(&Path) -> Option<Disk>,
-    ) -> Self {
+    fn new(folder: &Path, ballast_bytes: u64, measure: fn(&Path) -> Option<Disk>) -> Self {
         let path = folder.join(FILE);
         Self {
             folder: folder.to_owned(),
@@ -72,6 +68,17 @@ impl Room {
             full: false,
             warned: false,
         }
+    }
+
+    /// One that has looked at the disk.
+    pub(super) fn looked(
+        folder: &Path,
+        ballast_bytes: u64,
+        measure: fn(&Path) -> Option<Disk>,
+    ) -> Self {
+        let mut room = Self::new(folder, ballast_bytes, measure);
+        room.look();
+        room
     }
 
     /// Looks at the disk; lets the ballast go or makes it again. Says how many bytes readings may
