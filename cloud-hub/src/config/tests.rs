@@ -16,6 +16,7 @@ fn the_samples_are_right_and_the_full_one_shows_every_key_with_its_default() {
     let mut defaults = Config::default();
     defaults.tcp.listen = Some("0.0.0.0:443".parse().unwrap());
     defaults.web.public_url = Some("https://hub.example.org".to_owned());
+    defaults.notify_file = Some("/etc/cloud-hub/notify.toml".into());
     assert_eq!(Config::parse(FULL).unwrap(), defaults);
     let uncommented: Vec<&str> = FULL
         .lines()
@@ -64,7 +65,10 @@ public_url = "hub"
     );
     assert_eq!(
         problems("colour = 1"),
-        ["1:1: unknown key \"colour\"; known here: data_dir, quic, tcp, web, retention, bundle"]
+        [
+            "1:1: unknown key \"colour\"; known here: data_dir, quic, tcp, web, retention, bundle, \
+          notify"
+        ]
     );
     assert_eq!(
         problems("web = 1"),
