@@ -152,7 +152,7 @@ impl Script {
                 answer(wanted)?;
                 self.answer()?;
             } else {
-                println!("{line}");
+                crate::told(&line);
             }
         }
         self.end()

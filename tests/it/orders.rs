@@ -48,10 +48,10 @@ fn people(plant: &Plant, scratch: &Scratch) -> Result<People> {
         ("parts", PARTS),
         ("checklists", CHECKLISTS),
     ] {
-        import(&plant, scratch, kind, csv, &["--write"])?;
+        import(plant, scratch, kind, csv, &["--write"])?;
     }
     for (name, number) in [MARA, TOM, ILSE] {
-        pin(&plant, scratch, name, number)?;
+        pin(plant, scratch, name, number)?;
     }
     wait_for("the checklist on the box", DEADLINE, || {
         let lists = plant.here.get("/checklists")?;

@@ -75,7 +75,15 @@ fn live(week: &mut Week) -> Result<Vec<uuid::Uuid>> {
     let mut hall = Phone::new(&week.plant.here, &week.pins);
     let mut yard = Phone::new(&week.plant.here, &week.pins);
 
-    // Anna, on the hall's phone, while the power fails.
+    anna(week, &mut hall)?;
+    carla_and_bert(week, &mut hall, &mut yard)?;
+    carla_again(week, &mut hall, &mut yard)?;
+    week.nothing_at_the_hub()?;
+    Ok([hall.done(), yard.done()].concat())
+}
+
+/// Anna, on the hall's phone, while the power fails.
+fn anna(week: &mut Week, hall: &mut Phone) -> Result<()> {
     week.plant_fault(Fault::Press, plan::PRESS.0)?;
     week.until(plan::FIRST_CUT)?;
     week.alert_of(Fault::Press, 0)?;
@@ -103,8 +111,11 @@ fn live(week: &mut Week) -> Result<Vec<uuid::Uuid>> {
         "complete",
         json!({"remedy": "seal replaced", "minutes": 10}),
     )?;
+    Ok(())
+}
 
-    // Carla's phone is out of reach for hours; Bert works beside her, and the fault comes again.
+/// Carla's phone is out of reach for hours; Bert works beside her, and the fault comes again.
+fn carla_and_bert(week: &mut Week, hall: &mut Phone, yard: &mut Phone) -> Result<()> {
     week.plant_fault(Fault::Pump, plan::PUMP.0)?;
     week.until(plan::OFFLINE.0)?;
     let (alert, order) = week.alert_of(Fault::Pump, 0)?;
@@ -138,8 +149,11 @@ fn live(week: &mut Week) -> Result<Vec<uuid::Uuid>> {
     week.until(plan::OFFLINE.1)?;
     yard.finds_the_lan()?;
     hall.acknowledge(BERT, &again)?;
+    Ok(())
+}
 
-    // Carla again, now with the LAN; then Bert and the recorded failure.
+/// Carla again, now with the LAN; then Bert and the recorded failure.
+fn carla_again(week: &mut Week, hall: &mut Phone, yard: &mut Phone) -> Result<()> {
     week.plant_fault(Fault::Oven, plan::OVEN.0)?;
     let (alert, order) = week.alert_of(Fault::Oven, 0)?;
     yard.acknowledge(CARLA, &alert)?;
@@ -152,7 +166,7 @@ fn live(week: &mut Week) -> Result<Vec<uuid::Uuid>> {
         "complete",
         json!({"remedy": "burner cleaned", "minutes": 30}),
     )?;
-    fan_falls_silent(week, &mut hall)?;
+    fan_falls_silent(week, hall)?;
     week.until(plan::SECOND_CUT)?;
     let (alert, order) = week.alert_of(Fault::Recorded, 0)?;
     hall.acknowledge(BERT, &alert)?;
@@ -172,8 +186,7 @@ fn live(week: &mut Week) -> Result<Vec<uuid::Uuid>> {
         "complete",
         json!({"remedy": "coupling replaced"}),
     )?;
-    week.nothing_at_the_hub()?;
-    Ok([hall.done(), yard.done()].concat())
+    Ok(())
 }
 
 /// A device that says nothing: an alert without an order, over as soon as it speaks again.

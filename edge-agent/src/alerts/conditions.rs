@@ -19,7 +19,7 @@ pub(super) struct Conditions {
     /// Sensors that are named, with their paths.
     sensors: BTreeMap<SensorId, String>,
     /// By rule.
-    conditions: BTreeMap<String, SuppressWhile>,
+    by_rule: BTreeMap<String, SuppressWhile>,
     known: Known,
 }
 
@@ -48,7 +48,7 @@ impl Conditions {
         }
         Self {
             sensors,
-            conditions,
+            by_rule: conditions,
             known: Known::default(),
         }
     }
@@ -66,7 +66,7 @@ impl Conditions {
 
     /// Takes notice of which conditions hold, for their start-up.
     pub(super) fn look(&mut self, now: Timestamp, is_abnormal: &dyn Fn(&str) -> bool) {
-        for (rule, suppress) in &self.conditions {
+        for (rule, suppress) in &self.by_rule {
             if !suppress.start_up.is_zero()
                 && self.holds(&suppress.condition, is_abnormal) == Some(true)
             {
@@ -82,7 +82,7 @@ impl Conditions {
         now: Timestamp,
         is_abnormal: &dyn Fn(&str) -> bool,
     ) -> Option<SuppressionCause> {
-        let suppress = self.conditions.get(rule)?;
+        let suppress = self.by_rule.get(rule)?;
         let words = || suppress.words.clone();
         if self.holds(&suppress.condition, is_abnormal) == Some(true) {
             return Some(SuppressionCause::Condition { words: words() });
@@ -125,7 +125,7 @@ impl Conditions {
         self.known = known;
         let paths: std::collections::BTreeSet<&String> = self.sensors.values().collect();
         self.known.values.retain(|path, _| paths.contains(path));
-        let conditions = &self.conditions;
+        let conditions = &self.by_rule;
         self.known
             .held
             .retain(|rule, _| conditions.contains_key(rule));

@@ -1,6 +1,7 @@
 //! `wo`: work orders, from the first report to the signature, through the running agent.
 //! Never decides what may be done: the agent does.
 
+mod left;
 mod work;
 
 use super::attachments;
@@ -178,9 +179,9 @@ fn show(order: &Value) -> String {
         ("Remedy", text(order, "/remedy")),
         ("Next", actions.join(", ")),
     ]);
-    let failure = work::failure(order);
+    let failure = left::failure(order);
     let lists = [
-        work::tasks(order),
+        left::tasks(order),
         failure,
         lines(order, "/clocks", |it| {
             format!("works on it since {}", time(it, "/since"))
@@ -191,7 +192,7 @@ fn show(order: &Value) -> String {
         lines(order, "/parts", |it| {
             format!("used {} x {}", text(it, "/quantity"), text(it, "/part"))
         }),
-        lines(order, "/signatures", work::signature),
+        lines(order, "/signatures", left::signature),
         lines(order, "/follow_ups", |it| {
             format!("goes on in {}", text(it, "/number"))
         }),

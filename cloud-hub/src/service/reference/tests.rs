@@ -144,7 +144,7 @@ async fn a_dry_run_changes_nothing_and_tells_the_same() {
 }
 
 /// Kind, text, and the line, column and words of what is told.
-const WRONG: &[(Kind, &str, u64, &str, &str)] = &[
+const WRONG: &[(Kind, &str, usize, &str, &str)] = &[
     (Kind::People, "name,role\nMara,king", 2, "role", "engineer"),
     (Kind::People, "name,role\nMara,", 2, "role", "missing"),
     (
