@@ -2,7 +2,7 @@
 //! what may be done.
 
 use super::super::client::Client;
-use super::super::words::{items, text};
+use super::super::words::items;
 use anyhow::{Context as _, bail};
 use clap::Subcommand;
 use serde_json::{Map, Value, json};
