@@ -15,6 +15,7 @@ use protocol::claim::Claim;
 use protocol::exchange;
 use protocol::id::StreamId;
 use protocol::limits::{BLOCK_BYTES_MAX, BLOCK_CELLS_MAX};
+use protocol::post::Target;
 use protocol::reading::{Cell, Poll, Quality, Raw};
 use protocol::rollup::{Level, RollupRow};
 use protocol::time::{ClockState, Timestamp};
@@ -82,10 +83,11 @@ fn file(bytes: &[u8]) {
 
 /// All functions of the package that read what comes from outside, by file: held against the
 /// source by `no_decoder_is_forgotten`.
-const DECODERS: [&str; 12] = [
+const DECODERS: [&str; 13] = [
     "block/mod.rs decode",
     "block/mod.rs decode_column",
     "claim.rs parse",
+    "post.rs parse",
     "rollup/row.rs decode",
     "rollup/row.rs decode_column",
     "unit.rs parse",
@@ -148,6 +150,9 @@ fn all(bytes: &[u8]) {
     let most = memory_max(bytes.len());
     bounded("claim", bytes, most, |bytes| {
         drop(Claim::parse(&String::from_utf8_lossy(bytes)));
+    });
+    bounded("address", bytes, most, |bytes| {
+        drop(Target::parse(&String::from_utf8_lossy(bytes)));
     });
     bounded("time", bytes, most, |bytes| {
         black_box(parse_rfc3339(&String::from_utf8_lossy(bytes)));
