@@ -78,7 +78,17 @@ fn live(week: &mut Week) -> Result<Vec<uuid::Uuid>> {
     let mut hall = Phone::new(&week.plant.here, &week.pins);
     let mut yard = Phone::new(&week.plant.here, &week.pins);
 
-    // Anna, on the hall's phone, while the power fails.
+    press_while_the_power_fails(week, &mut hall)?;
+    pump_without_the_lan(week, &mut hall, &mut yard)?;
+    oven(week, &mut yard)?;
+    fan_falls_silent(week, &mut hall)?;
+    recorded_failure(week, &mut hall)?;
+    week.nothing_at_the_hub()?;
+    Ok([hall.done(), yard.done()].concat())
+}
+
+/// Anna works on the press; the power is cut while its alert is there.
+fn press_while_the_power_fails(week: &mut Week, hall: &mut Phone) -> Result<()> {
     week.plant_fault(Fault::Press, plan::PRESS.0)?;
     week.until(plan::FIRST_CUT)?;
     week.alert_of(Fault::Press, 0)?;
@@ -106,8 +116,11 @@ fn live(week: &mut Week) -> Result<Vec<uuid::Uuid>> {
         "complete",
         json!({"remedy": "seal replaced", "minutes": 10}),
     )?;
+    Ok(())
+}
 
-    // Carla's phone is out of reach for hours; Bert works beside her, and the fault comes again.
+/// Carla's phone is out of reach for hours; Bert works beside her, and the fault comes again.
+fn pump_without_the_lan(week: &mut Week, hall: &mut Phone, yard: &mut Phone) -> Result<()> {
     week.plant_fault(Fault::Pump, plan::PUMP.0)?;
     week.until(plan::OFFLINE.0)?;
     let (alert, order) = week.alert_of(Fault::Pump, 0)?;
@@ -141,8 +154,11 @@ fn live(week: &mut Week) -> Result<Vec<uuid::Uuid>> {
     week.until(plan::OFFLINE.1)?;
     yard.finds_the_lan()?;
     hall.acknowledge(BERT, &again)?;
+    Ok(())
+}
 
-    // Carla again, now with the LAN; then Bert and the recorded failure.
+/// Carla again, now with the LAN.
+fn oven(week: &mut Week, yard: &mut Phone) -> Result<()> {
     week.plant_fault(Fault::Oven, plan::OVEN.0)?;
     let (alert, order) = week.alert_of(Fault::Oven, 0)?;
     yard.acknowledge(CARLA, &alert)?;
@@ -155,7 +171,11 @@ fn live(week: &mut Week) -> Result<Vec<uuid::Uuid>> {
         "complete",
         json!({"remedy": "burner cleaned", "minutes": 30}),
     )?;
-    fan_falls_silent(week, &mut hall)?;
+    Ok(())
+}
+
+/// Bert and the machine of the recording; the power is cut in the middle of its failure.
+fn recorded_failure(week: &mut Week, hall: &mut Phone) -> Result<()> {
     week.until(plan::SECOND_CUT)?;
     let (alert, order) = week.alert_of(Fault::Recorded, 0)?;
     hall.acknowledge(BERT, &alert)?;
@@ -175,8 +195,7 @@ fn live(week: &mut Week) -> Result<Vec<uuid::Uuid>> {
         "complete",
         json!({"remedy": "coupling replaced"}),
     )?;
-    week.nothing_at_the_hub()?;
-    Ok([hall.done(), yard.done()].concat())
+    Ok(())
 }
 
 /// A device that says nothing: an alert without an order, over as soon as it speaks again.
