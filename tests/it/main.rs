@@ -24,6 +24,7 @@ mod modbus;
 mod notify;
 mod offline_page;
 mod outage;
+mod page_life;
 mod plant;
 mod power;
 mod readings;

@@ -3,6 +3,7 @@
 //! that judging the same readings again after a crash writes nothing twice.
 
 mod asked;
+mod capped;
 mod known_time;
 mod learned;
 mod outbox;
@@ -189,13 +190,22 @@ impl Judge {
                 _ = tick.tick() => {
                     self.look_at_clock().await;
                     self.look_at_time().await;
-                    let outcome = self.alarms.tick(clock::now(), clock::state());
-                    self.carry_out(outcome).await;
-                    self.outbox.hand_on([]);
+                    self.look_at_alarms().await;
                     self.snapshots.take_due(&self.storage, clock::now()).await;
                 }
             }
         }
+    }
+
+    /// Once a second: what time alone means for alerts, and notices that found the channel full.
+    async fn look_at_alarms(&mut self) {
+        let now = clock::now();
+        let outcome = self.alarms.tick(now, clock::state());
+        if !outcome.is_empty() {
+            self.carry_out(outcome).await;
+            self.save(now).await;
+        }
+        self.outbox.hand_on([]);
     }
 
     /// Judges polls of one stream, in order.
@@ -408,6 +418,7 @@ fn open_or_join(
     let new = NewOrder { id, snapshots };
     let (order, mut events, opened) = match policy.decide(alarm, &standing, new) {
         Decision::Nothing => return Ok(None),
+        Decision::Opened(..) if capped::tell(tx, policy, step, &raised.rule)? => return Ok(None),
         Decision::Opened(order, events) => (order, events, true),
         Decision::Joined(order, events) | Decision::CoolingDown(order, events) => {
             (order, events, false)

@@ -13,8 +13,8 @@ use protocol::id::AlertId;
 use protocol::time::{ClockState, Timestamp};
 
 /// Low and medium alerts that come again within this time and were not acknowledged are not told
-/// again: people know.
-const REPEAT_AFTER_US: i64 = 600_000_000;
+/// again until it is over: people know.
+pub(super) const REPEAT_AFTER_US: i64 = 600_000_000;
 
 impl Alarms {
     pub(super) fn became_abnormal(&mut self, finding: &Finding, outcome: &mut Outcome) {

@@ -215,7 +215,12 @@ impl Alarms {
             told: told.map_or(Some(alert.raised_at), |known| known.told),
             has_notice: told.is_none_or(|known| known.has_notice),
         };
-        self.points.entry(name.clone()).or_default().standing = Some(standing);
+        let point = self.points.entry(name.clone()).or_default();
+        point.standing = Some(standing);
+        // What was saved may be older than the record: it was told since.
+        if is_open {
+            point.withheld = None;
+        }
     }
 
     /// Ends what no rule stands behind any more.

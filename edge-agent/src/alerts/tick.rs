@@ -3,7 +3,8 @@
 use super::holds::Over;
 use super::point::{Clear, Standing};
 use super::telling::Summary;
-use super::{Alarms, AlertStep, HeldBack, Outcome, PointStep, words};
+use super::life::REPEAT_AFTER_US;
+use super::{Alarms, AlertStep, HeldBack, Notice, Outcome, PointStep, words};
 use crate::analysis::{Change, Finding};
 use crate::config::RuleConfig;
 use protocol::event::{AlarmPointEvent, AlertEvent, Maintained, Severity};
@@ -109,7 +110,28 @@ impl Alarms {
             self.raise(&finding, outcome);
             return;
         }
+        self.tell_late(rule, now, outcome);
         self.re_alarm(rule, now, clock, outcome);
+    }
+
+    /// What came again soon after it was told, and was not told again for that, and stays.
+    fn tell_late(&mut self, rule: &RuleConfig, now: Timestamp, outcome: &mut Outcome) {
+        let point = self.points.get(&rule.name);
+        let Some(standing) = point.and_then(|point| point.standing).filter(|standing| {
+            let knows = standing.told.map(|told| now.micros_since(told));
+            let is_late = knows.is_some_and(|us| !(0..REPEAT_AFTER_US).contains(&us));
+            is_late && !standing.has_notice && !standing.cleared && standing.acknowledged.is_none()
+        }) else {
+            return;
+        };
+        if !self.telling.may_again(standing.severity, now, &self.plan.settings) {
+            return;
+        }
+        let notice = words::standing(rule, &standing);
+        outcome.notices.push(Notice { time: now, ..notice });
+        if let Some(known) = self.points.get_mut(&rule.name).and_then(|p| p.standing.as_mut()) {
+            (known.told, known.has_notice) = (Some(now), true);
+        }
     }
 
     fn unsuppress(

@@ -1,12 +1,15 @@
 //! `wo`: work orders, from the first report to the signature, through the running agent.
 //! Never decides what may be done: the agent does.
 
+mod work;
+
 use super::attachments;
 use super::client::{Client, list_of, one_of, person};
 use super::table::table;
 use super::words::{facts, history, items, text, time, who, word};
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
+use work::Work;
 
 #[derive(Debug, Args)]
 pub(super) struct Orders {
@@ -43,6 +46,9 @@ enum Action {
         /// 1 (most urgent) to 5.
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5))]
         priority: Option<u8>,
+        /// Somebody has to approve it first.
+        #[arg(long)]
+        request: bool,
     },
     /// Add a photo or a document.
     Attach {
@@ -64,82 +70,6 @@ enum Action {
     Work(Work),
 }
 
-#[derive(Debug, Subcommand)]
-enum Work {
-    /// Begin to work on it.
-    Start {
-        /// Its number or id.
-        order: String,
-    },
-    /// Stop for a reason that lies elsewhere.
-    Hold {
-        /// Its number or id.
-        order: String,
-        /// What it waits for.
-        #[arg(long, value_name = "REASON", value_parser = HOLD_REASONS)]
-        reason: String,
-        /// More words.
-        #[arg(long, value_name = "TEXT")]
-        note: Option<String>,
-    },
-    /// Go on after a hold.
-    Resume {
-        /// Its number or id.
-        order: String,
-    },
-    /// Say that the work is done.
-    Complete {
-        /// Its number or id.
-        order: String,
-        /// What was done.
-        #[arg(long, value_name = "TEXT")]
-        remedy: Option<String>,
-        /// Time that it took.
-        #[arg(long, value_name = "N")]
-        minutes: Option<u32>,
-    },
-    /// Open it again.
-    Reopen {
-        /// Its number or id.
-        order: String,
-        /// Why.
-        #[arg(long, value_name = "TEXT")]
-        reason: String,
-    },
-    /// Add a comment.
-    Note {
-        /// Its number or id.
-        order: String,
-        /// The comment.
-        text: String,
-    },
-    /// Add time that somebody worked.
-    Labour {
-        /// Its number or id.
-        order: String,
-        /// How long.
-        minutes: u32,
-        /// On what.
-        #[arg(long, value_name = "TEXT")]
-        note: Option<String>,
-    },
-    /// Add a part that was used.
-    Part {
-        /// Its number or id.
-        order: String,
-        /// What it is, or its number.
-        part: String,
-        /// How many.
-        #[arg(default_value_t = 1.0)]
-        quantity: f64,
-    },
-}
-
-const HOLD_REASONS: [&str; 6] = ["material", "plant", "access", "permit", "vendor", "other"];
-
-/// Steps that the box takes; the hub knows more.
-const DONE_HERE: [&str; 5] = ["start", "hold", "resume", "complete", "reopen"];
-
 impl Orders {
     pub(super) fn run(self, client: &mut Client) -> anyhow::Result<(Value, String)> {
         match self.action.unwrap_or(Action::List { all: false }) {
@@ -157,9 +87,11 @@ impl Orders {
                 description,
                 asset,
                 priority,
+                request,
             } => {
                 let body = json!({"by": person(self.by)?, "title": title,
-                    "description": description, "asset": asset, "priority": priority});
+                    "description": description, "asset": asset, "priority": priority,
+                    "request": request});
                 Ok(shown(client.post("/work-orders", &body)?))
             }
             Action::Attachments { order } => {
@@ -175,58 +107,14 @@ impl Orders {
                 Ok(attachments::list(&order))
             }
             Action::Work(work) => {
-                let (order, action, body) = request(work, &person(self.by)?);
+                let (order, action, mut body) = work.request()?;
+                body.insert("by".to_owned(), json!(person(self.by)?));
                 let id = one_of(client, "/work-orders", &order)?;
+                let body = work::resolved(client, id, body)?;
                 let path = format!("/work-orders/{id}/actions/{action}");
-                Ok(shown(client.post(&path, &body)?))
+                Ok(shown(client.post(&path, &Value::Object(body))?))
             }
         }
-    }
-}
-
-/// Which order, which action of the interface, and what it carries.
-fn request(work: Work, by: &str) -> (String, &'static str, Value) {
-    match work {
-        Work::Start { order } => (order, "start", json!({"by": by})),
-        Work::Hold {
-            order,
-            reason,
-            note,
-        } => (
-            order,
-            "hold",
-            json!({"by": by, "reason": reason, "note": note}),
-        ),
-        Work::Resume { order } => (order, "resume", json!({"by": by})),
-        Work::Complete {
-            order,
-            remedy,
-            minutes,
-        } => (
-            order,
-            "complete",
-            json!({"by": by, "remedy": remedy, "minutes": minutes}),
-        ),
-        Work::Reopen { order, reason } => (order, "reopen", json!({"by": by, "reason": reason})),
-        Work::Note { order, text } => (order, "comment", json!({"by": by, "text": text})),
-        Work::Labour {
-            order,
-            minutes,
-            note,
-        } => (
-            order,
-            "labour",
-            json!({"by": by, "minutes": minutes, "note": note}),
-        ),
-        Work::Part {
-            order,
-            part,
-            quantity,
-        } => (
-            order,
-            "part",
-            json!({"by": by, "part": part, "quantity": quantity}),
-        ),
     }
 }
 
@@ -271,7 +159,6 @@ fn show(order: &Value) -> String {
     let actions: Vec<&str> = items(order, "/actions")
         .iter()
         .filter_map(Value::as_str)
-        .filter(|action| DONE_HERE.contains(action))
         .collect();
     let head = facts(&[
         (
@@ -287,15 +174,26 @@ fn show(order: &Value) -> String {
         ("Due", time(order, "/due")),
         ("Created", who(order, "/created_at", "/created_by")),
         ("Done", who(order, "/done_at", "/done_by")),
+        ("Verified", who(order, "/verified_at", "/verified_by")),
         ("Remedy", text(order, "/remedy")),
         ("Next", actions.join(", ")),
     ]);
+    let failure = work::failure(order);
     let lists = [
+        work::tasks(order),
+        failure,
+        lines(order, "/clocks", |it| {
+            format!("works on it since {}", time(it, "/since"))
+        }),
         lines(order, "/labour", |it| {
             format!("worked {} minutes", text(it, "/minutes"))
         }),
         lines(order, "/parts", |it| {
             format!("used {} x {}", text(it, "/quantity"), text(it, "/part"))
+        }),
+        lines(order, "/signatures", work::signature),
+        lines(order, "/follow_ups", |it| {
+            format!("goes on in {}", text(it, "/number"))
         }),
         lines(order, "/attachments", |it| {
             format!("added {} ({} bytes)", text(it, "/name"), text(it, "/bytes"))

@@ -167,3 +167,7 @@ fn in_words(config: &Config, outcome: &Outcome) -> String {
     }
     words
 }
+
+#[cfg(test)]
+#[cfg(feature = "driver-modbus")]
+mod tests;

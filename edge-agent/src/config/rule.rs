@@ -22,6 +22,9 @@ pub const RULES_MAX: usize = 20_000;
 
 const DELAY: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(7 * 86_400);
 const WINDOW: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(86_400);
+const COOL_DOWN: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_secs(30 * 86_400);
+const COOL_DOWN_DEFAULT: Duration = Duration::from_secs(86_400);
+const PER_DAY_DEFAULT: u32 = 20;
 const BEFORE_DEFAULT: Duration = Duration::from_secs(600);
 const AFTER_DEFAULT: Duration = Duration::from_secs(120);
 
@@ -98,6 +101,11 @@ pub struct WorkOrderConfig {
     pub before: Duration,
     /// Readings until this long after the alarm are kept with the order.
     pub after: Duration,
+    /// How long after its end an order keeps a new one with the same key from being opened.
+    pub cool_down: Duration,
+    /// Most orders that the rule opens within 24 hours. At the limit an alert is told as ever, and
+    /// a line of it says that no order was opened.
+    pub per_day_max: u32,
 }
 
 /// What rules may refer to.
@@ -365,6 +373,12 @@ fn work_order(
     let work_type = section.choice("type", WORK_TYPES).unwrap_or_default();
     let before = section.duration("before", WINDOW).unwrap_or(BEFORE_DEFAULT);
     let after = section.duration("after", WINDOW).unwrap_or(AFTER_DEFAULT);
+    let cool_down = section
+        .duration("cool_down", COOL_DOWN)
+        .unwrap_or(COOL_DOWN_DEFAULT);
+    let per_day_max = section
+        .integer("per_day_max", 1..=1_000)
+        .unwrap_or(PER_DAY_DEFAULT);
     section.finish();
     WorkOrderConfig {
         title,
@@ -373,5 +387,7 @@ fn work_order(
         work_type,
         before,
         after,
+        cool_down,
+        per_day_max,
     }
 }

@@ -1,24 +1,24 @@
 //! The task round the ladders: what the judge, people and channels say goes in, what comes out is
 //! saved and handed to the channels. Never waits for a channel.
 
-use super::ladder::{Entry, Ladder, Now, Output, Saved};
-use super::matter::{Matter, Message, Outcome, Sort};
-use super::plan::Plan;
+mod channels;
+mod compare;
+
+use super::ladder::{Entry, Ladder, Now, Output};
+use super::matter::{Message, Outcome};
 use super::record;
-use super::seat::{Channel, News, Order, Queue, Seat, until_stop};
+use super::seat::{News, Order, Queue, until_stop};
 use super::words::Language;
-use super::{Built, ChannelState, Request, Shared};
-use crate::alerts::{Notice, NoticeKind};
+use super::{Built, Request, Shared};
+use crate::alerts::Notice;
 use crate::clock;
-use crate::storage::{Delivery, DeliveryEnd, PAGE_MAX, Page, RecordChange, Storage};
-use protocol::alert::{Alert, AlertState};
-use protocol::event::{AlertEvent, Body, RecordKind, Severity};
+use crate::storage::{Delivery, DeliveryEnd, Storage};
+use compare::{matter, taken_up};
 use protocol::id::AlertId;
 use protocol::time::Timestamp;
 use std::collections::BTreeMap;
-use std::sync::PoisonError;
 use std::time::Duration;
-use tokio::sync::{broadcast, mpsc, watch};
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
@@ -74,27 +74,6 @@ impl Desk {
         desk.show();
         desk.compare(true).await;
         desk
-    }
-
-    fn start(&mut self, (config, channel): (crate::config::ChannelConfig, Box<dyn Channel>)) {
-        let (stop, stopped) = watch::channel(false);
-        let queue = Queue::default();
-        let seat = Seat {
-            name: config.name.clone(),
-            language: self.language,
-            timeout: config.timeout,
-            queue: queue.clone(),
-            news: self.news.0.clone(),
-            stop: stopped,
-            now: clock::now,
-        };
-        let running = Running {
-            queue,
-            stop,
-            task: tokio::spawn(channel.run(seat)),
-            config: config.clone(),
-        };
-        self.running.insert(config.name, running);
     }
 
     /// Runs until `stop` turns true.
@@ -320,103 +299,6 @@ impl Desk {
         }
     }
 
-    async fn changed(&mut self, change: Result<RecordChange, broadcast::error::RecvError>) {
-        let change = match change {
-            Ok(change) => change,
-            // What was missed is looked up.
-            Err(_) => return self.compare(false).await,
-        };
-        if change.record.kind != RecordKind::Alert {
-            return;
-        }
-        let alert = AlertId(change.record.id);
-        let is_seen = change.events.iter().any(|event| {
-            matches!(
-                event.body,
-                Body::Alert(
-                    AlertEvent::Acknowledged { .. }
-                        | AlertEvent::Reset { .. }
-                        | AlertEvent::Superseded { .. }
-                )
-            )
-        });
-        let is_over = change
-            .events
-            .iter()
-            .any(|event| matches!(event.body, Body::Alert(AlertEvent::Cleared { .. })));
-        if is_seen {
-            self.seen(alert);
-        }
-        if is_over {
-            self.ladder.cleared(alert);
-            self.is_dirty = true;
-        }
-    }
-
-    fn seen(&mut self, alert: AlertId) {
-        let mut outputs = Vec::new();
-        self.ladder.acknowledged(alert, &mut outputs);
-        self.is_dirty = true;
-        for output in outputs {
-            self.put(output);
-        }
-    }
-
-    /// Holds what is remembered against the records: what was acknowledged meanwhile is told no more,
-    /// and at the start what is urgent and was never told is told.
-    async fn compare(&mut self, at_start: bool) {
-        for id in self.ladder.waiting() {
-            match self.storage.alert(id).await {
-                Ok(Some(alert)) => match alert.state() {
-                    AlertState::Active => {}
-                    AlertState::Cleared => self.ladder.cleared(id),
-                    AlertState::Acknowledged | AlertState::Closed => self.seen(id),
-                },
-                Ok(None) => {}
-                Err(error) => tracing::warn!(%error, "an alert could not be looked up"),
-            }
-        }
-        if at_start {
-            let mut page = Page {
-                open_only: true,
-                limit: PAGE_MAX,
-                after: None,
-            };
-            while let Ok(alerts) = self.storage.alerts(page).await {
-                page.after = alerts.last().map(|alert| (alert.raised_at, alert.id.0));
-                for alert in &alerts {
-                    self.catch_up(alert);
-                }
-                if alerts.len() < PAGE_MAX {
-                    break;
-                }
-            }
-        }
-        self.is_dirty = true;
-    }
-
-    /// An urgent alert that was written down and whose notice was lost with the power.
-    fn catch_up(&mut self, alert: &Alert) {
-        let raised = &alert.raised;
-        let waits = alert.state() == AlertState::Active && !self.ladder.knows(alert.id);
-        if !waits || raised.severity < Severity::High {
-            return;
-        }
-        let matter = Matter {
-            // As the judge names it: what was told is not told again.
-            id: Uuid::new_v5(&alert.id.0, b"notice:raised"),
-            sort: Sort::Raised,
-            alert: Some(alert.id),
-            severity: raised.severity,
-            title: raised.title.clone(),
-            words: String::new(),
-            asset: raised.asset.clone(),
-            rule: Some(raised.rule.clone()),
-            time: alert.raised_at,
-        };
-        self.ladder.tell(matter, clock_now());
-    }
-
     async fn answer(&mut self, request: Request) {
         match request {
             Request::Test { message, answer } => match self.running.get(&message.channel) {
@@ -442,87 +324,6 @@ impl Desk {
         }
     }
 
-    /// Goes on with another configuration: channels whose table is the same go on.
-    async fn change(&mut self, built: Built) {
-        let Built {
-            channels,
-            plan,
-            language,
-            ..
-        } = built;
-        let ended = self.ended_by(&channels, language);
-        for name in &ended {
-            let Some(running) = self.running.remove(name) else {
-                continue;
-            };
-            running.stop.send_replace(true);
-            let abort = running.task.abort_handle();
-            if tokio::time::timeout(Duration::from_secs(5), running.task)
-                .await
-                .is_err()
-            {
-                abort.abort();
-            }
-        }
-        while let Ok(news) = self.news.1.try_recv() {
-            self.heard(news).await;
-        }
-        self.language = language;
-        self.ladder.change_plan(plan);
-        self.know();
-        // What they did not come to is sent by their successors.
-        self.ladder.put_back(&ended);
-        for channel in channels {
-            if !self.running.contains_key(&channel.0.name) {
-                self.start(channel);
-            }
-        }
-        self.show();
-        self.is_dirty = true;
-    }
-
-    /// The channels that do not go on as they are.
-    fn ended_by(
-        &self,
-        next: &[(crate::config::ChannelConfig, Box<dyn Channel>)],
-        language: Language,
-    ) -> Vec<String> {
-        let same = |running: &Running| {
-            language == self.language
-                && next
-                    .iter()
-                    .any(|(config, _)| config.is_same(&running.config))
-        };
-        let ended = self.running.iter().filter(|(_, running)| !same(running));
-        ended.map(|(name, _)| name.clone()).collect()
-    }
-
-    /// Takes up whom the hub knows.
-    fn know(&mut self) {
-        if let Some(bundle) = self.storage.bundle() {
-            self.ladder.know(&bundle);
-        }
-        let plan = self.ladder.plan().clone();
-        *self
-            .shared
-            .plan
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = (plan, self.language);
-    }
-
-    /// For the page.
-    fn show(&self) {
-        let states = self.running.values().map(|running| ChannelState {
-            config: running.config.clone(),
-            queue: running.queue.clone(),
-        });
-        *self
-            .shared
-            .states
-            .write()
-            .unwrap_or_else(PoisonError::into_inner) = states.collect();
-    }
-
     async fn save(&mut self, now: Now) {
         let Ok(state) = postcard::to_allocvec(&self.ladder.save(now)) else {
             return;
@@ -543,21 +344,6 @@ impl Desk {
     }
 }
 
-async fn taken_up(storage: &Storage, plan: Plan) -> Ladder {
-    let saved = match storage.telling().await {
-        Ok(Some(bytes)) => postcard::from_bytes::<Saved>(&bytes).ok(),
-        Ok(None) => None,
-        Err(error) => {
-            tracing::warn!(%error, "what was told before this start is not known");
-            None
-        }
-    };
-    match saved {
-        Some(saved) => Ladder::restore(plan, saved, clock_now()),
-        None => Ladder::new(plan),
-    }
-}
-
 fn clock_now() -> Now {
     Now {
         wall: clock::now(),
@@ -571,24 +357,4 @@ fn until(wake: Option<i64>) -> Duration {
     let Some(wake) = wake else { return LONGEST };
     let left = wake.saturating_sub(clock::monotonic().0);
     Duration::from_micros(u64::try_from(left).unwrap_or(0)).min(LONGEST)
-}
-
-fn matter(notice: Notice) -> Matter {
-    Matter {
-        id: notice.id,
-        sort: match notice.kind {
-            NoticeKind::Raised => Sort::Raised,
-            NoticeKind::Again => Sort::Again,
-            NoticeKind::Cleared => Sort::Cleared,
-            NoticeKind::FloodBegan | NoticeKind::FloodEnded | NoticeKind::Chattering => Sort::Flood,
-            NoticeKind::OrderOpened => Sort::Order,
-        },
-        alert: notice.alert,
-        severity: notice.severity,
-        title: notice.title,
-        words: notice.words,
-        asset: notice.asset,
-        rule: notice.rule,
-        time: notice.time,
-    }
 }

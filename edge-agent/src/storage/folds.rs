@@ -51,6 +51,28 @@ pub(super) fn work_order(
     Ok(work_order::fold(id, &events(db, id.into())?))
 }
 
+/// How many of the orders made since then a rule opened.
+pub(super) fn orders_opened_by(
+    db: &Connection,
+    rule: &str,
+    since: Timestamp,
+) -> Result<usize, StorageError> {
+    let doing = "counting the orders of a rule";
+    let mut query = db
+        .prepare_cached(
+            "SELECT id FROM work_order WHERE created_at > ?1 AND dedupe_key IS NOT NULL",
+        )
+        .doing(doing)?;
+    let mut rows = query.query([since.0]).doing(doing)?;
+    let mut count = 0;
+    while let Some(row) = rows.next().doing(doing)? {
+        let id = row.get(0).map(Uuid::from_bytes).doing(doing)?;
+        let order = work_order(db, WorkOrderId(id))?;
+        count += usize::from(order.is_some_and(|order| order.created.1 == rule));
+    }
+    Ok(count)
+}
+
 /// An asset that was made on this box, folded.
 pub(super) fn provisional(
     db: &Connection,

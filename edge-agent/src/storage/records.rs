@@ -144,6 +144,11 @@ impl RecordTx<'_> {
         Ok(protocol::work_order::digest(id, &events))
     }
 
+    /// How many orders a rule opened since then.
+    pub fn orders_opened_by(&self, rule: &str, since: Timestamp) -> Result<usize, StorageError> {
+        folds::orders_opened_by(self.db, rule, since)
+    }
+
     /// An asset that was made on this box.
     pub fn provisional(&self, record: RecordRef) -> Result<Option<Provisional>, StorageError> {
         folds::provisional(self.db, record)

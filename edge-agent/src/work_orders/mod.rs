@@ -2,7 +2,7 @@
 //! readings and the orders that are there come in; event bodies go out. Never closes an order.
 //!
 //! One failure of one machine is one order: its key is `asset|failure mode`. While an order with
-//! the key needs somebody, a new alert joins it. For a day after it was done, closed or cancelled
+//! the key needs somebody, a new alert joins it. For a while (`cool_down`) after it was done, closed or cancelled
 //! no new one is opened, unless the alert is more severe than those before: the old order only
 //! gets a line that the alarm came again, and the alert itself is told to people as ever.
 
@@ -19,9 +19,10 @@ use protocol::time::Timestamp;
 use protocol::unit::Unit;
 use protocol::work_order::WorkOrder;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-/// How long after its end an order keeps a new one with the same key from being opened.
-pub const COOL_DOWN_US: i64 = 24 * 3_600 * 1_000_000;
+/// Over which time `per_day_max` counts.
+pub const DAY_US: i64 = 24 * 3_600 * 1_000_000;
 
 /// Which rules open orders, and what is in them. At most one entry per rule.
 #[derive(Clone, Debug, Default)]
@@ -75,7 +76,7 @@ pub enum Decision {
     Opened(WorkOrderId, Vec<WorkOrderEvent>),
     /// Events for an order that is there.
     Joined(WorkOrderId, Vec<WorkOrderEvent>),
-    /// An order with the key ended less than `COOL_DOWN_US` ago: a line for it, and no new one.
+    /// An order with the key ended less than the rule's `cool_down` ago: a line for it, and no new one.
     CoolingDown(WorkOrderId, Vec<WorkOrderEvent>),
 }
 
@@ -99,9 +100,22 @@ impl Policy {
     }
 
     /// How long before and after its alarm the readings of an order are kept.
-    pub fn window(&self, rule: &str) -> Option<(std::time::Duration, std::time::Duration)> {
+    pub fn window(&self, rule: &str) -> Option<(Duration, Duration)> {
         let order = self.orders.get(rule)?;
         Some((order.before, order.after))
+    }
+
+    /// What an alert is told when its rule has opened `opened` orders in the last 24 hours and
+    /// opens no further one; `None` while it may.
+    pub fn capped(&self, rule: &str, opened: usize) -> Option<String> {
+        let max = self.orders.get(rule)?.per_day_max;
+        let is_full = usize::try_from(max).is_ok_and(|max| opened >= max);
+        is_full.then(|| {
+            format!(
+                "No order was opened: rule \"{rule}\" has opened {opened} within 24 hours \
+                 (per_day_max = {max}). Open one by hand where it is needed."
+            )
+        })
     }
 
     /// What to do about an alert.
@@ -124,7 +138,7 @@ impl Policy {
             && raised.severity <= last.severity
             && last
                 .ended_at
-                .is_some_and(|ended| is_recent(ended, alarm.now))
+                .is_some_and(|ended| is_recent(ended, alarm.now, order.cool_down))
         {
             let occurred = vec![WorkOrderEvent::AlarmOccurred { alert: alarm.id }];
             return Decision::CoolingDown(last.id, occurred);
@@ -229,8 +243,8 @@ fn show(value: f64) -> String {
 
 /// Whether less than the cool-down lies between; a clock that was wrong at either end does not
 /// keep orders from being opened for years.
-const fn is_recent(ended: Timestamp, now: Timestamp) -> bool {
-    now.micros_since(ended).unsigned_abs() < COOL_DOWN_US.unsigned_abs()
+fn is_recent(ended: Timestamp, now: Timestamp, cool_down: Duration) -> bool {
+    u128::from(now.micros_since(ended).unsigned_abs()) < cool_down.as_micros()
 }
 
 #[cfg(test)]

@@ -18,6 +18,8 @@ fn rule(name: &str, failure_mode: &str, priority: u8) -> RuleConfig {
         work_type: WorkType::Inspection,
         before: Duration::from_secs(600),
         after: Duration::from_secs(120),
+        cool_down: Duration::from_secs(86_400),
+        per_day_max: 2,
     };
     RuleConfig {
         alarm: crate::config::AlarmConfig::default(),
@@ -290,5 +292,48 @@ proptest::proptest! {
             let known: Vec<AlertId> = folded.iter().flat_map(|order| order.alerts.clone()).collect();
             proptest::prop_assert!(alarms.iter().all(|alarm| known.contains(alarm)));
         }
+    }
+}
+
+#[test]
+fn a_rule_opens_so_many_orders_a_day_and_says_when_it_does_not() {
+    let policy = policy();
+    assert_eq!(policy.capped("hot", 1), None);
+    let words = policy.capped("hot", 2).unwrap();
+    assert!(words.contains("\"hot\" has opened 2") && words.contains("per_day_max = 2"));
+    assert_eq!(policy.capped("quiet", 99), None, "it opens none anyway");
+}
+
+#[test]
+fn the_cool_down_is_the_rules_own() {
+    let mut short = rule("hot", "overheating", 1);
+    if let Some(order) = &mut short.work_order {
+        order.cool_down = Duration::ZERO;
+    }
+    let ended = Timestamp(50 * HOUR_US);
+    let standing = [Standing {
+        id: WorkOrderId(Uuid::from_u128(3)),
+        dedupe_key: "P-1|overheating".to_owned(),
+        ended_at: Some(ended),
+        severity: Severity::Critical,
+        priority: 1,
+    }];
+    for (rules, opens) in [(short, true), (rule("hot", "overheating", 1), false)] {
+        let raised = raised("hot", Severity::Medium);
+        let alarm = Alarm {
+            id: AlertId(Uuid::from_u128(4)),
+            raised: &raised,
+            now: ended.plus_micros(1_000_000),
+        };
+        let new = NewOrder {
+            id: WorkOrderId(Uuid::from_u128(5)),
+            snapshots: Vec::new(),
+        };
+        let decision = Policy::new(&[rules]).decide(alarm, &standing, new);
+        assert_eq!(
+            matches!(decision, Decision::Opened(..)),
+            opens,
+            "{decision:?}"
+        );
     }
 }

@@ -1,6 +1,7 @@
 // The queue of this phone as the pages use it: every entry is written to the phone's storage first, then sent, and sent
 // again with the same key until the box has answered. Never says "stored" before the box did.
 import { newKey, type Problem, problemOf, send as sendJson } from "../shared/api";
+import type { Loaded } from "../shared/load.svelte";
 import { live, on } from "../shared/live.svelte";
 import { toast } from "../shared/toast.svelte";
 import { upload } from "../shared/upload";
@@ -16,7 +17,7 @@ const ANSWER_MS = 4000;
 const OLD_STORE = "chatterfix.outbox";
 
 const state = $state<{ list: Entry[]; ready: boolean; share: Record<string, number> }>({ list: [], ready: false, share: {} });
-const stored = new Set<(record: string) => void>();
+const stored = new Set<(record: string, answer: unknown) => void>();
 const waiting = new Map<string, (result: Result) => void>();
 
 const queue = new Queue(entryStore, { opens: mayAct, send });
@@ -45,10 +46,16 @@ export async function forget(key: string): Promise<void> {
   await queue.forget(key);
   others?.postMessage(null);
 }
-/** Called when something of a record has been stored by the box; give the answer back to `$effect` to stop. */
-export function whenStored(callback: (record: string) => void): () => void {
+/** Called when something of a record has been stored, with what the box answered; give back to `$effect` to stop. */
+export function whenStored(callback: (record: string, answer: unknown) => void): () => void {
   stored.add(callback);
   return () => stored.delete(callback);
+}
+
+/** What the box answered takes the place of the row in a list that is shown. */
+export function replaceIn<T extends { id: string }>(rows: Loaded<T[]>, answer: unknown): void {
+  const id = (answer as { id?: unknown } | null)?.id;
+  if (rows.value?.some((row) => row.id === id)) rows.set(rows.value.map((row) => (row.id === id ? { ...row, ...(answer as T) } : row)));
 }
 
 export type Outcome<T> = { stored: T } | "kept" | null;
@@ -137,7 +144,7 @@ function settled(entry: Entry, result: Result): void {
   here?.(result);
   if (result.kind === "stored") {
     if (!here) toast(`${entry.words}: stored on the box`, "It had been kept on this phone.");
-    for (const callback of stored) callback(entry.record);
+    for (const callback of stored) callback(entry.record, result.value);
   } else if (result.kind === "refused" && !here) {
     toast(`${entry.words}: the box did not take it`, `${result.refusal.title}. It stays under More until somebody decides.`, "bad");
   }

@@ -197,8 +197,10 @@ export class Queue {
     const answer = await this.#door.send(entry, file);
     switch (answer.kind) {
       case "stored":
-        await this.forget(entry.key);
+        // In one step: what is shown never falls back to how it was before.
+        this.#set(this.entries.filter((other) => other.key !== entry.key));
         this.settled(entry, answer);
+        await this.#store.remove(entry.key);
         return "on";
       case "refused":
         await this.#mark(entry.key, answer.refusal);

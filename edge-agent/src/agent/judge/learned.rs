@@ -56,7 +56,8 @@ impl Judge {
     /// Once a second: what time alone brings about.
     pub(super) async fn look_at_time(&mut self) {
         let now = clock::now();
-        let found = self.detectors.tick(now, clock::state());
+        let mut found = self.detectors.tick(now, clock::state());
+        self.alarms.sort(&mut found);
         let any = !found.is_empty();
         for finding in found {
             let outcome = self.alarms.follow(&finding);

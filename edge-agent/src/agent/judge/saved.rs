@@ -2,7 +2,7 @@
 
 use super::Judge;
 use crate::alerts::{SavedAlarms, SavedAlert};
-use crate::analysis::DetectorState;
+use crate::analysis::{DetectorState, DetectorStateV1};
 use protocol::id::StreamId;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -27,7 +27,7 @@ pub(super) struct Saved {
 struct SavedV1 {
     marks: BTreeMap<StreamId, u64>,
     last_time: i64,
-    detectors: Vec<DetectorState>,
+    detectors: Vec<DetectorStateV1>,
     alerts: Vec<SavedAlert>,
     untrusted: Option<String>,
 }
@@ -42,7 +42,7 @@ impl Saved {
         Some(Self {
             marks: saved.marks,
             last_time: saved.last_time,
-            detectors: saved.detectors,
+            detectors: saved.detectors.into_iter().map(Into::into).collect(),
             alarms: SavedAlarms::of_alerts(saved.alerts),
             untrusted: saved.untrusted,
         })

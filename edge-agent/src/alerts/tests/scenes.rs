@@ -35,6 +35,19 @@ fn a_sawtooth_across_a_limit_is_one_line_in_the_list_and_is_told_once() {
 }
 
 #[test]
+fn what_comes_again_soon_and_stays_is_told_after_ten_minutes() {
+    let mut plant = Plant::of_one("medium", "");
+    plant.run(120, |_| vec![("t", 90.0)]);
+    plant.run(60, |_| vec![("t", 60.0)]);
+    plant.run(400, |_| vec![("t", 90.0)]);
+    assert_eq!(plant.told(), [(Raised, "hot")], "people know");
+    plant.run(3_600, |_| vec![("t", 90.0)]);
+    assert_eq!(plant.told(), [(Raised, "hot"), (Raised, "hot")], "once, for it stands");
+    let standing = plant.open()[0].id;
+    assert_eq!(plant.notices.last().unwrap().alert, Some(standing));
+}
+
+#[test]
 fn a_deadband_makes_one_alert_of_a_sawtooth_within_it() {
     let mut plant = Plant::of_one("medium", "deadband = 5.0");
     plant.run(3_600, |at| {
