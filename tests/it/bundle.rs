@@ -71,7 +71,13 @@ fn release(plant: &mut Plant) -> Result<()> {
     plant.wait_for_link("connected")
 }
 
-fn import(plant: &Plant, scratch: &Scratch, kind: &str, csv: &str, more: &[&str]) -> Result<Value> {
+pub(crate) fn import(
+    plant: &Plant,
+    scratch: &Scratch,
+    kind: &str,
+    csv: &str,
+    more: &[&str],
+) -> Result<Value> {
     let name = format!("{kind}.csv");
     scratch.write(&name, csv)?;
     let file = scratch.file(&name).display().to_string();
@@ -88,7 +94,7 @@ fn import(plant: &Plant, scratch: &Scratch, kind: &str, csv: &str, more: &[&str]
     plant.hub.cli(&[&args[..], more].concat())
 }
 
-fn pin(plant: &Plant, scratch: &Scratch, name: &str, pin: &str) -> Result<Value> {
+pub(crate) fn pin(plant: &Plant, scratch: &Scratch, name: &str, pin: &str) -> Result<Value> {
     scratch.write("pin", &format!("{pin}\n"))?;
     let file = scratch.file("pin").display().to_string();
     plant

@@ -23,6 +23,7 @@ mod live;
 mod modbus;
 mod notify;
 mod offline_page;
+mod orders;
 mod outage;
 mod page_life;
 mod plant;

@@ -15,6 +15,7 @@ mod remote;
 mod security;
 mod sensors;
 mod session;
+mod site_records;
 mod sites;
 mod stream;
 mod users;
@@ -168,6 +169,7 @@ fn routes() -> Vec<(Method, &'static str, MethodRouter<Context>)> {
         (Method::GET, "/api/v1/stream", get(stream::open)),
     ];
     routes.extend(remote::routes());
+    routes.extend(site_records::routes());
     routes.extend(reference::routes());
     routes
 }

@@ -4,11 +4,13 @@
 mod alerts;
 pub mod reference;
 mod remote;
+mod site_records;
 mod work_orders;
 
 pub use alerts::{AlertAction, act_on_alert};
 pub use protocol::action::{NewOrder, OrderAction, OrderChanges};
 pub use remote::{EXPIRES, administrator, command, configure};
+pub use site_records::{AssetAction, decide_asset, move_stock};
 pub use work_orders::{act_on_order, change_order, create_order};
 
 use crate::auth::Actor;

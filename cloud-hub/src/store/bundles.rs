@@ -311,6 +311,23 @@ impl Store {
     }
 }
 
+/// The newest bundle of the site at which a gateway stands.
+pub(super) fn of_gateway(
+    sql: &rusqlite::Connection,
+    scope: TenantScope,
+    gateway: GatewayId,
+) -> Result<Option<Bundle>, StoreError> {
+    let site: Option<SiteId> = sql
+        .prepare_cached("SELECT site_id FROM gateway WHERE tenant_id = ?1 AND id = ?2")
+        .and_then(|mut query| {
+            query
+                .query_row((scope.key(), gateway.0.into_bytes()), |row| sql::id(row, 0))
+                .optional()
+        })
+        .doing("look up the site of a gateway")?;
+    site.map_or(Ok(None), |site| newest(sql, scope, site))
+}
+
 fn newest(
     sql: &rusqlite::Connection,
     scope: TenantScope,

@@ -30,6 +30,7 @@ mod readings;
 mod received;
 mod records;
 mod rollups;
+mod site_records;
 mod sql;
 mod upkeep;
 mod users;
@@ -58,6 +59,7 @@ pub use page::{LIMIT_DEFAULT, LIMIT_MAX, Listed, Page};
 pub use prepared::Refused;
 pub use readings::{BlockOfSensor, SensorReader, Span, StreamOfSensor, Which};
 pub use records::{NewEvent, Records};
+pub use site_records::StockOf;
 pub use upkeep::{Removed, Retention, Round};
 pub use users::{NewUser, Role, SessionRow, UserRow};
 

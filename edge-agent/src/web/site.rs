@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse as _, Response};
 use protocol::action::text;
 use protocol::asset;
-use protocol::bundle::{Asset, Part};
+use protocol::bundle::Asset;
 use protocol::event::{AssetEvent, AssetProposed, Body, StockEvent, StockMove};
 use protocol::stock;
 use protocol::view::{self, Listed, StockView};
@@ -76,7 +76,7 @@ pub(super) async fn stock(
     let ledgers = page.storage.ledgers(shown.clone()).await?;
     let view = |(part, ledger): (&String, Option<stock::Ledger>)| {
         let known = bundle.as_ref().and_then(|bundle| bundle.part(part));
-        view::stock(part, known.map(listed).as_ref(), ledger.as_ref(), false)
+        view::stock(part, known.map(Listed::of).as_ref(), ledger.as_ref(), false)
     };
     let data: Vec<StockView> = shown.iter().zip(ledgers).map(view).collect();
     Ok(Json(json!({ "data": data, "next_cursor": next.flatten() })))
@@ -100,19 +100,10 @@ async fn stock_view(page: &Page, part: &str) -> Result<StockView, Problem> {
     }
     Ok(view::stock(
         part,
-        known.map(listed).as_ref(),
+        known.map(Listed::of).as_ref(),
         ledger.as_ref(),
         true,
     ))
-}
-
-fn listed(part: &Part) -> Listed {
-    Listed {
-        name: part.name.clone(),
-        opening: part.stock,
-        place: part.place.clone(),
-        min: part.minimum,
-    }
 }
 
 /// How many, of a count or a move.

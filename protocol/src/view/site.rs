@@ -3,6 +3,7 @@
 
 use super::rfc3339;
 use crate::asset::{Provisional, ProvisionalState};
+use crate::bundle::Part;
 use crate::id::{AssetId, EventId, WorkOrderId};
 use crate::stock::Ledger;
 use serde::Serialize;
@@ -72,6 +73,18 @@ pub struct Listed {
     pub place: Option<String>,
     /// Below so many it must be ordered.
     pub min: Option<f64>,
+}
+
+impl Listed {
+    /// What the site's bundle says of a part.
+    pub fn of(part: &Part) -> Self {
+        Self {
+            name: part.name.clone(),
+            opening: part.stock,
+            place: part.place.clone(),
+            min: part.minimum,
+        }
+    }
 }
 
 /// The stock of a part: what the list says and what moved. One of the two is there.

@@ -282,12 +282,13 @@ pub(super) enum Work {
 type Request = (String, &'static str, Map<String, Value>);
 
 fn request(order: String, action: &'static str, body: Value) -> Request {
-    let body = match body {
-        // What was not given stays out: null would take a field away.
-        Value::Object(body) => body.into_iter().filter(|(_, value)| !value.is_null()),
-        _ => Map::new().into_iter().filter(|(_, value)| !value.is_null()),
+    let mut body = match body {
+        Value::Object(body) => body,
+        _ => Map::new(),
     };
-    (order, action, body.collect())
+    // What was not given stays out: null would take a field away.
+    body.retain(|_, value| !value.is_null());
+    (order, action, body)
 }
 
 impl Work {
