@@ -75,15 +75,17 @@ fn live(week: &mut Week) -> Result<Vec<uuid::Uuid>> {
     let mut hall = Phone::new(&week.plant.here, &week.pins);
     let mut yard = Phone::new(&week.plant.here, &week.pins);
 
-    anna(week, &mut hall)?;
-    carla_and_bert(week, &mut hall, &mut yard)?;
-    carla_again(week, &mut hall, &mut yard)?;
+    press_while_the_power_fails(week, &mut hall)?;
+    pump_without_the_lan(week, &mut hall, &mut yard)?;
+    oven(week, &mut yard)?;
+    fan_falls_silent(week, &mut hall)?;
+    recorded_failure(week, &mut hall)?;
     week.nothing_at_the_hub()?;
     Ok([hall.done(), yard.done()].concat())
 }
 
-/// Anna, on the hall's phone, while the power fails.
-fn anna(week: &mut Week, hall: &mut Phone) -> Result<()> {
+/// Anna works on the press; the power is cut while its alert is there.
+fn press_while_the_power_fails(week: &mut Week, hall: &mut Phone) -> Result<()> {
     week.plant_fault(Fault::Press, plan::PRESS.0)?;
     week.until(plan::FIRST_CUT)?;
     week.alert_of(Fault::Press, 0)?;
@@ -115,7 +117,7 @@ fn anna(week: &mut Week, hall: &mut Phone) -> Result<()> {
 }
 
 /// Carla's phone is out of reach for hours; Bert works beside her, and the fault comes again.
-fn carla_and_bert(week: &mut Week, hall: &mut Phone, yard: &mut Phone) -> Result<()> {
+fn pump_without_the_lan(week: &mut Week, hall: &mut Phone, yard: &mut Phone) -> Result<()> {
     week.plant_fault(Fault::Pump, plan::PUMP.0)?;
     week.until(plan::OFFLINE.0)?;
     let (alert, order) = week.alert_of(Fault::Pump, 0)?;
@@ -152,8 +154,8 @@ fn carla_and_bert(week: &mut Week, hall: &mut Phone, yard: &mut Phone) -> Result
     Ok(())
 }
 
-/// Carla again, now with the LAN; then Bert and the recorded failure.
-fn carla_again(week: &mut Week, hall: &mut Phone, yard: &mut Phone) -> Result<()> {
+/// Carla again, now with the LAN.
+fn oven(week: &mut Week, yard: &mut Phone) -> Result<()> {
     week.plant_fault(Fault::Oven, plan::OVEN.0)?;
     let (alert, order) = week.alert_of(Fault::Oven, 0)?;
     yard.acknowledge(CARLA, &alert)?;
@@ -166,7 +168,11 @@ fn carla_again(week: &mut Week, hall: &mut Phone, yard: &mut Phone) -> Result<()
         "complete",
         json!({"remedy": "burner cleaned", "minutes": 30}),
     )?;
-    fan_falls_silent(week, hall)?;
+    Ok(())
+}
+
+/// Bert and the machine of the recording; the power is cut in the middle of its failure.
+fn recorded_failure(week: &mut Week, hall: &mut Phone) -> Result<()> {
     week.until(plan::SECOND_CUT)?;
     let (alert, order) = week.alert_of(Fault::Recorded, 0)?;
     hall.acknowledge(BERT, &alert)?;

@@ -139,7 +139,9 @@ async fn shape(page: &Page, alert: &Alert, home: Home, whole: bool) -> Result<Al
     let point = view::point_of(alert, &home);
     let mut view = view::alert(alert, order, home, whole);
     if whole {
-        view.alarm.suppresses = Some(suppressed(page, alert.id).await?);
+        // Only the box knows it; an alert that keeps nothing quiet is the same on both sides.
+        let points = suppressed(page, alert.id).await?;
+        view.alarm.suppresses = (!points.is_empty()).then_some(points);
     }
     let Some(id) = point else { return Ok(view) };
     let point = page.storage.alarm_point(id).await?;

@@ -22,6 +22,8 @@ const ROWS: f64 = 7.0 * 24.0 * 12.0;
 const FIRST_ROW: usize = 18_000;
 /// The cell is asked this often.
 const CELL_POLL_S: i64 = 60;
+/// Seconds of real time for which a loaded machine may keep the box from working.
+const LOADED_S: i64 = 30;
 /// A fan that says nothing for so long is told; longer than the power is away.
 const STALE_S: i64 = 1_800;
 /// What the box does not see of a power cut.
@@ -296,7 +298,7 @@ impl Week {
     /// How late an alert may be: three polls, what a loaded machine takes, and the silence that is borne.
     pub(super) fn late_us_max(&self, fault: Fault) -> i64 {
         let borne = if fault == Fault::Fan { STALE_S } else { 0 };
-        (3 * CELL_POLL_S + 5 * i64::from(self.speed) + borne) * 1_000_000
+        (3 * CELL_POLL_S + LOADED_S * i64::from(self.speed) + borne) * 1_000_000
     }
 
     /// From now on time runs as usual, for both.
