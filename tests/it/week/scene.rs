@@ -23,7 +23,7 @@ const FIRST_ROW: usize = 18_000;
 /// The cell is asked this often.
 const CELL_POLL_S: i64 = 60;
 /// Seconds of real time for which a loaded machine may keep the box from working.
-const LOADED_S: i64 = 30;
+const LOADED_S: i64 = 5;
 /// A fan that says nothing for so long is told; longer than the power is away.
 const STALE_S: i64 = 1_800;
 /// What the box does not see of a power cut.
