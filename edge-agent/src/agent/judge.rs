@@ -6,6 +6,7 @@ mod asked;
 mod capped;
 mod known_time;
 mod learned;
+mod opened;
 mod outbox;
 mod people;
 mod saved;
@@ -14,7 +15,7 @@ pub(super) use asked::Ask;
 pub(super) use outbox::{NOTICES_MAX, Outbox};
 
 use super::snapshots::{Due, Snapshots};
-use crate::alerts::{Alarms, AlertStep, Outcome, PointStep};
+use crate::alerts::{Alarms, AlertStep, Notice, Outcome, PointStep};
 use crate::analysis::{Detectors, Finding};
 use crate::clock;
 use crate::config::Config;
@@ -24,6 +25,8 @@ use crate::uplink::Durable;
 use crate::work_orders::{Alarm, Decision, NewOrder, Policy, Standing, cleared};
 use known_time::KnownTime;
 use learned::Learned;
+use opened::Opened;
+use protocol::bundle::Bundle;
 use protocol::event::{Actor, AlertEvent, AlertRaised, Body, Snapshot, WorkOrderEvent};
 use protocol::id::{AlertId, EventId, Origin, StreamId, WorkOrderId};
 use protocol::reading::{GroupSchema, Poll, Reading, readings};
@@ -67,6 +70,8 @@ pub(super) struct Judge {
     durable: watch::Sender<Durable>,
     outbox: Outbox,
     learned: Learned,
+    /// The hub's list of the site.
+    bundle: watch::Receiver<Option<Arc<Bundle>>>,
 }
 
 impl Judge {
@@ -90,6 +95,8 @@ impl Judge {
         detectors.restore(&saved.detectors);
         let mut alarms = Alarms::new(config, gateway);
         alarms.restore(saved.alarms);
+        let mut bundle = storage.bundle_changes();
+        alarms.know_assets(bundle.borrow_and_update().as_deref());
         let state = storage.sync_state().await?;
         let mut marks = saved.marks;
         marks.retain(|stream, _| state.streams.iter().any(|known| known.stream == *stream));
@@ -114,6 +121,7 @@ impl Judge {
             durable: watch::Sender::new(durable),
             outbox,
             learned: Learned::default(),
+            bundle,
         };
         judge.take_up_points().await?;
         if knows_nothing {
@@ -200,6 +208,11 @@ impl Judge {
     /// Once a second: what time alone means for alerts, and notices that found the channel full.
     async fn look_at_alarms(&mut self) {
         let now = clock::now();
+        // An error says that the store has ended: then there is nothing new.
+        if self.bundle.has_changed().unwrap_or(false) {
+            let bundle = self.bundle.borrow_and_update().clone();
+            self.alarms.know_assets(bundle.as_deref());
+        }
         let outcome = self.alarms.tick(now, clock::state());
         if !outcome.is_empty() {
             self.carry_out(outcome).await;
@@ -271,8 +284,9 @@ impl Judge {
                 around.insert(step.alert, self.around(raised, step.time).await);
             }
         }
-        self.write((outcome.alerts, outcome.points), around).await;
-        self.outbox.hand_on(outcome.notices);
+        let of_orders = self.write((outcome.alerts, outcome.points), around).await;
+        self.outbox
+            .hand_on(outcome.notices.into_iter().chain(of_orders));
     }
 
     /// Readings before the alarm.
@@ -286,10 +300,15 @@ impl Judge {
             .collect()
     }
 
-    /// Writes until it is written: an alarm is never lost to a full disk.
-    async fn write(&mut self, steps: Steps, around: BTreeMap<AlertId, Vec<Snapshot>>) {
+    /// Writes until it is written: an alarm is never lost to a full disk. What is to be told of
+    /// orders that were opened.
+    async fn write(
+        &mut self,
+        steps: Steps,
+        around: BTreeMap<AlertId, Vec<Snapshot>>,
+    ) -> Vec<Notice> {
         if steps.0.is_empty() && steps.1.is_empty() {
-            return;
+            return Vec::new();
         }
         // The hub may have given another prefix since the start.
         let site = self.storage.site().await.ok().flatten();
@@ -300,19 +319,24 @@ impl Judge {
             let written = self
                 .storage
                 .records(move |tx| {
-                    let mut due = Vec::new();
+                    let mut opened = Vec::new();
                     for step in &steps.0 {
-                        due.extend(take_step(tx, (&rules.policy, &code), step, &around)?);
+                        opened.extend(take_step(tx, (&rules.policy, &code), step, &around)?);
                     }
                     for step in &steps.1 {
                         take_point_step(tx, step)?;
                     }
-                    Ok::<_, StorageError>(due)
+                    Ok::<_, StorageError>(opened)
                 })
                 .await;
             match written {
-                Ok(due) => return self.snapshots.add(due),
-                Err(StorageError::Stopped) => return,
+                Ok(opened) => {
+                    let told = |opened: Opened| (opened.due, opened.notice);
+                    let (due, notices) = opened.into_iter().map(told).unzip();
+                    self.snapshots.add(due);
+                    return notices;
+                }
+                Err(StorageError::Stopped) => return Vec::new(),
                 Err(error) => {
                     tracing::error!(%error, "an alert could not be stored; it is tried again");
                     tokio::time::sleep(RETRY).await;
@@ -343,7 +367,7 @@ fn take_step(
     (policy, code): (&Policy, &str),
     step: &AlertStep,
     around: &BTreeMap<AlertId, Vec<Snapshot>>,
-) -> Result<Option<Due>, StorageError> {
+) -> Result<Option<Opened>, StorageError> {
     let actor = Actor::System(step.rule.clone());
     let name = match &step.event {
         AlertEvent::Raised(_) => "raised".to_owned(),
@@ -392,7 +416,7 @@ fn open_or_join(
     step: &AlertStep,
     raised: &AlertRaised,
     snapshots: Vec<Snapshot>,
-) -> Result<Option<Due>, StorageError> {
+) -> Result<Option<Opened>, StorageError> {
     let Some(key) = policy.dedupe_key(raised) else {
         return Ok(None);
     };
@@ -418,27 +442,33 @@ fn open_or_join(
         now: tx.now(),
     };
     let new = NewOrder { id, snapshots };
-    let (order, mut events, opened) = match policy.decide(alarm, &standing, new) {
+    let (order, mut events) = match policy.decide(alarm, &standing, new) {
         Decision::Nothing => return Ok(None),
         Decision::Opened(..) if capped::tell(tx, policy, step, &raised.rule)? => return Ok(None),
-        Decision::Opened(order, events) => (order, events, true),
-        Decision::Joined(order, events) | Decision::CoolingDown(order, events) => {
-            (order, events, false)
-        }
+        Decision::Opened(order, events)
+        | Decision::Joined(order, events)
+        | Decision::CoolingDown(order, events) => (order, events),
     };
+    let mut made = None;
     for event in &mut events {
         if let WorkOrderEvent::Created(created) = event {
             created.number = tx.next_order_number(code)?;
+            made = Some(created.clone());
         }
     }
     append_order(tx, step, order, events)?;
-    let window = policy.window(&raised.rule).filter(|_| opened);
-    Ok(window.map(|window| Due {
+    let window = policy.window(&raised.rule);
+    let (Some(created), Some(window)) = (made, window) else {
+        return Ok(None);
+    };
+    let due = Due {
         order,
         raised: raised.clone(),
         time: step.time,
         window,
-    }))
+    };
+    let notice = opened::notice(&due, step, &created);
+    Ok(Some(Opened { due, notice }))
 }
 
 /// Appends events of an order whose ids follow from the alert and their place.

@@ -33,6 +33,7 @@ use plan::Plan;
 use point::Point;
 use protocol::alarm_point::AlarmPoint;
 use protocol::alert::{Alert, AlertState};
+use protocol::bundle::Bundle;
 use protocol::event::{AlarmPointEvent, Maintained, SuppressionCause};
 use protocol::id::{AlarmPointId, AlertId, GatewayId};
 use protocol::reading::Reading;
@@ -93,7 +94,7 @@ impl Alarms {
     pub fn new(config: &Config, gateway: GatewayId) -> Self {
         let book = AlertBook::new(&config.rules);
         Self {
-            plan: Plan::new(config, gateway),
+            plan: Plan::new(config, None, gateway),
             conditions: Conditions::new(&book, gateway),
             book,
             points: BTreeMap::new(),
@@ -239,13 +240,13 @@ impl Alarms {
 
     /// The rules are others now. What is open for a rule that is gone, or that is for another
     /// sensor now, ends with the next `retire`.
-    pub fn change_rules(&mut self, config: &Config) {
+    pub fn change_rules(&mut self, config: &Config, of_hub: Option<&Bundle>) {
         let before: BTreeMap<String, String> = (self.book.rules())
             .map(|rule| (rule.name.clone(), rule.sensor.clone()))
             .collect();
         let known = self.conditions.known();
         self.book.change_rules(&config.rules);
-        self.plan = Plan::new(config, self.plan.gateway);
+        self.plan = Plan::new(config, of_hub, self.plan.gateway);
         self.conditions = Conditions::new(&self.book, self.plan.gateway);
         self.conditions.restore(known);
         let book = &self.book;
@@ -255,6 +256,12 @@ impl Alarms {
         };
         self.points.retain(|rule, _| stays(rule));
         self.released.retain(|rule, _| stays(rule));
+    }
+
+    /// The hub's list of the site is another one now: urgency and outages of alerts from now on
+    /// follow it where the configuration says nothing.
+    pub fn know_assets(&mut self, of_hub: Option<&Bundle>) {
+        self.plan.know_assets(of_hub);
     }
 
     /// Notices of alerts that wait for somebody, to be handed over again after a start: whoever

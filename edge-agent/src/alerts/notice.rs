@@ -48,6 +48,7 @@ pub enum NoticeKind {
     FloodEnded,
     /// A rule comes and goes: it is told no more until it is calm.
     Chattering,
-    /// A work order was opened that no notice of an alert told.
+    /// A work order was opened for an alert. For information; the judge writes it, for it knows the
+    /// order's number.
     OrderOpened,
 }

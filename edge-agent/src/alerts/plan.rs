@@ -1,7 +1,8 @@
 //! What the configuration says of assets: who is part of what, how much depends on it, and what is
 //! down while a rule is abnormal. Never remembers anything.
 
-use crate::config::{AlarmsConfig, Assets, Config, Outage, RuleConfig};
+use crate::config::{AlarmsConfig, AssetConfig, Assets, Config, Outage, RuleConfig};
+use protocol::bundle::Bundle;
 use protocol::event::{Criticality, Maintained};
 use protocol::id::{AlarmPointId, AlertId, GatewayId};
 use protocol::time::Timestamp;
@@ -12,13 +13,15 @@ use uuid::Uuid;
 pub(super) struct Plan {
     pub gateway: GatewayId,
     pub settings: AlarmsConfig,
+    /// As the configuration has them.
+    own: Vec<AssetConfig>,
     assets: Assets,
     /// Rules that say that something is down, and what.
     pub outages: Vec<(String, Maintained)>,
 }
 
 impl Plan {
-    pub(super) fn new(config: &Config, gateway: GatewayId) -> Self {
+    pub(super) fn new(config: &Config, of_hub: Option<&Bundle>, gateway: GatewayId) -> Self {
         let outages = config.rules.iter().filter_map(|rule| {
             let what = match rule.alarm.outage? {
                 Outage::Asset => Maintained::Asset(rule.asset.clone()?),
@@ -29,9 +32,15 @@ impl Plan {
         Self {
             gateway,
             settings: config.alarms.clone(),
-            assets: Assets::new(&config.assets),
+            assets: Assets::new(&config.assets, of_hub),
+            own: config.assets.clone(),
             outages: outages.collect(),
         }
+    }
+
+    /// The hub's list of the site is another one now.
+    pub(super) fn know_assets(&mut self, of_hub: Option<&Bundle>) {
+        self.assets = Assets::new(&self.own, of_hub);
     }
 
     /// Whether a rule's sensor is of this asset or below it, or of this device.

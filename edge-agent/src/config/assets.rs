@@ -1,7 +1,9 @@
-//! Assets as the configuration knows them: what is part of what, and how much depends on it.
+//! Assets as the configuration and the hub's list know them: what is part of what, and how much
+//! depends on it.
 //! Never knows what is abnormal.
 
 use super::alarm::AssetConfig;
+use protocol::bundle::Bundle;
 use protocol::event::{Criticality, Severity};
 use std::collections::BTreeMap;
 
@@ -15,13 +17,19 @@ pub struct Assets {
 }
 
 impl Assets {
-    /// From `[[asset]]`.
-    pub fn new(assets: &[AssetConfig]) -> Self {
-        let known = |asset: &AssetConfig| (asset.criticality, asset.parent.clone());
-        let assets = assets.iter().map(|asset| (asset.tag.clone(), known(asset)));
-        Self {
-            by_tag: assets.collect(),
+    /// From `[[asset]]`, and from the site's list of the hub where that says nothing of a thing.
+    pub fn new(own: &[AssetConfig], of_hub: Option<&Bundle>) -> Self {
+        let mut by_tag: BTreeMap<String, (Option<Criticality>, Option<String>)> = BTreeMap::new();
+        for asset in own {
+            let known = (asset.criticality, asset.parent.clone());
+            by_tag.insert(asset.tag.clone(), known);
         }
+        for asset in of_hub.iter().flat_map(|bundle| &bundle.assets) {
+            let (criticality, parent) = by_tag.entry(asset.tag.clone()).or_default();
+            *criticality = criticality.or(asset.criticality);
+            *parent = parent.take().or_else(|| asset.parent.clone());
+        }
+        Self { by_tag }
     }
 
     /// An asset and all that it is a part of.

@@ -55,7 +55,7 @@ pub(super) async fn list(
     let now = clock::now();
     let config = page.running();
     let known = Known::load(&page, now).await?;
-    let assets = Assets::new(&config.assets);
+    let assets = Assets::new(&config.assets, page.storage.bundle().as_deref());
     let gateway = page.storage.gateway_id();
     let limit = list.limit.unwrap_or(LIMIT_DEFAULT).clamp(1, LIMIT_MAX);
     let begin = list.cursor.unwrap_or(0);
@@ -167,7 +167,7 @@ pub(super) async fn point_view(page: &Page, id: AlarmPointId) -> Result<Value, P
     let point = page.storage.alarm_point(id).await?;
     let known = Known::load(page, now).await?;
     let alert = known.alert(page, &rule.name).await?;
-    let assets = Assets::new(&config.assets);
+    let assets = Assets::new(&config.assets, page.storage.bundle().as_deref());
     let (point, alert) = ((id, point.as_ref()), (alert.as_ref(), now));
     Ok(shape((&config, &assets), rule, point, &known, alert))
 }

@@ -1,6 +1,6 @@
 //! Somebody takes notice, by whatever way: nobody is told any more, the lamp goes off.
 
-use super::scene::{ANNA, BEN, DEADLINE, Scene, title};
+use super::scene::{ANNA, BEN, DEADLINE, Scene, WITH_ORDER, title};
 use anyhow::{Context as _, Result, ensure};
 use harness::{Scratch, in_scratch, wait_for};
 use serde_json::{Value, json};
@@ -20,6 +20,13 @@ after = "8s"
 channels = ["modem"]
 to = ["Ben Roth"]
 call = true
+
+[[ladder]]
+name = "planning"
+tell = ["order"]
+
+[[ladder.step]]
+channels = ["andon"]
 "#;
 
 /// O-5.3
@@ -31,7 +38,7 @@ fn an_answer_by_any_way_ends_it() -> Result<()> {
 fn run(scratch: &Scratch) -> Result<()> {
     let mut scene = Scene::start(scratch, LADDER)?;
     // By SMS: the code that the message named.
-    scene.set(1, true)?;
+    scene.set(WITH_ORDER, true)?;
     let text = message_to(&scene, ANNA.1, 1)?;
     let code = text
         .rsplit(' ')
@@ -43,6 +50,7 @@ fn run(scratch: &Scratch) -> Result<()> {
         .order(&json!({"deliver": {"from": ANNA.1, "text": format!("ok {code}")}}).to_string())?;
     ensure!(scene.acknowledged_by(1)? == ANNA.0);
     lamp_is(&scene, false)?;
+    the_order_is_told(&scene)?;
     // By MQTT.
     scene.set(2, true)?;
     lamp_is(&scene, true)?;
@@ -76,6 +84,24 @@ fn run(scratch: &Scratch) -> Result<()> {
     scene.acknowledge(4)?;
     nobody_else(&scene)?;
     scene.agent.stop()
+}
+
+/// Who asked for orders hears of the order, by its number, and of nothing else.
+fn the_order_is_told(scene: &Scene) -> Result<()> {
+    let order = scene.here.list("/work-orders?state=all")?;
+    ensure!(order.len() == 1, "one order for one pump: {order:#?}");
+    let number = order[0]["number"].as_str().context("no number")?.to_owned();
+    wait_for("the order to be told", DEADLINE, || {
+        let heard = scene.hook.heard()?;
+        let all = heard
+            .iter()
+            .filter_map(|line| line["body"]["matters"].as_array())
+            .flatten();
+        let told: Vec<&Value> = all.filter(|matter| matter["kind"] == "order").collect();
+        ensure!(told.len() <= 1, "told twice: {told:?}");
+        let title = told.first().and_then(|matter| matter["title"].as_str());
+        Ok(title.filter(|title| title.contains(&number)).map(|_| ()))
+    })
 }
 
 /// The text of the message about a pump to a number.

@@ -11,6 +11,8 @@ use std::time::Duration;
 pub(super) const DEADLINE: Duration = Duration::from_secs(60);
 /// Registers that are watched, each by a rule of its own: no rule is seen to chatter.
 pub(super) const PUMPS: usize = 40;
+/// The pump whose alert opens a work order.
+pub(super) const WITH_ORDER: usize = 1;
 /// Whom the messages go to.
 pub(super) const ANNA: (&str, &str, &str) = ("Anna Berg", "+4915112345678", "anna@plant.lan");
 pub(super) const BEN: (&str, &str) = ("Ben Roth", "+4915187654321");
@@ -253,8 +255,13 @@ write = ["co:0-3"]
     };
     let rule = |pump: usize| {
         format!(
-            "\n[[rule]]\nname = \"hot {pump}\"\nsensor = \"pumps/p{pump}\"\nhigh = 50.0\nseverity = \"high\"\ntitle = \"{}\"\n",
-            title(pump)
+            "\n[[rule]]\nname = \"hot {pump}\"\nsensor = \"pumps/p{pump}\"\nhigh = 50.0\nseverity = \"high\"\ntitle = \"{}\"\n{}",
+            title(pump),
+            if pump == WITH_ORDER {
+                "[rule.work_order]\n"
+            } else {
+                ""
+            }
         )
     };
     let plant = (0..PUMPS).map(sensor).chain((0..PUMPS).map(rule));

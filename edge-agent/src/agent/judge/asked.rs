@@ -29,7 +29,8 @@ impl Judge {
         let remembered = self.remembered();
         self.detectors = Detectors::new(&config.rules, self.storage.gateway_id());
         self.detectors.restore(&remembered);
-        self.alarms.change_rules(config);
+        let bundle = self.storage.bundle();
+        self.alarms.change_rules(config, bundle.as_deref());
         let retired = self.alarms.retire(clock::now(), clock::state());
         self.carry_out(retired).await;
         self.rules = Arc::new(OrderRules {

@@ -290,6 +290,57 @@ fn urgency_follows_from_rule_and_asset() {
 }
 
 #[test]
+fn what_the_configuration_leaves_open_of_an_asset_the_hubs_list_says() {
+    use protocol::bundle::{Asset, Bundle};
+    use protocol::event::Criticality::{self, A, D};
+    let asset = |tag: &str, parent: Option<&str>, criticality: Option<Criticality>| Asset {
+        tag: tag.to_owned(),
+        name: tag.to_owned(),
+        parent: parent.map(str::to_owned),
+        criticality,
+        class: None,
+        location: None,
+    };
+    let bundle = |assets: Vec<Asset>| Bundle {
+        number: 1,
+        site: protocol::id::SiteId(Uuid::from_u128(9)),
+        made: second(0),
+        valid_until: second(1),
+        grace_days: 0,
+        people: vec![],
+        assets,
+        parts: vec![],
+        checklists: vec![],
+        failure_codes: vec![],
+    };
+    let urgency = |own: &str, assets: Vec<Asset>| {
+        let rest = format!("{own}{}", rule("hot", "t", "medium", ""));
+        let mut plant = Plant::new(config(&["t"], &rest));
+        plant.alarms.know_assets(Some(&bundle(assets)));
+        plant.run(1, |_| vec![("t", 90.0)]);
+        plant.alerts().pop().unwrap().raised.severity
+    };
+    let of_hub = vec![
+        asset("LINE", None, Some(A)),
+        asset("P-1", Some("LINE"), None),
+    ];
+    assert_eq!(urgency("", of_hub.clone()), Severity::High);
+    let own = "[[asset]]\ntag = \"P-1\"\ncriticality = \"D\"\n";
+    assert_eq!(
+        urgency(own, of_hub),
+        Severity::Low,
+        "the box's own word counts"
+    );
+    // Both together may say that each is a part of the other: that ends too.
+    let own = "[[asset]]\ntag = \"P-1\"\nparent = \"LINE\"\n";
+    let circle = vec![
+        asset("LINE", Some("P-1"), None),
+        asset("P-1", None, Some(D)),
+    ];
+    assert_eq!(urgency(own, circle), Severity::Low);
+}
+
+#[test]
 fn a_condition_suppresses_and_the_start_has_its_time() {
     let keys = "suppress_while = \"d/running < 1\"\nstart_up = \"3m\"";
     let mut plant = Plant::new(config(&["t", "running"], &rule("hot", "t", "high", keys)));
