@@ -5,6 +5,7 @@
 use anyhow::{Context as _, Result, bail, ensure};
 use harness::{Agent, Hub, ModbusPeer, PeerOptions, Scratch, in_scratch, places, ports, wait_for};
 use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::time::Duration;
@@ -24,7 +25,15 @@ fn browser() -> Result<()> {
             },
         )?;
         let mut hub = Hub::start(scratch)?;
-        let mut agent = box_of(scratch, &peer, &hub)?;
+        let mut agent = PumpBox {
+            name: "Hall B, box 2",
+            plant: peer.address(),
+            hub: Some(&hub),
+            bearing: "type = \"f32\"",
+            motor: 2,
+            limit: 70.0,
+        }
+        .prepare(scratch)?;
         agent.enrol(&hub.claim("Demo plant", "Hall B, box 2", "B2")?)?;
         agent.start()?;
         let api = hub.sign_in()?;
@@ -52,24 +61,47 @@ fn browser() -> Result<()> {
     })
 }
 
-/// A bearing that is beyond its limit in the recorded series, and a neighbour that is not.
-fn box_of(scratch: &Scratch, peer: &ModbusPeer, hub: &Hub) -> Result<Agent> {
-    let (plant, hub, web) = (peer.address(), hub.quic(), ports::free()?);
-    Agent::prepare(scratch, "box", web, |_| {
-        format!(
-            r#"
+/// The box of the browser tests: a pump whose bearing has a limit and opens an order, and whose motor
+/// has none.
+pub(crate) struct PumpBox<'a> {
+    pub(crate) name: &'a str,
+    /// Where its device is.
+    pub(crate) plant: SocketAddr,
+    pub(crate) hub: Option<&'a Hub>,
+    /// How the bearing's temperature stands in the device.
+    pub(crate) bearing: &'a str,
+    /// Register of the motor's temperature.
+    pub(crate) motor: u16,
+    /// Above it the bearing is too hot, in degrees.
+    pub(crate) limit: f64,
+}
+
+impl PumpBox<'_> {
+    pub(crate) fn prepare(&self, scratch: &Scratch) -> Result<Agent> {
+        let Self {
+            name,
+            plant,
+            bearing,
+            motor,
+            limit,
+            ..
+        } = self;
+        let hub = self.hub.map_or_else(String::new, |hub| {
+            let address = hub.quic();
+            format!("[hub]\naddress = \"{address}\"\nkeep_alive = \"2s\"\nreconnect_max = \"2s\"\n")
+        });
+        let web = ports::free()?;
+        Agent::prepare(scratch, "box", web, |_| {
+            format!(
+                r#"
 [gateway]
 data_dir = "data"
-name = "Hall B, box 2"
+name = "{name}"
 
 [storage]
 commit_tick = "200ms"
 
-[hub]
-address = "{hub}"
-keep_alive = "2s"
-reconnect_max = "2s"
-
+{hub}
 [web]
 listen = "{web}"
 
@@ -88,13 +120,13 @@ poll = "500ms"
 [[device.sensor]]
 name = "bearing_temp"
 address = "hr:0"
-type = "f32"
+{bearing}
 unit_name = "degC"
 range = [0.0, 150.0]
 
 [[device.sensor]]
 name = "motor_temp"
-address = "hr:2"
+address = "hr:{motor}"
 type = "i16"
 scale = 0.1
 unit_name = "degC"
@@ -103,15 +135,16 @@ range = [0.0, 150.0]
 [[rule]]
 name = "P-247 bearing"
 sensor = "pump-7/bearing_temp"
-high = 70.0
+high = {limit:.1}
 severity = "high"
 title = "Bearing of pump 7 runs hot"
 
 [rule.work_order]
 title = "Check bearing and seal of pump 7"
 "#
-        )
-    })
+            )
+        })
+    }
 }
 
 /// A script in a browser, running.

@@ -2,10 +2,10 @@
 //! checklist and failure codes, and a box that has them and whose pump runs hot; stops the hub and
 //! hands the addresses to `tests/e2e/life.mjs`. Never looks at a page itself.
 
-use crate::browser::Script;
+use crate::browser::{PumpBox, Script};
 use anyhow::{Result, bail};
 use harness::registers::Registers;
-use harness::{Agent, Hub, Scratch, in_scratch, ports, wait_for};
+use harness::{Hub, Scratch, in_scratch, wait_for};
 use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -37,7 +37,15 @@ fn page_life() -> Result<()> {
         let plant = Registers::start()?;
         plant.set(1, 0, HOT);
         let mut hub = Hub::start(scratch)?;
-        let mut agent = box_of(scratch, &plant, &hub)?;
+        let mut agent = PumpBox {
+            name: "Press hall 2",
+            plant: plant.address(),
+            hub: Some(&hub),
+            bearing: "type = \"i16\"\nscale = 0.1",
+            motor: 1,
+            limit: 80.0,
+        }
+        .prepare(scratch)?;
         agent.enrol(&hub.claim(SITE, "Press hall 2", "B2")?)?;
         agent.start()?;
         know_the_site(&hub, scratch)?;
@@ -96,58 +104,4 @@ fn know_the_site(hub: &Hub, scratch: &Scratch) -> Result<()> {
         hub.cli(&["user", "pin", name, "--pin-file", &file, "--json"])?;
     }
     Ok(())
-}
-
-fn box_of(scratch: &Scratch, plant: &Registers, hub: &Hub) -> Result<Agent> {
-    let (plant, hub, web) = (plant.address(), hub.quic(), ports::free()?);
-    Agent::prepare(scratch, "box", web, |_| {
-        format!(
-            r#"
-[gateway]
-data_dir = "data"
-name = "Press hall 2"
-
-[storage]
-commit_tick = "200ms"
-
-[hub]
-address = "{hub}"
-keep_alive = "2s"
-reconnect_max = "2s"
-
-[web]
-listen = "{web}"
-
-[[port]]
-name = "line-a"
-protocol = "modbus"
-address = "{plant}"
-
-[[device]]
-name = "pump-7"
-port = "line-a"
-asset = "P-247"
-unit = 1
-poll = "500ms"
-
-[[device.sensor]]
-name = "bearing_temp"
-address = "hr:0"
-type = "i16"
-scale = 0.1
-unit_name = "degC"
-range = [0.0, 150.0]
-
-[[rule]]
-name = "P-247 bearing"
-sensor = "pump-7/bearing_temp"
-high = 80.0
-severity = "high"
-title = "Bearing of pump 7 runs hot"
-
-[rule.work_order]
-title = "Check bearing and seal of pump 7"
-"#
-        )
-    })
 }

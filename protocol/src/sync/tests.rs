@@ -135,6 +135,66 @@ struct Link {
     down: Wire,
 }
 
+/// What happens next on a link.
+enum Turn {
+    OfBox(EdgeAction),
+    OfHub(HubAction),
+    /// A frame has come to the other side.
+    Arrived,
+}
+
+impl Link {
+    fn begin(start: EdgeStart) -> Self {
+        Self {
+            edge: EdgeSession::new(start, Timestamp(0)).unwrap(),
+            hub: HubSession::new(GatewayId(GATEWAY)),
+            up: Wire::default(),
+            down: Wire::default(),
+        }
+    }
+
+    /// Of a box that has no events and no readings.
+    fn of_empty_box(features: u64) -> Self {
+        let hello = HelloV1 {
+            protocol: (1, 1),
+            features,
+            gateway: GATEWAY,
+            build: "test".into(),
+            time_us: 0,
+            clock: 0,
+            catalog_hash: 0,
+            incarnation: 1,
+            events: vec![],
+            down: (0, Chain::default()),
+        };
+        Self::begin(EdgeStart {
+            hello,
+            streams: vec![],
+            contents: vec![],
+            catalog: vec![1],
+        })
+    }
+
+    /// `None` when nothing is left to do.
+    fn next(&mut self) -> Option<Turn> {
+        if let Some(action) = self.edge.poll_action() {
+            return Some(Turn::OfBox(action));
+        }
+        if let Some(action) = self.hub.poll_action() {
+            return Some(Turn::OfHub(action));
+        }
+        if let Some((lane, bytes)) = self.up.pop() {
+            let frame = deliver(&mut FrameReader::default(), &bytes);
+            self.hub.handle_frame(lane, &frame).unwrap();
+        } else {
+            let (lane, bytes) = self.down.pop()?;
+            let frame = deliver(&mut FrameReader::default(), &bytes);
+            self.edge.handle_frame(lane, &frame, Timestamp(0)).unwrap();
+        }
+        Some(Turn::Arrived)
+    }
+}
+
 /// Frames on the way: in order on each lane, lanes overtake each other.
 #[derive(Default)]
 struct Wire {
@@ -179,12 +239,7 @@ fn connect(store: &Box_) -> Link {
         catalog: vec![1],
         contents: vec![],
     };
-    Link {
-        edge: EdgeSession::new(start, Timestamp(0)).unwrap(),
-        hub: HubSession::new(GatewayId(GATEWAY)),
-        up: Wire::default(),
-        down: Wire::default(),
-    }
+    Link::begin(start)
 }
 
 fn deliver(reader: &mut FrameReader, bytes: &[u8]) -> crate::wire::Frame {
@@ -194,19 +249,11 @@ fn deliver(reader: &mut FrameReader, bytes: &[u8]) -> crate::wire::Frame {
 
 /// One step of the link; `false` when nothing is left to do.
 fn step(link: &mut Link, store: &mut Box_, hub: &mut Hub) -> bool {
-    if let Some(action) = link.edge.poll_action() {
-        edge_does(link, store, action);
-    } else if let Some(action) = link.hub.poll_action() {
-        hub_does(link, hub, action);
-    } else if let Some((lane, bytes)) = link.up.pop() {
-        link.hub
-            .handle_frame(lane, &deliver(&mut FrameReader::default(), &bytes))
-            .unwrap();
-    } else if let Some((lane, bytes)) = link.down.pop() {
-        let frame = deliver(&mut FrameReader::default(), &bytes);
-        link.edge.handle_frame(lane, &frame, Timestamp(0)).unwrap();
-    } else {
-        return false;
+    match link.next() {
+        Some(Turn::OfBox(action)) => edge_does(link, store, action),
+        Some(Turn::OfHub(action)) => hub_does(link, hub, action),
+        Some(Turn::Arrived) => {}
+        None => return false,
     }
     true
 }

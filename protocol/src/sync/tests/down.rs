@@ -48,37 +48,16 @@ fn state_of(side: &BoxSide) -> DocumentStateV1 {
 }
 
 fn begin(side: &BoxSide, features: u64) -> Link {
-    let hello = HelloV1 {
-        protocol: (1, 1),
-        features,
-        gateway: GATEWAY,
-        build: "test".into(),
-        time_us: 0,
-        clock: 0,
-        catalog_hash: 0,
-        incarnation: 1,
-        events: vec![],
-        down: (0, Chain::default()),
-    };
-    let start = EdgeStart {
-        hello,
-        streams: vec![],
-        contents: vec![],
-        catalog: vec![1],
-    };
-    let mut edge = EdgeSession::new(start, Timestamp(0)).unwrap();
-    edge.handle_document_state(state_of(side)).unwrap();
+    let mut link = Link::of_empty_box(features);
+    link.edge.handle_document_state(state_of(side)).unwrap();
     for (id, outcome) in &side.taken {
         if let (Some(outcome), false) = (outcome, side.acked.contains(id)) {
-            edge.handle_command_result(result(*id, *outcome)).unwrap();
+            link.edge
+                .handle_command_result(result(*id, *outcome))
+                .unwrap();
         }
     }
-    Link {
-        edge,
-        hub: HubSession::new(GatewayId(GATEWAY)),
-        up: Wire::default(),
-        down: Wire::default(),
-    }
+    link
 }
 
 fn result(id: Uuid, outcome: Outcome) -> CommandResultV1 {
@@ -107,18 +86,11 @@ fn wanted(link: &mut Link, hub: &HubSide) {
 
 /// One step; `false` when nothing is left to do.
 fn turn(link: &mut Link, side: &mut BoxSide, hub: &mut HubSide) -> bool {
-    if let Some(action) = link.edge.poll_action() {
-        box_does(link, side, action);
-    } else if let Some(action) = link.hub.poll_action() {
-        the_hub_does(link, hub, action);
-    } else if let Some((lane, bytes)) = link.up.pop() {
-        let frame = deliver(&mut FrameReader::default(), &bytes);
-        link.hub.handle_frame(lane, &frame).unwrap();
-    } else if let Some((lane, bytes)) = link.down.pop() {
-        let frame = deliver(&mut FrameReader::default(), &bytes);
-        link.edge.handle_frame(lane, &frame, Timestamp(0)).unwrap();
-    } else {
-        return false;
+    match link.next() {
+        Some(Turn::OfBox(action)) => box_does(link, side, action),
+        Some(Turn::OfHub(action)) => the_hub_does(link, hub, action),
+        Some(Turn::Arrived) => {}
+        None => return false,
     }
     true
 }
