@@ -1,5 +1,5 @@
-//! Checking a PIN against its argon2id tag (RFC 9106). Takes 4 MiB and about a tenth of a second on
-//! a small board with the parameters that the hub chooses; never keeps or logs a PIN.
+//! Checking a PIN against its argon2id tag (RFC 9106). Takes 4 MiB with the parameters that the hub
+//! chooses; never keeps or logs a PIN.
 
 use argon2::{Algorithm, Argon2, Params, Version};
 use protocol::bundle::PinHash;

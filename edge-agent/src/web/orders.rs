@@ -88,8 +88,7 @@ pub(super) async fn create(
     let actor = caller.actor(&page, &envelope.by, Act::Work).await?;
     let key = key(&headers)?;
     // An order without a title is told as such, not as JSON that lacks a key.
-    let rest = std::mem::take(&mut envelope.rest);
-    let mut rest = rest;
+    let mut rest = std::mem::take(&mut envelope.rest);
     rest.entry("title").or_insert(Value::String(String::new()));
     let order: NewOrder = serde_json::from_value(Value::Object(rest))
         .map_err(|error| Problem::invalid(None, error.to_string()))?;
