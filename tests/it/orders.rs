@@ -110,8 +110,10 @@ fn work(plant: &mut Plant, people: &People, order: &Order) -> Result<()> {
     order.act(tom, "complete", json!({"remedy": "new bearing"}))?;
     order.act(ilse, "verify", json!({"note": "runs quietly"}))?;
     order.act(mara, "close", json!({}))?;
-    let new = json!({"tag": "P-7/motor", "name": "Motor of P-7", "parent": "P-7"});
-    tom.post("/assets", &new)?;
+    for tag in ["P-7/motor", "P 7", "thing"] {
+        let new = json!({"tag": tag, "name": format!("Found: {tag}"), "parent": "P-7"});
+        tom.post("/assets", &new)?;
+    }
     Ok(())
 }
 
@@ -133,6 +135,7 @@ fn run(mut plant: Plant, scratch: &Scratch) -> Result<()> {
     plant.wait_until_in_sync()?;
     let stock = same_stock(&plant)?;
     ensure!(stock == json!(-1.0), "3 and -4 are {stock}");
+    the_hub_decides(&plant, &people.tom)?;
     let (_, orders) = plant.come_to_rest()?;
     let events = records::compare_events(&plant)?;
     let order = orders.get(&order.0).context("the order is gone")?;
@@ -198,6 +201,41 @@ fn at_the_hub(hub: &Api, order: &Order) -> Result<()> {
     order.act(hub, "part", json!({"part": "grease", "quantity": 1}))?;
     order.act(hub, "comment", json!({"text": "is it the bearing?"}))?;
     order.act(hub, "cancel", json!({"reason": "a new pump is ordered"}))?;
+    Ok(())
+}
+
+/// The planner counts a part and says what becomes of what was made on the box; the box hears of it.
+fn the_hub_decides(plant: &Plant, tom: &Api) -> Result<()> {
+    let hub = format!("/gateways/{}", plant.gateway);
+    let counted = json!({"quantity": 5, "note": "two were in the wrong drawer"});
+    let path = format!("{hub}/stock/SKF-6204/actions/count");
+    ensure!(plant.there.post(&path, &counted)?["stock"] == json!(5.0));
+    let below = plant.there.try_post(&path, &json!({"quantity": -1}))?;
+    ensure!(
+        below.status == 400,
+        "{} for a count below zero",
+        below.status
+    );
+    let decided = [
+        ("P-7%2Fmotor", "accept", json!({"tag": "P-7-M"}), "accepted"),
+        ("P%207", "merge", json!({"into": "P-7"}), "merged"),
+        ("thing", "refuse", json!({"reason": "a bucket"}), "refused"),
+    ];
+    for (tag, action, body, _) in &decided {
+        let path = format!("{hub}/assets/{tag}/actions/{action}");
+        plant.there.post(&path, body)?;
+    }
+    plant.wait_until_in_sync()?;
+    ensure!(same_stock(plant)? == json!(5.0));
+    for (tag, .., state) in &decided {
+        wait_for(&format!("{tag} to be {state}"), DEADLINE, || {
+            let made = tom.get(&format!("/assets/{tag}"))?;
+            Ok((made["provisional"]["state"] == json!(state)).then_some(()))
+        })?;
+    }
+    let none = format!("{hub}/assets/nothing/actions/accept");
+    let none = plant.there.try_post(&none, &json!({}))?;
+    ensure!(none.status == 404, "{} for what nobody made", none.status);
     Ok(())
 }
 

@@ -3,10 +3,10 @@
 
 use super::{ServiceError, event_id, may_write, person, repeated};
 use crate::auth::Actor;
-use crate::store::{NewEvent, Store};
+use crate::store::{NewEvent, Records, Store};
 use protocol::action::text;
 use protocol::asset;
-use protocol::event::{AssetEvent, Body, StockEvent};
+use protocol::event::{Actor as By, AssetEvent, Body, RecordRef, StockEvent};
 use protocol::id::GatewayId;
 use protocol::stock;
 use serde::Deserialize;
@@ -64,17 +64,7 @@ pub async fn move_stock(
                 quantity,
                 note,
             });
-            if repeated(records, key, record, &body)? {
-                return Ok(());
-            }
-            records.append(NewEvent {
-                id: event_id(key, 0),
-                actor: by,
-                record,
-                body,
-                home: gateway,
-            })?;
-            Ok(())
+            append_once(records, (key, by), (record, body), gateway)
         })
         .await
 }
@@ -105,17 +95,27 @@ pub async fn decide_asset(
     store
         .records(actor.scope, move |records| {
             records.provisional(record)?;
-            if repeated(records, key, record, &body)? {
-                return Ok(());
-            }
-            records.append(NewEvent {
-                id: event_id(key, 0),
-                actor: by,
-                record,
-                body,
-                home: gateway,
-            })?;
-            Ok(())
+            append_once(records, (key, by), (record, body), gateway)
         })
         .await
+}
+
+/// Appends an event, unless this key has done so already.
+fn append_once(
+    records: &mut Records<'_, '_>,
+    (key, by): (Uuid, By),
+    (record, body): (RecordRef, Body),
+    gateway: GatewayId,
+) -> Result<(), ServiceError> {
+    if repeated(records, key, record, &body)? {
+        return Ok(());
+    }
+    records.append(NewEvent {
+        id: event_id(key, 0),
+        actor: by,
+        record,
+        body,
+        home: gateway,
+    })?;
+    Ok(())
 }
