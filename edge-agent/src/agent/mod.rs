@@ -396,14 +396,13 @@ async fn tell_others(
     let listener = web::bind(config.web.listen).await?;
     let address = listener.address();
     let page = web::Page::new(
-        &config,
+        running,
         storage.clone(),
         Arc::clone(health),
         catalog.clone(),
         desk.clone(),
     )?
-    .telling(telling.clone())
-    .with_running(running);
+    .telling(telling.clone());
     let mut tasks = Vec::new();
     let page = match https(&config).await? {
         Some((listener, told)) => {

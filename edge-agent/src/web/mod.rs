@@ -177,14 +177,15 @@ impl Listener {
 }
 
 impl Page {
-    /// The page of this box.
+    /// The page of this box, with news of what the box runs with.
     pub fn new(
-        config: &Config,
+        running: watch::Receiver<Arc<Config>>,
         storage: Storage,
         health: Arc<Health>,
         catalog: watch::Receiver<Arc<Catalog>>,
         desk: Desk,
     ) -> Result<Self, WebError> {
+        let config = Arc::clone(&running.borrow());
         let access = config
             .web
             .access_code_file
@@ -211,7 +212,7 @@ impl Page {
             captures: Arc::new(Semaphore::new(bus::CAPTURES_MAX)),
             stop: watch::Sender::new(false).subscribe(),
             desk,
-            running: watch::Sender::new(Arc::new(config.clone())).subscribe(),
+            running,
             people: Arc::new(session::Desk::new(&config.gateway.data_dir)),
             telling: None,
             https: None,
@@ -231,13 +232,6 @@ impl Page {
     #[must_use]
     pub fn telling(mut self, telling: Handle) -> Self {
         self.telling = Some(telling);
-        self
-    }
-
-    /// With news of what the box runs with.
-    #[must_use]
-    pub fn with_running(mut self, running: watch::Receiver<Arc<Config>>) -> Self {
-        self.running = running;
         self
     }
 

@@ -99,7 +99,8 @@ fn bench(more: &str) -> Bench {
     });
     let (desk, _) = crate::documents::Documents::look(folder.path(), true).desk();
     let catalog = watch::Sender::new(Arc::new(catalog)).subscribe();
-    let page = Page::new(&config, storage.clone(), Arc::clone(&health), catalog, desk).unwrap();
+    let running = watch::Sender::new(Arc::new(config)).subscribe();
+    let page = Page::new(running, storage.clone(), Arc::clone(&health), catalog, desk).unwrap();
     Bench {
         health,
         app: router(page.clone()),
