@@ -20,7 +20,7 @@ pub use kept::{Kept, KeptError};
 pub use supervisor::{Supervisor, called, effective, effective_of};
 
 use crate::clock;
-use crate::config::{Config, ConfigError};
+use crate::config::{Config, ConfigError, InUse};
 use crate::documents::{Desk, DocumentError};
 use crate::drivers::{self, PortHandles};
 use crate::health::{Health, LinkState};
@@ -81,9 +81,9 @@ pub struct Agent {
     /// Where the page is.
     pub web: SocketAddr,
     /// What it runs with.
-    config: Arc<Config>,
+    config: Arc<InUse>,
     /// The same, for the page.
-    running: watch::Sender<Arc<Config>>,
+    running: watch::Sender<Arc<InUse>>,
     health: Arc<Health>,
     catalog: watch::Sender<Arc<Catalog>>,
     /// The same as the hub gets it.
@@ -150,9 +150,9 @@ impl Agent {
         let gateway = opened.gateway;
         let health = Arc::new(Health::over(clock::now(), ports));
         let (queue, from_drivers) = mpsc::channel(config.queue.polls_max);
-        let config = Arc::new(config);
+        let in_use = Arc::new(InUse::new(&config));
         let holes = holes::load(&storage).await;
-        let mut ports = Ports::new(queue, &health, holes.clone(), Arc::clone(&config));
+        let mut ports = Ports::new(queue, &health, holes.clone(), Arc::clone(&in_use));
         let built: Vec<Built> = built
             .into_iter()
             .map(|(name, driver)| ports.number(&name, driver))
@@ -165,6 +165,8 @@ impl Agent {
         let outbox = Outbox::new(outbox);
         let mut judge =
             Judge::new(&config, storage.clone(), Arc::clone(&health), begun, outbox).await?;
+        // Everything was made from it; what is made from here on finds its room free.
+        drop(config);
         let intake = catch_up(&storage, &health, &mut judge, &built).await?;
         settle_commands(&storage, desk.restarted).await?;
         started(&storage, &opened, judge.last_time()).await?;
@@ -173,7 +175,7 @@ impl Agent {
         let (stop, stopped) = watch::channel(false);
         let (handle, telling) =
             notify::start(telling, storage.clone(), notices, stopped.clone()).await;
-        let running = watch::Sender::new(Arc::clone(&config));
+        let running = watch::Sender::new(Arc::clone(&in_use));
         let shown = (&storage, &health, desk, &handle);
         let told = (durable, stopped.clone());
         let (web, mut rest) = tell_others(running.subscribe(), shown, measured, told).await?;
@@ -189,7 +191,7 @@ impl Agent {
         Ok(Self {
             gateway,
             web,
-            config,
+            config: in_use,
             running,
             health,
             catalog,
@@ -207,7 +209,7 @@ impl Agent {
     }
 
     /// What it runs with.
-    pub const fn config(&self) -> &Arc<Config> {
+    pub const fn config(&self) -> &Arc<InUse> {
         &self.config
     }
 
@@ -387,7 +389,7 @@ async fn started(
 
 /// Opens the page and the link to the hub; answers where the page is, and their tasks.
 async fn tell_others(
-    running: watch::Receiver<Arc<Config>>,
+    running: watch::Receiver<Arc<InUse>>,
     (storage, health, desk, telling): (&Storage, &Arc<Health>, Desk, &Handle),
     (catalog, encoded): Measured,
     (durable, stopped): (watch::Receiver<Durable>, watch::Receiver<bool>),
@@ -423,7 +425,7 @@ async fn tell_others(
 }
 
 /// The page by HTTPS, where it is configured; the site's authority is made when there is none.
-async fn https(config: &Config) -> Result<Option<(web::HttpsListener, web::Https)>, WebError> {
+async fn https(config: &InUse) -> Result<Option<(web::HttpsListener, web::Https)>, WebError> {
     let Some(listen) = config.web.https_listen else {
         return Ok(None);
     };
@@ -457,14 +459,14 @@ type Measured = (watch::Receiver<Arc<Catalog>>, watch::Receiver<Arc<Vec<u8>>>);
 
 /// The uplink, when a hub is configured.
 fn uplink(
-    config: &Config,
+    config: &InUse,
     storage: &Storage,
     (health, desk): (&Arc<Health>, Desk),
     (catalog, encoded): Measured,
     durable: watch::Receiver<Durable>,
 ) -> Option<Link> {
     let hub = config.hub.clone()?;
-    let identity = identity_folder(config);
+    let identity = crate::identity::folder(&config.gateway.data_dir);
     if let Ok(None) = Identity::load(&identity) {
         tracing::warn!(
             "this box is not enrolled with its hub yet: it works alone until `edge-agent enrol`"

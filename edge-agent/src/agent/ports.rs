@@ -2,7 +2,7 @@
 //! notice. Ports come and go one by one while the rest polls on. Never touches what a driver reads.
 
 use crate::clock;
-use crate::config::Config;
+use crate::config::InUse;
 use crate::drivers::{self, FromDriver, Holes, PortDriver, PortHandles, Sink};
 use crate::health::Health;
 use crate::pipeline::GroupSpec;
@@ -27,7 +27,7 @@ pub(super) struct Ports {
     /// What is known of registers that devices do not have.
     holes: Holes,
     /// What counts now: a driver that failed is built from it.
-    config: watch::Sender<Arc<Config>>,
+    config: watch::Sender<Arc<InUse>>,
     running: BTreeMap<String, Running>,
     /// The number of the next group; none is used twice, so that a poll that is still on its way
     /// can never be taken for one of another group.
@@ -57,7 +57,7 @@ impl Ports {
         queue: mpsc::Sender<FromDriver>,
         health: &Health,
         holes: Holes,
-        config: Arc<Config>,
+        config: Arc<InUse>,
     ) -> Self {
         Self {
             queue,
@@ -71,7 +71,7 @@ impl Ports {
     }
 
     /// What counts from now on.
-    pub(super) fn set_config(&self, config: Arc<Config>) {
+    pub(super) fn set_config(&self, config: Arc<InUse>) {
         self.config.send_replace(config);
     }
 
@@ -147,7 +147,7 @@ impl Ports {
 async fn watch_over(
     mut driver: Box<dyn PortDriver>,
     name: String,
-    config: watch::Receiver<Arc<Config>>,
+    config: watch::Receiver<Arc<InUse>>,
     (sink, handles, mut stop): (Sink, PortHandles, watch::Receiver<bool>),
 ) {
     loop {
@@ -166,10 +166,19 @@ async fn watch_over(
         }
         // A port whose tables changed was stopped: what is built is what was announced.
         let config = Arc::clone(&config.borrow());
-        let port = config.ports.iter().find(|port| port.name == name);
-        let Some(again) = port.and_then(|port| drivers::build(port, &config.devices)) else {
-            return;
+        driver = match config.whole() {
+            Ok(config) => {
+                let port = config.ports.iter().find(|port| port.name == name);
+                let Some(again) = port.and_then(|port| drivers::build(port, &config.devices))
+                else {
+                    return;
+                };
+                again
+            }
+            Err(error) => {
+                tracing::error!(port = name, %error, "this port stays stopped: start the agent again");
+                return;
+            }
         };
-        driver = again;
     }
 }

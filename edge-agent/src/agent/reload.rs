@@ -42,9 +42,10 @@ impl Agent {
     /// Goes on with another configuration; answers what differs. What cannot change while it runs
     /// stays as it was and is among it. After an error nothing is changed.
     pub async fn reload(&mut self, next: Config) -> Result<Difference, AgentError> {
-        let difference = Difference::between(&self.config, &next);
+        let running = self.config.whole()?;
+        let difference = Difference::between(&running, &next);
         let plan = self.plan(&next, &difference).await?;
-        let next = Arc::new(self.config.with_plant_of(next));
+        let next = Arc::new(running.with_plant_of(next));
         let ended: Vec<&str> = (difference.ports.iter())
             .filter(|(_, fate)| **fate != PortFate::Starts)
             .map(|(name, _)| name.as_str())
@@ -75,6 +76,7 @@ impl Agent {
         self.forget_readings(&silenced, &plan.catalog);
         self.tell(plan.catalog, plan.encoded, !plan.built.is_empty());
         self.telling.change(plan.telling).await;
+        let next = Arc::new(self.config.replaced_by(&next));
         self.ports.set_config(Arc::clone(&next));
         for port in plan.built {
             self.ports.start(port);

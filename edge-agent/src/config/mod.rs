@@ -10,6 +10,7 @@ mod copy;
 mod device;
 mod diff;
 mod hub;
+mod in_use;
 mod notify;
 mod plant;
 mod problem;
@@ -32,6 +33,7 @@ pub use diff::{
     What,
 };
 pub use hub::{HubConfig, ProxyConfig};
+pub use in_use::{DeviceInUse, InUse};
 pub use notify::{
     CHANNELS_MAX, ChannelConfig, DAYS, Hours, LADDERS_MAX, LadderConfig, NAMES_MAX, NotifyConfig,
     ON_CALL, PEOPLE_MAX, PersonConfig, SHIFTS_MAX, STEPS_MAX, ShiftConfig, StepConfig, Topic,
@@ -49,6 +51,7 @@ pub use value::{
 };
 pub use web::WebConfig;
 
+use in_use::Source;
 use std::collections::BTreeMap;
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
@@ -92,6 +95,7 @@ pub struct Config {
     /// The file as it was read.
     pub local: LocalFile,
     tables: Tables,
+    source: Source,
 }
 
 /// A configuration file as it was read, with the templates of its folder that it used.
@@ -254,6 +258,7 @@ impl Config {
         };
         let (of_document, plant) = open(Path::new(name), document)?;
         let mut config = Self::read(file, (problems, top), Some(plant), templates);
+        config.source.document = Some(Arc::new((name.to_owned(), document.to_owned())));
         config.problems.check()?;
         config.problems = of_document;
         if config.devices.is_empty() {
@@ -319,6 +324,10 @@ impl Config {
             problems,
             local,
             tables,
+            source: Source {
+                file: file.to_owned(),
+                document: None,
+            },
         }
     }
 }

@@ -6,7 +6,7 @@ use super::actions::{Input, append, input, key, required, text};
 use super::caller::Caller;
 use super::problem::Problem;
 use crate::clock;
-use crate::config::{Assets, Config, RuleConfig, priority, show_duration};
+use crate::config::{Assets, InUse, RuleConfig, priority, show_duration};
 use crate::people::Act;
 use crate::storage::{RecordTx, RuleCounts};
 use axum::Json;
@@ -109,7 +109,7 @@ impl Known {
 
 /// Docs: shape `Alarm`.
 fn shape(
-    (config, assets): (&Config, &Assets),
+    (config, assets): (&InUse, &Assets),
     rule: &RuleConfig,
     (id, point): (AlarmPointId, Option<&AlarmPoint>),
     known: &Known,
@@ -172,7 +172,7 @@ pub(super) async fn point_view(page: &Page, id: AlarmPointId) -> Result<Value, P
     Ok(shape((&config, &assets), rule, point, &known, alert))
 }
 
-fn rule_of<'a>(page: &Page, config: &'a Config, id: AlarmPointId) -> Option<&'a RuleConfig> {
+fn rule_of<'a>(page: &Page, config: &'a InUse, id: AlarmPointId) -> Option<&'a RuleConfig> {
     let gateway = page.storage.gateway_id();
     let mut rules = config.rules.iter();
     rules.find(|rule| AlarmPointId::derive(gateway, &rule.name, &rule.sensor) == id)
@@ -420,7 +420,7 @@ fn maintained(page: &Page, asked: &Maintain) -> Result<Maintained, Problem> {
                 .assets
                 .iter()
                 .any(|asset| asset.tag == *tag || asset.parent.as_ref() == Some(tag))
-                || devices.any(|device| device.assets().any(|asset| asset == tag));
+                || devices.any(|device| device.assets.contains(tag));
             if is_known {
                 return Ok(Maintained::Asset(tag.clone()));
             }

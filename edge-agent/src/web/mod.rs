@@ -26,7 +26,7 @@ mod tests;
 mod trust;
 mod write;
 
-use crate::config::Config;
+use crate::config::InUse;
 use crate::documents::Desk;
 use crate::health::Health;
 use crate::notify::Handle;
@@ -122,7 +122,7 @@ pub struct Page {
     stop: watch::Receiver<bool>,
     desk: Desk,
     /// What the box runs with.
-    running: watch::Receiver<Arc<Config>>,
+    running: watch::Receiver<Arc<InUse>>,
     people: Arc<session::Desk>,
     /// How people are told.
     telling: Option<Handle>,
@@ -179,7 +179,7 @@ impl Listener {
 impl Page {
     /// The page of this box, with news of what the box runs with.
     pub fn new(
-        running: watch::Receiver<Arc<Config>>,
+        running: watch::Receiver<Arc<InUse>>,
         storage: Storage,
         health: Arc<Health>,
         catalog: watch::Receiver<Arc<Catalog>>,
@@ -236,7 +236,7 @@ impl Page {
     }
 
     /// What the box runs with now.
-    fn running(&self) -> Arc<Config> {
+    fn running(&self) -> Arc<InUse> {
         Arc::clone(&self.running.borrow())
     }
 

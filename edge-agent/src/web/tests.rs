@@ -63,7 +63,7 @@ fn bench(more: &str) -> Bench {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("code"), "654321\n").unwrap();
     let text = format!("{CONFIG}{more}");
-    let config = Config::parse(&folder.path().join("edge.toml"), &text).unwrap();
+    let config = crate::config::Config::parse(&folder.path().join("edge.toml"), &text).unwrap();
     let options = StorageOptions {
         folder: folder.path().to_owned(),
         commit_tick: Duration::from_millis(50),
@@ -99,7 +99,7 @@ fn bench(more: &str) -> Bench {
     });
     let (desk, _) = crate::documents::Documents::look(folder.path(), true).desk();
     let catalog = watch::Sender::new(Arc::new(catalog)).subscribe();
-    let running = watch::Sender::new(Arc::new(config)).subscribe();
+    let running = watch::Sender::new(Arc::new(InUse::new(&config))).subscribe();
     let page = Page::new(running, storage.clone(), Arc::clone(&health), catalog, desk).unwrap();
     Bench {
         health,
