@@ -1,6 +1,6 @@
 //! What a box with a configuration measures, as its page and the hub are told. Pure.
 
-use crate::config::Config;
+use crate::config::{Config, InUse};
 use crate::drivers;
 use crate::pipeline::GroupSpec;
 use protocol::catalog::{Catalog, Device, Limit, Port, Sensor};
@@ -13,11 +13,11 @@ pub fn encoded_catalog(config: &Config, gateway: GatewayId) -> Result<Vec<u8>, W
     let built = config.ports.iter();
     let built = built.filter_map(|port| drivers::build(port, &config.devices));
     let groups: Vec<_> = built.flat_map(|driver| driver.groups()).collect();
-    protocol::wire::encode_catalog(&catalog(config, &groups, gateway))
+    protocol::wire::encode_catalog(&catalog(&InUse::new(config), &groups, gateway))
 }
 
 /// What this box measures, for its page and for the hub.
-pub(super) fn catalog(config: &Config, groups: &[GroupSpec], gateway: GatewayId) -> Catalog {
+pub(super) fn catalog(config: &InUse, groups: &[GroupSpec], gateway: GatewayId) -> Catalog {
     let ports = config
         .ports
         .iter()
@@ -66,7 +66,7 @@ pub(super) fn catalog(config: &Config, groups: &[GroupSpec], gateway: GatewayId)
     }
 }
 
-fn limits(config: &Config, path: &str) -> Vec<Limit> {
+fn limits(config: &InUse, path: &str) -> Vec<Limit> {
     let rules = config.rules.iter().filter(|rule| rule.sensor == path);
     let rules = rules.filter_map(|rule| Some((rule, rule.kind.limits()?)));
     rules

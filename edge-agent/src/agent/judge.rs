@@ -18,7 +18,7 @@ use super::snapshots::{Due, Snapshots};
 use crate::alerts::{Alarms, AlertStep, Notice, Outcome, PointStep};
 use crate::analysis::{Detectors, Finding};
 use crate::clock;
-use crate::config::Config;
+use crate::config::InUse;
 use crate::health::Health;
 use crate::storage::{Committed, NewEvent, RecordTx, Storage, StorageError};
 use crate::uplink::Durable;
@@ -77,7 +77,7 @@ pub(super) struct Judge {
 impl Judge {
     /// Takes up what was saved. The readings since then are to be judged again, then `settle`.
     pub(super) async fn new(
-        config: &Config,
+        config: &InUse,
         storage: Storage,
         health: Arc<Health>,
         (begun, is_waiting): (clock::Begun, bool),

@@ -111,7 +111,11 @@ pub fn open_storage(
     config: &Config,
     committed: mpsc::Sender<crate::storage::Committed>,
 ) -> Result<(Storage, Opened), StorageError> {
-    let options = StorageOptions {
+    Storage::open(storage_options(config), committed)
+}
+
+fn storage_options(config: &Config) -> StorageOptions {
+    StorageOptions {
         folder: config.gateway.data_dir.clone(),
         commit_tick: config.storage.commit_tick,
         seal_after: config.storage.seal_after,
@@ -130,8 +134,7 @@ pub fn open_storage(
         queue_polls_max: config.queue.polls_max,
         now: clock::now,
         clock: clock::state,
-    };
-    Storage::open(options, committed)
+    }
 }
 
 impl Agent {
@@ -144,13 +147,16 @@ impl Agent {
         let telling = notify::build(&config.notify, &ports);
         config.problems.check()?;
         let (committed, batches) = mpsc::channel(COMMITTED_MAX);
-        let (storage, opened) = open_storage(&config, committed)?;
+        let options = storage_options(&config);
+        let in_use = Arc::new(InUse::new(&config));
+        // Everything is made from it: what is made from here on finds its room free.
+        drop(config);
+        let (storage, opened) = Storage::open(options, committed)?;
         tell_damage(&opened);
         let begun = begin_clock(&storage).await?;
         let gateway = opened.gateway;
         let health = Arc::new(Health::over(clock::now(), ports));
-        let (queue, from_drivers) = mpsc::channel(config.queue.polls_max);
-        let in_use = Arc::new(InUse::new(&config));
+        let (queue, from_drivers) = mpsc::channel(in_use.queue.polls_max);
         let holes = holes::load(&storage).await;
         let mut ports = Ports::new(queue, &health, holes.clone(), Arc::clone(&in_use));
         let built: Vec<Built> = built
@@ -158,15 +164,13 @@ impl Agent {
             .map(|(name, driver)| ports.number(&name, driver))
             .collect();
         let specs: Vec<_> = built.iter().flat_map(|port| port.groups.clone()).collect();
-        let catalog = catalog(&config, &specs, gateway);
+        let catalog = catalog(&in_use, &specs, gateway);
         let encoded = watch::Sender::new(Arc::new(protocol::wire::encode_catalog(&catalog)?));
         let catalog = watch::Sender::new(Arc::new(catalog));
         let (outbox, notices) = mpsc::channel(NOTICES_MAX);
         let outbox = Outbox::new(outbox);
         let mut judge =
-            Judge::new(&config, storage.clone(), Arc::clone(&health), begun, outbox).await?;
-        // Everything was made from it; what is made from here on finds its room free.
-        drop(config);
+            Judge::new(&in_use, storage.clone(), Arc::clone(&health), begun, outbox).await?;
         let intake = catch_up(&storage, &health, &mut judge, &built).await?;
         settle_commands(&storage, desk.restarted).await?;
         started(&storage, &opened, judge.last_time()).await?;

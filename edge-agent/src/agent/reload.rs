@@ -7,7 +7,7 @@ use super::judge::Ask;
 use super::ports::Built;
 use super::{Agent, AgentError, settled};
 use crate::clock;
-use crate::config::{Config, Difference, PortFate, show_duration};
+use crate::config::{Config, Difference, InUse, PortFate, show_duration};
 use crate::drivers;
 use crate::health::LinkState;
 use crate::notify;
@@ -45,7 +45,8 @@ impl Agent {
         let running = self.config.whole()?;
         let difference = Difference::between(&running, &next);
         let plan = self.plan(&next, &difference).await?;
-        let next = Arc::new(running.with_plant_of(next));
+        let next = Arc::new(self.config.replaced_by(&running.with_plant_of(next)));
+        drop(running);
         let ended: Vec<&str> = (difference.ports.iter())
             .filter(|(_, fate)| **fate != PortFate::Starts)
             .map(|(name, _)| name.as_str())
@@ -76,7 +77,6 @@ impl Agent {
         self.forget_readings(&silenced, &plan.catalog);
         self.tell(plan.catalog, plan.encoded, !plan.built.is_empty());
         self.telling.change(plan.telling).await;
-        let next = Arc::new(self.config.replaced_by(&next));
         self.ports.set_config(Arc::clone(&next));
         for port in plan.built {
             self.ports.start(port);
@@ -107,7 +107,7 @@ impl Agent {
             }
             specs.extend(groups);
         }
-        let catalog = super::catalog(next, &specs, self.gateway);
+        let catalog = super::catalog(&InUse::new(next), &specs, self.gateway);
         let encoded = protocol::wire::encode_catalog(&catalog)?;
         let (mut groups, mut schemas) = (Groups::new(), Vec::new());
         for port in &built {
@@ -130,7 +130,7 @@ impl Agent {
     /// judged by the old ones.
     async fn rules(
         &self,
-        next: &Arc<Config>,
+        next: &Arc<InUse>,
         (schemas, waits): (Vec<(StreamId, GroupSchema)>, bool),
     ) {
         let before = async {

@@ -26,7 +26,7 @@ pub use notice::{Notice, NoticeKind};
 pub use saved::SavedAlarms;
 
 use crate::analysis::{Change, Finding};
-use crate::config::Config;
+use crate::config::InUse;
 use conditions::Conditions;
 use holds::Holds;
 use plan::Plan;
@@ -91,7 +91,7 @@ impl Outcome {
 
 impl Alarms {
     /// For the rules as configured, with nothing abnormal.
-    pub fn new(config: &Config, gateway: GatewayId) -> Self {
+    pub fn new(config: &InUse, gateway: GatewayId) -> Self {
         let book = AlertBook::new(&config.rules);
         Self {
             plan: Plan::new(config, None, gateway),
@@ -240,7 +240,7 @@ impl Alarms {
 
     /// The rules are others now. What is open for a rule that is gone, or that is for another
     /// sensor now, ends with the next `retire`.
-    pub fn change_rules(&mut self, config: &Config, of_hub: Option<&Bundle>) {
+    pub fn change_rules(&mut self, config: &InUse, of_hub: Option<&Bundle>) {
         let before: BTreeMap<String, String> = (self.book.rules())
             .map(|rule| (rule.name.clone(), rule.sensor.clone()))
             .collect();

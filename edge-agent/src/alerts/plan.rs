@@ -1,7 +1,7 @@
 //! What the configuration says of assets: who is part of what, how much depends on it, and what is
 //! down while a rule is abnormal. Never remembers anything.
 
-use crate::config::{AlarmsConfig, AssetConfig, Assets, Config, Outage, RuleConfig};
+use crate::config::{AlarmsConfig, AssetConfig, Assets, InUse, Outage, RuleConfig};
 use protocol::bundle::Bundle;
 use protocol::event::{Criticality, Maintained};
 use protocol::id::{AlarmPointId, AlertId, GatewayId};
@@ -21,7 +21,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(config: &Config, of_hub: Option<&Bundle>, gateway: GatewayId) -> Self {
+    pub(super) fn new(config: &InUse, of_hub: Option<&Bundle>, gateway: GatewayId) -> Self {
         let outages = config.rules.iter().filter_map(|rule| {
             let what = match rule.alarm.outage? {
                 Outage::Asset => Maintained::Asset(rule.asset.clone()?),

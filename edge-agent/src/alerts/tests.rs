@@ -8,7 +8,7 @@ mod scenes;
 
 use super::*;
 use crate::analysis::Detectors;
-use crate::config::priority;
+use crate::config::{Config, InUse, priority};
 use protocol::event::{Actor, AlertEvent, Body, Event, RecordRef, Severity};
 use protocol::id::{EventId, Origin, SensorId};
 use protocol::reading::Quality;
@@ -59,7 +59,7 @@ impl Plant {
     fn new(config: Config) -> Self {
         Self {
             detectors: Detectors::new(&config.rules, GATEWAY),
-            alarms: Alarms::new(&config, GATEWAY),
+            alarms: Alarms::new(&InUse::new(&config), GATEWAY),
             config,
             events: BTreeMap::new(),
             seq: 0,
@@ -246,7 +246,7 @@ impl Plant {
     fn restart(&mut self, saved: SavedAlarms, detectors: &[crate::analysis::DetectorState]) {
         self.detectors = Detectors::new(&self.config.rules, GATEWAY);
         self.detectors.restore(detectors);
-        self.alarms = Alarms::new(&self.config, GATEWAY);
+        self.alarms = Alarms::new(&InUse::new(&self.config), GATEWAY);
         self.alarms.restore(saved);
         self.take_up_points();
     }

@@ -4,7 +4,7 @@
 
 use super::{
     AlarmsConfig, AssetConfig, Config, ConfigError, DeviceConfig, GatewayConfig, HubConfig,
-    LocalFile, QueueConfig, RuleConfig, WebConfig,
+    LocalFile, PortConfig, QueueConfig, RuleConfig, WebConfig,
 };
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -27,6 +27,8 @@ pub struct InUse {
     pub alarms: AlarmsConfig,
     /// Assets of which more is known than their tag.
     pub assets: Vec<AssetConfig>,
+    /// Buses and endpoints, in the order of the file.
+    pub ports: Vec<PortInUse>,
     /// Devices, in the order of the file.
     pub devices: Vec<DeviceInUse>,
     /// The file that the plant is from, or that stands around the document that it is from.
@@ -36,6 +38,15 @@ pub struct InUse {
     source: Source,
 }
 
+/// A bus or an endpoint by its names.
+#[derive(Clone, Debug)]
+pub struct PortInUse {
+    /// Its name.
+    pub name: String,
+    /// The word of its protocol.
+    pub protocol: String,
+}
+
 /// A device by its names.
 #[derive(Clone, Debug)]
 pub struct DeviceInUse {
@@ -43,6 +54,8 @@ pub struct DeviceInUse {
     pub name: String,
     /// Name of the port it is on.
     pub port: String,
+    /// Tag of the machine that it measures.
+    pub asset: Option<String>,
     /// Assets that it and its sensors name, each once.
     pub assets: Vec<String>,
 }
@@ -78,6 +91,7 @@ impl InUse {
             rules: config.rules.clone(),
             alarms: config.alarms.clone(),
             assets: config.assets.clone(),
+            ports: config.ports.iter().map(port).collect(),
             devices: config.devices.iter().map(device).collect(),
             local,
             begun,
@@ -101,11 +115,19 @@ impl InUse {
     }
 }
 
+fn port(port: &PortConfig) -> PortInUse {
+    PortInUse {
+        name: port.name.clone(),
+        protocol: port.protocol.clone(),
+    }
+}
+
 fn device(device: &DeviceConfig) -> DeviceInUse {
     let assets: BTreeSet<&str> = device.assets().collect();
     DeviceInUse {
         name: device.name.clone(),
         port: device.port.clone(),
+        asset: device.asset.clone(),
         assets: assets.into_iter().map(str::to_owned).collect(),
     }
 }

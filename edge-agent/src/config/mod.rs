@@ -33,7 +33,7 @@ pub use diff::{
     What,
 };
 pub use hub::{HubConfig, ProxyConfig};
-pub use in_use::{DeviceInUse, InUse};
+pub use in_use::{DeviceInUse, InUse, PortInUse};
 pub use notify::{
     CHANNELS_MAX, ChannelConfig, DAYS, Hours, LADDERS_MAX, LadderConfig, NAMES_MAX, NotifyConfig,
     ON_CALL, PEOPLE_MAX, PersonConfig, SHIFTS_MAX, STEPS_MAX, ShiftConfig, StepConfig, Topic,

@@ -4,7 +4,7 @@
 use super::{Judge, OrderRules};
 use crate::analysis::Detectors;
 use crate::clock;
-use crate::config::Config;
+use crate::config::InUse;
 use crate::work_orders::Policy;
 use protocol::id::StreamId;
 use protocol::reading::GroupSchema;
@@ -19,13 +19,13 @@ pub(in crate::agent) enum Ask {
     /// To know what the columns of these streams mean, before their first poll.
     Know(Vec<(StreamId, GroupSchema)>),
     /// To go on with the rules of this configuration, and to answer then.
-    Rules(Arc<Config>, oneshot::Sender<()>),
+    Rules(Arc<InUse>, oneshot::Sender<()>),
 }
 
 impl Judge {
     /// The rules are others now. An alert whose rule stays for its sensor stays as it is; one whose
     /// rule is gone is cleared, for nothing would ever clear it.
-    async fn change_rules(&mut self, config: &Config) {
+    async fn change_rules(&mut self, config: &InUse) {
         let remembered = self.remembered();
         self.detectors = Detectors::new(&config.rules, self.storage.gateway_id());
         self.detectors.restore(&remembered);
