@@ -162,12 +162,24 @@ mod tests {
             let asked = format!(r#"{{"shelve":{{"reason":"known","minutes":{minutes}}}}}"#);
             let refused = event(&asked, None).unwrap_err();
             assert!(
-                matches!(&refused, Refusal::Invalid { field: "minutes", .. }),
+                matches!(
+                    &refused,
+                    Refusal::Invalid {
+                        field: "minutes",
+                        ..
+                    }
+                ),
                 "{refused}"
             );
         }
         let silent = event(r#"{"shelve":{"reason":" ","minutes":60}}"#, None).unwrap_err();
-        assert!(matches!(silent, Refusal::Invalid { field: "reason", .. }));
+        assert!(matches!(
+            silent,
+            Refusal::Invalid {
+                field: "reason",
+                ..
+            }
+        ));
     }
 
     #[test]
