@@ -19,6 +19,7 @@ mod disks;
 mod documents;
 mod errors;
 mod https;
+mod hub_pages;
 mod hub_shelf;
 mod kills;
 mod live;
