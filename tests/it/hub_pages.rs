@@ -193,16 +193,22 @@ fn work(scratch: &Scratch, agent: &Agent, registers: &Registers) -> Result<Strin
         json!({"meaning": "performed", "pin": PINS[0].1}),
     )?;
     act(&eva, "complete", json!({"remedy": "Greased"}))?;
+    motor_heats(&eva, registers)?;
+    Ok(id)
+}
+
+/// The motor heats fast, and the receiver is told.
+fn motor_heats(eva: &Api, registers: &Registers) -> Result<()> {
     registers.set(1, MOTOR, 500);
     wait_for("the alert of the motor, told", DEADLINE, || {
-        let Some(alert) = alert_of(&eva, MOTOR_RULE)? else {
+        let Some(alert) = alert_of(eva, MOTOR_RULE)? else {
             return Ok(None);
         };
         let alert = eva.get(&format!("/alerts/{}", text(&alert, "/id")?))?;
         let told = alert["told"].as_array().map_or(0, Vec::len);
         Ok((told > 0).then_some(()))
     })?;
-    Ok(id)
+    Ok(())
 }
 
 /// The box shows what was shelved at the hub, in the name of who did it.

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, ensure};
 use harness::registers::Registers;
 use harness::{Agent, Api, Hub, Receiver, Relay, Scratch, in_scratch, ports, wait_for};
 use serde_json::{Value, json};
+use std::fmt::Write as _;
 use std::net::SocketAddr;
 
 const UNIT: u8 = 1;
@@ -66,24 +67,6 @@ impl Scene {
         })
     }
 
-    /// The open alert of a rule, as `side` shows it; waits for it.
-    fn alert(&self, side: &Api, rule: &str) -> Result<Value> {
-        wait_for(&format!("the alert of {rule}"), DEADLINE, || {
-            let alerts = side.list("/alerts?state=open")?;
-            Ok(alerts.into_iter().find(|alert| alert["rule"] == rule))
-        })
-    }
-
-    /// The point of a rule among those that `side` holds back, once it is as it should be.
-    fn held(&self, side: &Api, rule: &str, right: impl Fn(&Value) -> bool) -> Result<Value> {
-        let path = "/alarms?state=held";
-        wait_for(&format!("{rule} to be held back"), DEADLINE, || {
-            let points = side.list(path)?;
-            let point = points.into_iter().find(|point| point["rule"] == rule);
-            Ok(point.filter(|point| right(point)))
-        })
-    }
-
     /// Titles that the receiver heard of alerts that stand.
     fn heard(&self) -> Result<Vec<String>> {
         let heard = self.hook.heard()?;
@@ -106,6 +89,24 @@ impl Scene {
                 .then_some(()))
         })
     }
+}
+
+/// The open alert of a rule, as `side` shows it; waits for it.
+fn alert(side: &Api, rule: &str) -> Result<Value> {
+    wait_for(&format!("the alert of {rule}"), DEADLINE, || {
+        let alerts = side.list("/alerts?state=open")?;
+        Ok(alerts.into_iter().find(|alert| alert["rule"] == rule))
+    })
+}
+
+/// The point of a rule among those that `side` holds back, once it is as it should be.
+fn held(side: &Api, rule: &str, right: impl Fn(&Value) -> bool) -> Result<Value> {
+    let path = "/alarms?state=held";
+    wait_for(&format!("{rule} to be held back"), DEADLINE, || {
+        let points = side.list(path)?;
+        let point = points.into_iter().find(|point| point["rule"] == rule);
+        Ok(point.filter(|point| right(point)))
+    })
 }
 
 fn config(web: SocketAddr, hub: SocketAddr, plant: SocketAddr, hook: (&str, &str)) -> String {
@@ -153,11 +154,13 @@ poll = "200ms"
 "#
     );
     for register in [SHELVED, OPEN, BROKEN] {
-        text.push_str(&format!(
+        write!(
+            text,
             "\n[[device.sensor]]\nname = \"m{register}\"\naddress = \"hr:{register}\"\ntype = \"u16\"\n\n\
              [[rule]]\nname = \"hot {register}\"\nsensor = \"machines/m{register}\"\nhigh = 500.0\n\
              severity = \"high\"\ntitle = \"hot {register}\"\n"
-        ));
+        )
+        .unwrap_or_default();
     }
     text
 }
@@ -182,9 +185,9 @@ fn from_the_hub(scene: &Scene) -> Result<()> {
     for register in [SHELVED, BROKEN] {
         let rule = format!("hot {register}");
         scene.registers.set(UNIT, register, HOT);
-        let alert = scene.alert(&scene.there, &rule)?;
+        let raised = alert(&scene.there, &rule)?;
         scene.hears(&rule)?;
-        let path = format!("/alerts/{}/actions", text(&alert, "/id")?);
+        let path = format!("/alerts/{}/actions", text(&raised, "/id")?);
         let (action, body) = match register {
             SHELVED => (
                 "shelve",
@@ -197,7 +200,7 @@ fn from_the_hub(scene: &Scene) -> Result<()> {
             .post(&format!("{path}/acknowledge"), &json!({}))?;
         scene.there.post(&format!("{path}/{action}"), &body)?;
         let field = action.replace('-', "_").replace("shelve", "shelved");
-        let held = scene.held(&scene.here, &rule, |point| !point[field.as_str()].is_null())?;
+        let held = held(&scene.here, &rule, |point| !point[field.as_str()].is_null())?;
         ensure!(held[field.as_str()]["by"] == PAULA, "{held}");
         scene.registers.set(UNIT, register, COLD);
         wait_for("the alert to be over", DEADLINE, || {
@@ -214,7 +217,7 @@ fn from_the_hub(scene: &Scene) -> Result<()> {
         let rule = format!("hot {register}");
         // Both sides say that it is beyond its limit and told to nobody.
         for side in [&scene.here, &scene.there] {
-            scene.held(side, &rule, |point| {
+            held(side, &rule, |point| {
                 point["withheld"]["value"] == json!(f64::from(HOT))
             })?;
         }
@@ -228,10 +231,10 @@ fn from_the_hub(scene: &Scene) -> Result<()> {
     ensure!(alerts.len() == 1, "only what is not held back: {alerts:?}");
     for (register, action) in [(SHELVED, "unshelve"), (BROKEN, "in-service")] {
         let rule = format!("hot {register}");
-        let point = scene.held(&scene.there, &rule, |_| true)?;
+        let point = held(&scene.there, &rule, |_| true)?;
         let path = format!("/alarms/{}/actions/{action}", text(&point, "/id")?);
         scene.there.post(&path, &json!({}))?;
-        scene.alert(&scene.here, &rule)?;
+        alert(&scene.here, &rule)?;
         wait_for(&format!("{rule} to be told again"), DEADLINE, || {
             let told = scene.heard()?.split_off(before);
             Ok(told.contains(&rule).then_some(()))
@@ -247,8 +250,8 @@ fn on_the_box(scene: &Scene) -> Result<()> {
         let status = scene.here.get("/status")?;
         Ok((status["link"]["state"] == "offline").then_some(()))
     })?;
-    let alert = scene.alert(&scene.here, "hot 1")?;
-    let path = format!("/alerts/{}/actions/shelve", text(&alert, "/id")?);
+    let raised = alert(&scene.here, "hot 1")?;
+    let path = format!("/alerts/{}/actions/shelve", text(&raised, "/id")?);
     let body = json!({"by": "Anna Berg", "reason": "seal is being changed", "minutes": 60});
     scene.here.post(&path, &body)?;
     ensure!(scene.relay.is_cut());
@@ -258,17 +261,17 @@ fn on_the_box(scene: &Scene) -> Result<()> {
         "{there:?}"
     );
     scene.relay.restore();
-    let held = scene.held(&scene.there, "hot 1", |point| !point["shelved"].is_null())?;
-    ensure!(held["shelved"]["by"] == "Anna Berg", "{held}");
+    let point = held(&scene.there, "hot 1", |point| !point["shelved"].is_null())?;
+    ensure!(point["shelved"]["by"] == "Anna Berg", "{point}");
     ensure!(
-        held["shelved"]["reason"] == "seal is being changed",
-        "{held}"
+        point["shelved"]["reason"] == "seal is being changed",
+        "{point}"
     );
-    ensure!(held["gateway"]["name"] == "Hall B", "{held}");
-    let here = scene.held(&scene.here, "hot 1", |_| true)?;
-    ensure!(here["shelved"] == held["shelved"], "{here} and {held}");
-    let whole = scene.alert(&scene.there, "hot 1")?;
-    ensure!(whole["shelved"] == held["shelved"], "{whole}");
+    ensure!(point["gateway"]["name"] == "Hall B", "{point}");
+    let here = held(&scene.here, "hot 1", |_| true)?;
+    ensure!(here["shelved"] == point["shelved"], "{here} and {point}");
+    let whole = alert(&scene.there, "hot 1")?;
+    ensure!(whole["shelved"] == point["shelved"], "{whole}");
     Ok(())
 }
 
