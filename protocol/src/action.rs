@@ -1,6 +1,7 @@
-//! What a person asks of a work order, in the words of the JSON interface of both programs, and the
-//! events that say it. Pure: never looks at a store or a clock, never asks who somebody is.
+//! What a person asks of a work order or an alarm point, in the words of the JSON interface of both
+//! programs, and the events that say it. Pure: never looks at a store or a clock, never asks who somebody is.
 
+mod alarm;
 mod complete;
 mod events;
 mod new_order;
@@ -9,6 +10,7 @@ mod tasks;
 mod tests;
 pub mod text;
 
+pub use alarm::{AlarmAction, PointGround};
 pub use events::Written;
 pub use new_order::{NewOrder, follow_up};
 pub use tasks::{Kind, NewTask, of_checklist};

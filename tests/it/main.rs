@@ -19,6 +19,8 @@ mod disks;
 mod documents;
 mod errors;
 mod https;
+mod hub_pages;
+mod hub_shelf;
 mod kills;
 mod live;
 mod modbus;

@@ -9,11 +9,11 @@ use harness::{Hub, Scratch, in_scratch, wait_for};
 use std::time::Duration;
 
 const DEADLINE: Duration = Duration::from_secs(60);
-const SITE: &str = "North works";
+pub(crate) const SITE: &str = "North works";
 /// Tenths of a degree.
-const HOT: u16 = 910;
+pub(crate) const HOT: u16 = 910;
 const PEOPLE: &str = "name,role\nEva Lang,technician\nJo Brandt,planner\nAna Ruiz,engineer\n";
-const PINS: [(&str, &str); 3] = [
+pub(crate) const PINS: [(&str, &str); 3] = [
     ("Eva Lang", "271828"),
     ("Jo Brandt", "314159"),
     ("Ana Ruiz", "161803"),
@@ -74,7 +74,7 @@ fn page_life() -> Result<()> {
 }
 
 /// What the central team keeps of the site.
-fn know_the_site(hub: &Hub, scratch: &Scratch) -> Result<()> {
+pub(crate) fn know_the_site(hub: &Hub, scratch: &Scratch) -> Result<()> {
     for (kind, csv) in [
         ("people", PEOPLE),
         ("assets", ASSETS),

@@ -5,16 +5,16 @@ use super::extract::{Id, IdAction, Input, Key, Params, Reader, Writer};
 use super::page::{self, Page};
 use super::problem::Problem;
 use crate::clock;
-use crate::service::{self, AlertAction};
-use crate::store::{AlarmPointRow, AlertFilter, AlertRow, StoreError};
+use crate::service::{self, AlarmAction, AlertAction, OfAlarm};
+use crate::store::{AlertFilter, AlertRow, StoreError};
 use crate::tenants::TenantScope;
 use axum::Json;
 use axum::extract::State;
 use protocol::event::Severity;
 use protocol::id::{AlertId, GatewayId};
 use protocol::view::{self, AlertView};
-use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde::Deserialize;
+use serde_json::Value;
 
 /// Which alerts, and which page of them.
 #[derive(Debug, Default, Deserialize)]
@@ -62,6 +62,11 @@ pub(super) async fn act(
     Key(key): Key,
     Input(body): Input<Value>,
 ) -> Result<Json<AlertView>, Problem> {
+    if AlarmAction::is_word(&action) {
+        let action: AlarmAction = super::extract::action(&action, body)?;
+        service::act_on_alarm(&context.store, &actor, OfAlarm::Alert(id), key, action).await?;
+        return whole(&context, actor.scope, id).await;
+    }
     let action: AlertAction = super::extract::action(&action, body)?;
     service::act_on_alert(&context.store, &actor, id, key, action).await?;
     whole(&context, actor.scope, id).await
@@ -92,58 +97,4 @@ fn view(row: AlertRow, whole: bool) -> AlertView {
         Some((id, point)) => view.with_point(id, point.as_ref(), clock::now()),
         None => view,
     }
-}
-
-/// Which alarm points.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-pub(super) struct HeldParams {
-    gateway: Option<GatewayId>,
-}
-
-/// `GET /alarms`: what is held back: shelved, out of service, suppressed, chattering.
-pub(super) async fn held(
-    State(context): State<Context>,
-    Reader(actor): Reader,
-    Params(params): Params<HeldParams>,
-) -> Result<Json<Value>, Problem> {
-    let rows = context
-        .store
-        .held_alarm_points(actor.scope, params.gateway)
-        .await?;
-    let now = clock::now();
-    let points = rows.iter().filter(|row| row.point.switch_of.is_none());
-    let data: Vec<Value> = points
-        .map(|row| at_home(&view::point(&row.point, now), row))
-        .collect();
-    Ok(Json(json!({ "data": data, "next_cursor": null })))
-}
-
-/// `GET /maintenance`: assets and devices on which somebody works.
-pub(super) async fn maintenance(
-    State(context): State<Context>,
-    Reader(actor): Reader,
-    Params(params): Params<HeldParams>,
-) -> Result<Json<Value>, Problem> {
-    let rows = context
-        .store
-        .held_alarm_points(actor.scope, params.gateway)
-        .await?;
-    let now = clock::now();
-    let on = |row: &AlarmPointRow| {
-        let view = view::maintenance(&row.point, now).filter(|view| view.on)?;
-        Some(at_home(&view, row))
-    };
-    let data: Vec<Value> = rows.iter().filter_map(on).collect();
-    Ok(Json(json!({ "data": data, "next_cursor": null })))
-}
-
-/// A shape with gateway and site.
-fn at_home(shape: &impl Serialize, row: &AlarmPointRow) -> Value {
-    let mut shape = serde_json::to_value(shape).unwrap_or_default();
-    if let Some(fields) = shape.as_object_mut() {
-        fields.insert("gateway".to_owned(), json!(row.home.gateway));
-        fields.insert("site".to_owned(), json!(row.home.site));
-    }
-    shape
 }

@@ -1,6 +1,7 @@
 //! The JSON interface of the hub (docs/api.md): routes, and what all of them share.
 //! Never decides what a person may do: `service` does; never writes SQL: `store` does.
 
+mod alarms;
 mod alerts;
 mod attachments;
 mod cookie;
@@ -133,8 +134,6 @@ fn routes() -> Vec<(Method, &'static str, MethodRouter<Context>)> {
             "/api/v1/alerts/{id}/actions/{action}",
             post(alerts::act),
         ),
-        (Method::GET, "/api/v1/alarms", get(alerts::held)),
-        (Method::GET, "/api/v1/maintenance", get(alerts::maintenance)),
         (Method::GET, "/api/v1/work-orders", get(work_orders::list)),
         (
             Method::POST,
@@ -169,6 +168,7 @@ fn routes() -> Vec<(Method, &'static str, MethodRouter<Context>)> {
         (Method::GET, "/api/v1/users", get(users::list)),
         (Method::GET, "/api/v1/stream", get(stream::open)),
     ];
+    routes.extend(alarms::routes());
     routes.extend(remote::routes());
     routes.extend(site_records::routes());
     routes.extend(reference::routes());

@@ -4,14 +4,14 @@
 
 use super::extract::Reader;
 use super::problem::{Problem, chain};
-use super::{Context, alerts, gateways, sensors, work_orders};
+use super::{Context, alarms, alerts, gateways, sensors, work_orders};
 use crate::auth::Actor;
 use crate::store::{Change, Changed, StoreError};
 use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
-use protocol::id::{AlertId, GatewayId, SensorId, WorkOrderId};
+use protocol::id::{AlarmPointId, AlertId, GatewayId, SensorId, WorkOrderId};
 use protocol::reading::Reading;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -99,6 +99,7 @@ struct Feed {
 struct Waiting {
     readings: BTreeMap<SensorId, Reading>,
     alerts: BTreeSet<AlertId>,
+    points: BTreeSet<AlarmPointId>,
     orders: BTreeSet<WorkOrderId>,
     gateways: BTreeSet<GatewayId>,
 }
@@ -107,13 +108,15 @@ impl Waiting {
     fn is_empty(&self) -> bool {
         self.readings.is_empty()
             && self.alerts.is_empty()
+            && self.points.is_empty()
             && self.orders.is_empty()
             && self.gateways.is_empty()
     }
 
     /// Records only: there are never more readings than sensors, and they cost no look-up.
     fn is_over_limit(&self) -> bool {
-        self.alerts.len() + self.orders.len() + self.gateways.len() > WAITING_MAX
+        let (alerts, points) = (self.alerts.len(), self.points.len());
+        alerts + points + self.orders.len() + self.gateways.len() > WAITING_MAX
     }
 
     fn note(&mut self, changed: Changed) {
@@ -123,6 +126,7 @@ impl Waiting {
                 self.readings.extend(latest);
             }
             Changed::Alert(id) => drop(self.alerts.insert(id)),
+            Changed::AlarmPoint(id) => drop(self.points.insert(id)),
             Changed::WorkOrder(id) => drop(self.orders.insert(id)),
             Changed::Gateway(id) => drop(self.gateways.insert(id)),
             Changed::Down(_) => {}
@@ -202,6 +206,14 @@ impl Feed {
         for id in waiting.alerts {
             let view = alerts::short(&context, scope, id).await;
             self.push_found("alert", view);
+        }
+        for id in waiting.points {
+            let view = alarms::changed(&context, scope, id).await;
+            let name = match &view {
+                Ok((name, _)) => *name,
+                Err(_) => "alarm",
+            };
+            self.push_found(name, view.map(|(_, view)| view));
         }
         for id in waiting.orders {
             let view = work_orders::short(&context, scope, id).await;

@@ -1,14 +1,18 @@
 //! The use cases of people at the hub: who may do what with which record, and the events that
 //! say so. Never speaks HTTP and never writes SQL.
 
+mod alarms;
 mod alerts;
 pub mod reference;
 mod remote;
 mod site_records;
 mod work_orders;
 
+pub use alarms::{
+    LOADS_MAX, Loads, OfAlarm, SHELVE_MINUTES_MAX, SiteLoad, act_on_alarm, alarm_loads,
+};
 pub use alerts::{AlertAction, act_on_alert};
-pub use protocol::action::{NewOrder, OrderAction, OrderChanges};
+pub use protocol::action::{AlarmAction, NewOrder, OrderAction, OrderChanges};
 pub use remote::{EXPIRES, administrator, command, configure};
 pub use site_records::{AssetAction, decide_asset, move_stock};
 pub use work_orders::{act_on_order, change_order, create_order};

@@ -1,7 +1,7 @@
 //! What the store tells its listeners after a commit. Never told before it is on the disk.
 
 use crate::tenants::TenantScope;
-use protocol::id::{AlertId, GatewayId, WorkOrderId};
+use protocol::id::{AlarmPointId, AlertId, GatewayId, WorkOrderId};
 use protocol::reading::Reading;
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -33,6 +33,8 @@ pub enum Changed {
     Alert(AlertId),
     /// A work order was made or changed.
     WorkOrder(WorkOrderId),
+    /// Something of an alarm point is held back or is not any more, or somebody works on a machine.
+    AlarmPoint(AlarmPointId),
     /// A gateway came, went, or told something about itself.
     Gateway(GatewayId),
     /// The hub has new events for this gateway.

@@ -8,7 +8,7 @@ use super::{contents, sql, words};
 use crate::tenants::TenantScope;
 use protocol::alert::{self, Alert, AlertState};
 use protocol::event::{Body, Event, GatewayEvent, RecordKind, RecordRef, Severity};
-use protocol::id::{AlertId, GatewayId, Origin, WorkOrderId};
+use protocol::id::{AlarmPointId, AlertId, GatewayId, Origin, WorkOrderId};
 use protocol::limits;
 use protocol::time::Hlc;
 use protocol::wire;
@@ -260,11 +260,10 @@ pub(super) fn refold(
             }
             Changed::WorkOrder(id)
         }
-        RecordKind::Gateway
-        | RecordKind::AlarmPoint
-        | RecordKind::Asset
-        | RecordKind::Stock
-        | RecordKind::Other(_) => Changed::Gateway(home),
+        RecordKind::AlarmPoint => Changed::AlarmPoint(AlarmPointId(record.id)),
+        RecordKind::Gateway | RecordKind::Asset | RecordKind::Stock | RecordKind::Other(_) => {
+            Changed::Gateway(home)
+        }
     };
     work.changes.push(Change { scope, what });
     Ok(())

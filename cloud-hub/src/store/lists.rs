@@ -6,7 +6,7 @@ use super::{Store, events, sql};
 use crate::tenants::TenantScope;
 use protocol::alarm_point::{self, AlarmPoint};
 use protocol::alert::{self, Alert, AlertState};
-use protocol::event::{RecordKind, RecordRef, Severity};
+use protocol::event::{RecordRef, Severity};
 use protocol::id::{AlarmPointId, AlertId, GatewayId, WorkOrderId};
 use protocol::view::{self, Home, Named, OrderLink};
 use protocol::work_order::{self, WorkOrder, WorkOrderState};
@@ -52,15 +52,6 @@ pub struct AlertRow {
     pub point: Option<(AlarmPointId, Option<AlarmPoint>)>,
 }
 
-/// An alarm point of which something is held back, or a maintenance switch that is on.
-#[derive(Clone, Debug, PartialEq)]
-pub struct AlarmPointRow {
-    /// The point, as its events tell it.
-    pub point: AlarmPoint,
-    /// Gateway and site.
-    pub home: Home,
-}
-
 /// A work order and where it lives.
 #[derive(Clone, Debug, PartialEq)]
 pub struct WorkOrderRow {
@@ -81,9 +72,6 @@ impl Keyed for WorkOrderRow {
         (self.order.created.0.0.to_string(), self.order.id.0)
     }
 }
-
-/// Most alarm points that are listed as held back; further ones are left out.
-pub const HELD_POINTS_MAX: usize = 1_000;
 
 /// Before the first row of a list that is sorted by time, newest first.
 const NEWEST: (i64, Uuid) = (i64::MAX, Uuid::max());
@@ -129,18 +117,6 @@ impl Store {
                     .collect();
                 Ok(page.list(rows?))
             })
-            .await
-    }
-
-    /// Alarm points of which something is held back, and maintenance switches that are on; at most
-    /// [`HELD_POINTS_MAX`].
-    pub async fn held_alarm_points(
-        &self,
-        scope: TenantScope,
-        gateway: Option<GatewayId>,
-    ) -> Result<Vec<AlarmPointRow>, StoreError> {
-        self.engine
-            .read(move |sql| held_points(sql, scope, gateway))
             .await
     }
 
@@ -261,42 +237,6 @@ fn alert_row(sql: &Connection, scope: TenantScope, id: AlertId) -> Result<AlertR
     })
 }
 
-fn held_points(
-    sql: &Connection,
-    scope: TenantScope,
-    gateway: Option<GatewayId>,
-) -> Result<Vec<AlarmPointRow>, StoreError> {
-    let parameters = params![
-        scope.key(),
-        RecordKind::AlarmPoint.code(),
-        gateway.map(|gateway| gateway.0.into_bytes()),
-    ];
-    let ids: Vec<AlarmPointId> = sql
-        .prepare_cached(
-            "SELECT record_id FROM record_home WHERE tenant_id = ?1 AND record_kind = ?2
-            AND (?3 IS NULL OR gateway_id = ?3)",
-        )
-        .and_then(|mut query| {
-            query
-                .query_map(parameters, |row| sql::id(row, 0))?
-                .collect()
-        })
-        .doing("list the alarm points")?;
-    let mut rows = Vec::new();
-    for id in ids {
-        let events = events::of_record(sql, scope, id.into())?;
-        let Some(point) = alarm_point::fold(id, &events).filter(AlarmPoint::is_held) else {
-            continue;
-        };
-        let home = home(sql, scope, id.into())?;
-        rows.push(AlarmPointRow { point, home });
-        if rows.len() == HELD_POINTS_MAX {
-            break;
-        }
-    }
-    Ok(rows)
-}
-
 fn work_order_row(
     sql: &Connection,
     scope: TenantScope,
@@ -310,7 +250,11 @@ fn work_order_row(
     })
 }
 
-fn home(sql: &Connection, scope: TenantScope, record: RecordRef) -> Result<Home, StoreError> {
+pub(super) fn home(
+    sql: &Connection,
+    scope: TenantScope,
+    record: RecordRef,
+) -> Result<Home, StoreError> {
     sql.prepare_cached(
         "SELECT g.id, g.name, s.id, s.name FROM record_home AS h
             JOIN gateway AS g ON g.tenant_id = h.tenant_id AND g.id = h.gateway_id

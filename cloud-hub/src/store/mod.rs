@@ -2,6 +2,7 @@
 //! readers; what is answered as done is on the disk.
 //! Never decides what a record means: the folds of `protocol` do, and the store keeps their result.
 
+mod alarm_points;
 mod blocks;
 mod bundles;
 mod catalog;
@@ -37,6 +38,7 @@ mod users;
 mod words;
 mod writer;
 
+pub use alarm_points::{AlarmPointRow, HELD_POINTS_MAX, LOAD_ALERTS_MAX, LoadFilter, RaisedRow};
 pub use bundles::{BundleRow, BundleTold};
 pub use catalog::{SensorFilter, SensorRow};
 pub use changes::{Change, Changed};
@@ -49,9 +51,7 @@ pub use gateways::{Connected, GatewayRow, LinkState, SiteRow};
 pub use holders::Holder;
 pub use holes::{GapSpan, Hole, Holes, StreamHoles};
 pub use ingest::{Ingest, Ingested, LostPolls};
-pub use lists::{
-    AlarmPointRow, AlertFilter, AlertRow, HELD_POINTS_MAX, WorkOrderFilter, WorkOrderRow,
-};
+pub use lists::{AlertFilter, AlertRow, WorkOrderFilter, WorkOrderRow};
 pub use notified::{NOTIFICATIONS_MAX, NotificationRow, ToTell, ToldHow};
 pub use offers::Known;
 pub(crate) use page::hex;

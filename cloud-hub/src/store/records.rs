@@ -7,9 +7,10 @@ use super::error::{Doing as _, StoreError};
 use super::writer::Work;
 use super::{Store, down, events, sql};
 use crate::tenants::TenantScope;
+use protocol::alarm_point::{self, AlarmPoint};
 use protocol::alert::{self, Alert};
 use protocol::event::{Actor, Body, Event, RecordRef};
-use protocol::id::{AlertId, EventId, GatewayId, Origin, SiteId, WorkOrderId};
+use protocol::id::{AlarmPointId, AlertId, EventId, GatewayId, Origin, SiteId, WorkOrderId};
 use protocol::time::{ClockState, Timestamp};
 use protocol::wire;
 use protocol::work_order::{self, WorkOrder};
@@ -89,6 +90,12 @@ impl<'w> Records<'_, 'w> {
     pub fn alert(&self, id: AlertId) -> Result<Alert, StoreError> {
         let events = events::of_record(self.work.sql, self.scope, id.into())?;
         alert::fold(id, &events).ok_or(StoreError::NotFound { what: "alert" })
+    }
+
+    /// The alarm point, as its events tell it; none: nothing was ever held back of it.
+    pub fn alarm_point(&self, id: AlarmPointId) -> Result<Option<AlarmPoint>, StoreError> {
+        let events = events::of_record(self.work.sql, self.scope, id.into())?;
+        Ok(alarm_point::fold(id, &events))
     }
 
     /// The work order, as its events tell it.

@@ -8,11 +8,12 @@ use super::problem::Problem;
 use crate::clock;
 use crate::config::{Assets, InUse, RuleConfig, priority, show_duration};
 use crate::people::Act;
-use crate::storage::{RecordTx, RuleCounts};
+use crate::storage::RuleCounts;
 use axum::Json;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
+use protocol::action::{AlarmAction, PointGround};
 use protocol::alarm_load::{Load, Period};
 use protocol::alarm_point::AlarmPoint;
 use protocol::alert::Alert;
@@ -232,11 +233,6 @@ pub(super) async fn act(
     point_view(&page, id).await.map(Json)
 }
 
-/// Whether an action on an alert is one on its point.
-pub(super) fn is_of_point(action: &str) -> bool {
-    ["shelve", "unshelve", "out-of-service", "in-service"].contains(&action)
-}
-
 /// The point of an alert.
 pub(super) async fn point_of_alert(
     page: &Page,
@@ -258,86 +254,51 @@ pub(super) async fn on_point(
     let reason = || required("reason", input.reason.as_deref());
     let note = || text("note", input.note.as_deref());
     let wanted = match action {
-        "shelve" => Wanted::Shelve(reason()?, minutes(page, input.minutes)?),
-        "unshelve" => Wanted::Unshelve(note()?),
-        "out-of-service" => Wanted::OutOfService(reason()?),
-        "in-service" => Wanted::InService(note()?),
+        "shelve" => AlarmAction::Shelve {
+            reason: reason()?,
+            minutes: minutes(page, input.minutes)?,
+        },
+        "unshelve" => AlarmAction::Unshelve { note: note()? },
+        "out-of-service" => AlarmAction::OutOfService { reason: reason()? },
+        "in-service" => AlarmAction::InService { note: note()? },
         _ => return Err(Problem::not_found("action")),
     };
     let act = match wanted {
-        Wanted::Shelve(..) | Wanted::Unshelve(_) => Act::Shelve,
-        Wanted::OutOfService(_) | Wanted::InService(_) => Act::OutOfService,
+        AlarmAction::Shelve { .. } | AlarmAction::Unshelve { .. } => Act::Shelve,
+        AlarmAction::OutOfService { .. } | AlarmAction::InService { .. } => Act::OutOfService,
     };
     let actor = caller.actor(page, &input.by, act).await?;
     let key = key(headers)?;
+    let shelve_minutes_max = shelve_minutes_max(page);
     page.storage
         .records(move |tx| {
-            let Some(event) = wanted.event(tx, (id, key), (rule, sensor_path))? else {
+            let point = tx.alarm_point(id)?;
+            let point = point.as_ref();
+            if point.is_some_and(|point| point.history.iter().any(|line| line.id == key)) {
                 return Ok(());
-            };
+            }
+            let event = wanted.event(&PointGround {
+                point,
+                rule: &rule,
+                sensor_path: &sensor_path,
+                now: tx.now(),
+                shelve_minutes_max,
+            })?;
             append(tx, key, &actor, id.into(), vec![Body::AlarmPoint(event)])
         })
         .await
 }
 
-/// What a person asks for.
-enum Wanted {
-    Shelve(String, i64),
-    Unshelve(Option<String>),
-    OutOfService(String),
-    InService(Option<String>),
-}
-
-impl Wanted {
-    /// The event; `None` when it was written already; refused when the record would not follow.
-    fn event(
-        self,
-        tx: &RecordTx<'_>,
-        (id, key): (AlarmPointId, protocol::id::EventId),
-        (rule, sensor_path): (String, String),
-    ) -> Result<Option<AlarmPointEvent>, Problem> {
-        let now = tx.now();
-        let point = tx.alarm_point(id)?;
-        let point = point.as_ref();
-        if point.is_some_and(|point| point.history.iter().any(|line| line.id == key)) {
-            return Ok(None);
-        }
-        let is_shelved = point.and_then(|point| point.shelved.as_ref());
-        let is_shelved = is_shelved.is_some_and(|shelf| shelf.until > now);
-        let is_out = point.is_some_and(|point| point.out_of_service.is_some());
-        let refused = match &self {
-            Self::Unshelve(_) if !is_shelved => "It is not shelved.",
-            Self::OutOfService(_) if is_out => "It is out of service already.",
-            Self::InService(_) if !is_out => "It is in service.",
-            _ => "",
-        };
-        if !refused.is_empty() {
-            return Err(Problem::not_now(refused));
-        }
-        Ok(Some(match self {
-            Self::Shelve(reason, minutes) => AlarmPointEvent::Shelved {
-                rule,
-                sensor_path,
-                reason,
-                until: now.plus_micros(minutes * 60_000_000),
-            },
-            Self::Unshelve(note) => AlarmPointEvent::Unshelved { note },
-            Self::OutOfService(reason) => AlarmPointEvent::OutOfService {
-                rule,
-                sensor_path,
-                reason,
-            },
-            Self::InService(note) => AlarmPointEvent::InService { note },
-        }))
-    }
+fn shelve_minutes_max(page: &Page) -> u64 {
+    page.running().alarms.shelve_max.as_secs() / 60
 }
 
 /// For how long, at most as the configuration allows.
-fn minutes(page: &Page, minutes: Option<u32>) -> Result<i64, Problem> {
+fn minutes(page: &Page, minutes: Option<u32>) -> Result<u32, Problem> {
     let longest = page.running().alarms.shelve_max;
-    let max = longest.as_secs() / 60;
+    let max = shelve_minutes_max(page);
     match minutes {
-        Some(minutes) if minutes > 0 && u64::from(minutes) <= max => Ok(minutes.into()),
+        Some(minutes) if minutes > 0 && u64::from(minutes) <= max => Ok(minutes),
         _ => {
             let words = format!(
                 "minutes is 1 to {max}: this box shelves for at most {} (shelve_max)",

@@ -24,14 +24,3 @@ export function heldBack(): Loaded<Held> {
     return { points, maintenance };
   }, "held");
 }
-
-/** Reasons that are pressed instead of typed. */
-export const SHELVE_REASONS = ["Work on it is planned", "Known, a part is on order", "Sensor is being checked", "Nuisance, limit to be changed"];
-export const SERVICE_REASONS = ["Sensor is broken", "Machine is taken down", "Being rebuilt"];
-export const SHELVE_MINUTES: [minutes: number, words: string][] = [
-  [30, "30 min"],
-  [60, "1 h"],
-  [240, "4 h"],
-  [480, "8 h"],
-  [1440, "24 h"],
-];

@@ -4,7 +4,7 @@ import { nameOf } from "../shared/format";
 import type { Alert, Failure, OrderState, Task, WorkOrder } from "../shared/types";
 import { isOpen } from "../shared/words";
 import type { Entry } from "./queue";
-import type { Asset } from "./reference.svelte";
+import type { Asset } from "../shared/reference";
 import { uuid5 } from "./uuid5";
 
 /** The last word of an action's path: ".../actions/complete". */

@@ -4,49 +4,10 @@ import { get, problemOf } from "../shared/api";
 import { Loaded } from "../shared/load.svelte";
 import { on } from "../shared/live.svelte";
 import { nameOf } from "../shared/format";
+import type { Asset, ChecklistOffer, FailureCode, Part, Reference } from "../shared/reference";
 import type { Page } from "../shared/types";
 import { box } from "./box.svelte";
 
-export interface Asset {
-  tag: string;
-  name: string;
-  parent: string | null;
-  criticality: "A" | "B" | "C" | "D" | null;
-  class: string | null;
-  location: string | null;
-  /** Made on a box; the central team has not taken it into its list yet. */
-  provisional: { note: string | null; created_by: string; created_at: string; state: string } | null;
-  /** On this phone, not yet on the box. */
-  waits?: boolean;
-}
-export interface Part {
-  part: string;
-  name: string;
-  stock: number;
-  place: string | null;
-  min: number | null;
-  below_min: boolean;
-}
-export interface ChecklistOffer {
-  id: string;
-  version: number;
-  title: string;
-  class: string | null;
-  steps: number;
-}
-export interface FailureCode {
-  code: string;
-  kind: "problem" | "cause" | "remedy";
-  title: string;
-  class: string | null;
-  under: string | null;
-}
-interface Reference {
-  assets: Asset[];
-  parts: Part[];
-  checklists: ChecklistOffer[];
-  failure_codes: FailureCode[];
-}
 const PAGES_MAX = 100;
 
 export const reference = new Loaded<Reference>(async () => {
@@ -98,10 +59,4 @@ export function assets(): Asset[] {
 }
 export function assetOf(tag: string | null | undefined): Asset | undefined {
   return tag ? assets().find((asset) => asset.tag === tag) : undefined;
-}
-/** Failure codes and checklists for a class come before those for all; those of other classes are left out. */
-export function fitting<T extends { class: string | null }>(offers: T[], asset: Asset | undefined): T[] {
-  return offers
-    .filter((offer) => !offer.class || offer.class === asset?.class)
-    .sort((a, b) => Number(Boolean(b.class)) - Number(Boolean(a.class)));
 }

@@ -4,7 +4,7 @@ import type { Problem } from "../shared/api";
 import { on, startLive, stopLive } from "../shared/live.svelte";
 import type { Session, User } from "../shared/types";
 
-const EVENTS = ["reading", "alert", "work_order", "gateway"];
+const EVENTS = ["reading", "alert", "alarm", "maintenance", "work_order", "gateway"];
 const RETRY_MS = 5000;
 
 const state = $state<{ known: boolean; user: User | null; problem: Problem | null; ended: boolean }>({

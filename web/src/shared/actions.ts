@@ -82,6 +82,26 @@ export const ORDER_ACTIONS: Record<string, OrderAction> = {
       { name: "description", label: "More", kind: "long" },
     ],
   },
+  schedule: {
+    action: "schedule",
+    words: "Schedule",
+    done: "Scheduled",
+    fields: [
+      { name: "from", label: "From", kind: "time", required: true },
+      { name: "until", label: "Until", kind: "time" },
+    ],
+  },
+  task_add: {
+    action: "task_add",
+    words: "Add a step",
+    done: "Step added",
+    fields: [
+      { name: "title", label: "What is to be done?", kind: "text", required: true },
+      { name: "kind", label: "The answer is", kind: "choice", required: true, value: "check", options: [["check", "Good or not good"], ["number", "A number"], ["text", "In words"], ["photo", "A photo"], ["signature", "A signature"]] },
+      { name: "low", label: "Least good number", kind: "number" },
+      { name: "high", label: "Greatest good number", kind: "number" },
+    ],
+  },
   verify: { action: "verify", words: "Verify", done: "Verified", about: "A second person looked at the work and found it right.", fields: [note] },
   reopen: { action: "reopen", words: "Reopen", done: "Reopened", fields: [reason] },
   close: { action: "close", words: "Close", done: "Closed", fields: [note] },

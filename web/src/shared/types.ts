@@ -88,6 +88,8 @@ export interface Alert {
   /** The value is back, a person still has to put it back. */
   latched?: boolean;
   superseded_by?: string | null;
+  /** Its rule on its sensor. */
+  point?: string | null;
   chattering?: boolean;
   shelved?: Shelf | null;
   out_of_service?: Said | null;
@@ -146,6 +148,12 @@ export interface AlarmLoad {
   figures: { name: string; words: string; value: number; target: number; ok: boolean }[];
   bad_actors: { rule: string; sensor: string; alerts: number; share: number }[];
   by_priority: { severity: Severity; alerts: number; share: number; target_share: number }[];
+}
+
+/** Of a site, or of one gateway of it. */
+export interface SiteLoad extends AlarmLoad {
+  site: Named;
+  gateway: Named | null;
 }
 
 export interface Conflict {

@@ -187,6 +187,8 @@ const HISTORY: Record<string, string> = {
   task_answered: "Step",
   task_cleared: "Result taken back",
   failure_reported: "Failure report",
+  failure: "Failure report",
+  marked_duplicate: "Marked as a duplicate",
   labour_started: "Clock started",
   labour_stopped: "Clock stopped",
   part_moved: "Part",
@@ -194,7 +196,8 @@ const HISTORY: Record<string, string> = {
   verified: "Verified",
   followed_up: "Goes on in",
   described: "Found",
-  notified: "Told",
+  told: "Told",
+  not_told: "Not told",
   superseded: "Came again as a new alert",
   reset: "Put back",
   realarmed: "Still stands: waits for somebody again",
@@ -217,6 +220,7 @@ export function historyWords(line: HistoryLine): string {
     const [field = "", ...value] = line.text.split(": ");
     return `${known} ${field}: ${fieldValue(field, value.join(": "))}`;
   }
+  if (line.what === "signed") return `${known}: ${SIGNED[line.text as Meaning] ?? line.text}`;
   return READS_ON.includes(line.what) ? `${known} ${line.text}` : `${known}: ${line.text}`;
 }
 

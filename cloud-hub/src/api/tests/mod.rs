@@ -1,6 +1,7 @@
 //! A hub's HTTP side in this process: store in a scratch folder, no socket. What the tests of the
 //! routes share. Never waits for time to pass.
 
+mod alarms;
 mod attachments;
 mod guards;
 mod reading;

@@ -82,6 +82,17 @@ async fn changes_come_through_in_their_short_shape() {
     let alert = events.next("alert").await.unwrap();
     assert_eq!(alert["state"], "acknowledged");
     assert_eq!(alert.get("history"), None);
+    for (action, body) in [
+        ("shelve", json!({"reason": "known", "minutes": 60})),
+        ("unshelve", json!({})),
+    ] {
+        let path = format!("/alerts/{}/actions/{action}", alert_id());
+        hub.post(&caller, &path, body).await;
+        let alarm = events.next("alarm").await.unwrap();
+        assert_eq!(alarm["rule"], "high");
+        // That it ended is told as well.
+        assert_eq!(alarm["shelved"].is_null(), action == "unshelve", "{alarm}");
+    }
     hub.post(
         &caller,
         &format!("/work-orders/{}/actions/start", order_id()),
