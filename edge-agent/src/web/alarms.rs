@@ -2,9 +2,10 @@
 //! of alerts. Never judges: what a person holds back is an event, and the judge follows it.
 
 use super::Page;
-use super::actions::{Input, append, input, key, required, text};
+use super::actions::{Input, append_at, input, key, required, text};
 use super::caller::Caller;
 use super::problem::Problem;
+use super::waited::{Ago, end, not_overtaken};
 use crate::clock;
 use crate::config::{Assets, Config, RuleConfig, priority, show_duration};
 use crate::people::Act;
@@ -272,10 +273,13 @@ pub(super) async fn on_point(
     let key = key(headers)?;
     page.storage
         .records(move |tx| {
-            let Some(event) = wanted.event(tx, (id, key), (rule, sensor_path))? else {
+            let names = (rule, sensor_path);
+            let Some(event) = wanted.event(tx, (id, key), names, input.ago_s)? else {
                 return Ok(());
             };
-            append(tx, key, &actor, id.into(), vec![Body::AlarmPoint(event)])
+            let time = input.ago_s.time(tx.now());
+            let event = (id.into(), Body::AlarmPoint(event));
+            append_at(tx, key, &actor, vec![event], time)
         })
         .await
 }
@@ -295,6 +299,7 @@ impl Wanted {
         tx: &RecordTx<'_>,
         (id, key): (AlarmPointId, protocol::id::EventId),
         (rule, sensor_path): (String, String),
+        ago: Ago,
     ) -> Result<Option<AlarmPointEvent>, Problem> {
         let now = tx.now();
         let point = tx.alarm_point(id)?;
@@ -314,12 +319,17 @@ impl Wanted {
         if !refused.is_empty() {
             return Err(Problem::not_now(refused));
         }
+        let kind = match &self {
+            Self::Shelve(..) | Self::Unshelve(_) => ["shelved", "unshelved"],
+            Self::OutOfService(_) | Self::InService(_) => ["out_of_service", "in_service"],
+        };
+        not_overtaken(point, kind, ago.waited_since(now))?;
         Ok(Some(match self {
             Self::Shelve(reason, minutes) => AlarmPointEvent::Shelved {
                 rule,
                 sensor_path,
                 reason,
-                until: now.plus_micros(minutes * 60_000_000),
+                until: end(minutes, ago, now)?,
             },
             Self::Unshelve(note) => AlarmPointEvent::Unshelved { note },
             Self::OutOfService(reason) => AlarmPointEvent::OutOfService {
@@ -353,6 +363,7 @@ fn minutes(page: &Page, minutes: Option<u32>) -> Result<i64, Problem> {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Maintain {
     by: String,
+    ago_s: Ago,
     asset: Option<String>,
     device: Option<String>,
     on: bool,
@@ -368,6 +379,7 @@ pub(super) async fn maintain(
     posted: Result<Json<Maintain>, JsonRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Json(asked) = posted.map_err(|error| Problem::invalid(None, error.body_text()))?;
+    let ago = asked.ago_s.check()?;
     let of = maintained(&page, &asked)?;
     let gateway = page.storage.gateway_id();
     let is_device = matches!(of, Maintained::Device(_));
@@ -386,9 +398,15 @@ pub(super) async fn maintain(
                 return Ok(());
             }
             let is_on = point.is_some_and(|point| point.maintenance.is_some());
-            let minutes = asked.minutes.filter(|minutes| *minutes > 0);
-            let until =
-                minutes.map(|minutes| tx.now().plus_micros(i64::from(minutes) * 60_000_000));
+            let waited_since = ago.waited_since(tx.now());
+            not_overtaken(
+                point,
+                ["maintenance_began", "maintenance_ended"],
+                waited_since,
+            )?;
+            let minutes = asked.minutes.filter(|minutes| asked.on && *minutes > 0);
+            let until = minutes.map(|minutes| end(minutes.into(), ago, tx.now()));
+            let until = until.transpose()?;
             let event = match (asked.on, is_on) {
                 (true, _) => AlarmPointEvent::MaintenanceBegan {
                     of,
@@ -402,7 +420,8 @@ pub(super) async fn maintain(
                     ));
                 }
             };
-            append(tx, key, &actor, id.into(), vec![Body::AlarmPoint(event)])
+            let event = (id.into(), Body::AlarmPoint(event));
+            append_at(tx, key, &actor, vec![event], ago.time(tx.now()))
         })
         .await?;
     let switch = page.storage.alarm_point(id).await?;

@@ -8,6 +8,7 @@ use super::caller::Caller;
 use super::problem::Problem;
 use super::records::{order_id, work_order_view};
 use super::session;
+use super::waited::Ago;
 use crate::people::Act;
 use crate::storage::RecordTx;
 use axum::Json;
@@ -26,9 +27,6 @@ use serde_json::{Map, Value};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// How long ago a person may have done what a phone without network tells now: a month.
-const AGO_S_MAX: u64 = 31 * 24 * 3_600;
-
 type Posted = Result<Json<Map<String, Value>>, JsonRejection>;
 
 /// What any act may carry beside its own fields.
@@ -36,8 +34,7 @@ type Posted = Result<Json<Map<String, Value>>, JsonRejection>;
 pub(super) struct Envelope {
     /// Who does it, where nobody is signed in.
     pub(super) by: String,
-    /// How long ago it was done, by the clock of the phone on which it waited.
-    ago_s: u64,
+    ago_s: Ago,
     /// The PIN, once more, for a signature.
     pin: Option<String>,
     /// The fields of the act itself.
@@ -49,13 +46,10 @@ impl Envelope {
         let mut rest = posted
             .map(|Json(rest)| rest)
             .map_err(|error| Problem::invalid(None, error.body_text()))?;
-        let ago_s = taken::<u64>(&mut rest, "ago_s")?.unwrap_or(0);
-        if ago_s > AGO_S_MAX {
-            return Err(Problem::invalid(Some("ago_s"), "ago_s is at most a month"));
-        }
+        let ago_s = taken::<Ago>(&mut rest, "ago_s")?.unwrap_or_default();
         Ok(Self {
             by: taken(&mut rest, "by")?.unwrap_or_default(),
-            ago_s,
+            ago_s: ago_s.check()?,
             pin: taken(&mut rest, "pin")?,
             rest,
         })
@@ -63,8 +57,7 @@ impl Envelope {
 
     /// When it was done.
     pub(super) fn time(&self, now: Timestamp) -> Timestamp {
-        let ago_us = i64::try_from(self.ago_s.saturating_mul(1_000_000)).unwrap_or(0);
-        now.plus_micros(-ago_us)
+        self.ago_s.time(now)
     }
 }
 

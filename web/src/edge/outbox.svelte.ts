@@ -167,7 +167,7 @@ function since(entry: Entry): { ago_s?: number } {
 /** Shorter waits are the way itself. */
 const WAITED_S = 5;
 const AGO_S_MAX = 31 * 24 * 3600;
-const TIMED = /^\/(work-orders|stock|assets)(\/|$)/;
+const TIMED = /^\/(alerts|alarms|maintenance|work-orders|stock|assets)(\/|$)/;
 
 function sendFile(entry: Entry, file: Blob): Promise<unknown> {
   const query = Object.fromEntries(Object.entries(entry.body).map(([name, value]) => [name, String(value)]));
