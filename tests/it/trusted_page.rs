@@ -27,9 +27,8 @@ fn trusted_page() -> Result<()> {
         .prepare(scratch)?;
         let https = ports::free()?;
         let config = std::fs::read_to_string(agent.config())?;
-        let with = format!(
-            "[web]\nhttps_listen = \"{https}\"\nhttps_names = [\"press-hall.local\"]\n"
-        );
+        let with =
+            format!("[web]\nhttps_listen = \"{https}\"\nhttps_names = [\"press-hall.local\"]\n");
         ensure!(config.contains("[web]\n"), "{config}");
         std::fs::write(agent.config(), config.replacen("[web]\n", &with, 1))?;
         agent.start()?;

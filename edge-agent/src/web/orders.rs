@@ -154,27 +154,70 @@ pub(super) async fn act(
         gateway: page.storage.gateway_id(),
         code: code(&page).await?,
     };
-    page.storage
+    let stopped = page
+        .storage
         .records(move |tx| deed.write(tx, &envelope))
         .await?;
-    Ok(Json(work_order_view(&page, id, true).await?).into_response())
+    let view = work_order_view(&page, id, true).await?;
+    let mut view = serde_json::to_value(view).unwrap_or_default();
+    if let (Some(view), false) = (view.as_object_mut(), stopped.is_empty()) {
+        view.insert("clocks_stopped".to_owned(), stopped.into());
+    }
+    Ok(Json(view).into_response())
 }
 
 impl Deed {
-    fn write(self, tx: &mut RecordTx<'_>, envelope: &Envelope) -> Result<(), Problem> {
+    /// Answers the numbers of the orders on which the clock of this person stopped.
+    fn write(self, tx: &mut RecordTx<'_>, envelope: &Envelope) -> Result<Vec<String>, Problem> {
         let order = tx.work_order(self.id)?;
         let order = order.ok_or_else(|| Problem::not_found("work order"))?;
         if order.history.iter().any(|line| line.id == self.key) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         if let Some(action) = self.action.guard()
             && !order.may(action)
         {
             return Err(not_now(&order, action));
         }
-        let written = self.events(tx, &order)?;
+        let mut written = self.events(tx, &order)?;
         let time = envelope.time(tx.now());
-        append_at(tx, self.key, &self.actor, written, time)
+        let mut stopped = Vec::new();
+        if self.action == (OrderAction::LabourStart {}) {
+            for (other, number) in self.left(tx, time)? {
+                let note = Some(format!("went on with {}", order.number));
+                let stop = WorkOrderEvent::LabourStopped { note };
+                written.push((other.into(), Body::WorkOrder(stop)));
+                stopped.push(number);
+            }
+        }
+        append_at(tx, self.key, &self.actor, written, time)?;
+        Ok(stopped)
+    }
+
+    /// The other orders on which this person's clock runs: who begins here has left there.
+    fn left(
+        &self,
+        tx: &RecordTx<'_>,
+        time: Timestamp,
+    ) -> Result<Vec<(WorkOrderId, String)>, Problem> {
+        let mut left = Vec::new();
+        for other in tx.orders_with_clocks()? {
+            let mut clocks = other.clocks.iter();
+            let own = clocks.find(|clock| clock.by == self.actor.name());
+            let Some(clock) = own.filter(|_| other.id != self.id) else {
+                continue;
+            };
+            // Told by a phone that was away: which clock is to stop when nobody can say.
+            if clock.since > time {
+                return Err(Problem::not_now(format!(
+                    "The clock of {} on {} began after that and still runs. Enter the minutes on \
+                     this order, or start the clock anew.",
+                    clock.by, other.number
+                )));
+            }
+            left.push((other.id, other.number));
+        }
+        Ok(left)
     }
 
     fn events(&self, tx: &mut RecordTx<'_>, order: &WorkOrder) -> Result<Written, Problem> {
