@@ -12,6 +12,7 @@ mod attachments;
 mod backlog;
 mod browser;
 mod bundle;
+mod carried;
 mod clock;
 mod commands;
 mod damage;
