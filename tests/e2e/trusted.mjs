@@ -14,6 +14,8 @@ import { ask, checked, DEADLINE_MS, device, end, fits, hook, look, open, PHONE, 
 const box = setting("CHATTERFIX_BOX");
 const EVA = "Eva Lang";
 const NOTE = "Grease nipple is missing";
+/** A label of 21 mm at 203 dpi. */
+const LABEL_DOTS = 168;
 /** A name as a plant's network has it (`https_names` of the box): no browser takes it for the machine itself. */
 const NAME = "press-hall.local";
 const named = (address) => {
@@ -88,7 +90,8 @@ async function queued(eva) {
   await eva.page.goto(`${secure}/work`);
   await hook(eva.page, "order-row").first().click();
   await hook(eva.page, "order").waitFor();
-  const id = new URL(eva.page.url()).pathname.split("/").pop();
+  const orderPath = new URL(eva.page.url()).pathname;
+  const id = orderPath.split("/").pop();
   await ask("kill-box");
   await eva.page.reload();
   await hook(eva.page, "page-lost").waitFor();
@@ -104,6 +107,34 @@ async function queued(eva) {
   const { comments } = await api(`/work-orders/${id}`);
   const there = comments.filter((comment) => comment.text === NOTE);
   assert.deepEqual(there.map((comment) => comment.by.name ?? comment.by), [EVA]);
+  return orderPath;
+}
+
+/** What zbar, a reader that is not ours, reads in a picture of what the browser shows. */
+async function readCodes(page, name) {
+  const file = join(setting("CHATTERFIX_PICTURES"), `${name}.png`);
+  await page.screenshot({ path: file });
+  return execFileSync("zbarimg", ["--quiet", "--nodbus", "--raw", "-Sdisable", "-Sqrcode.enable", file], { encoding: "utf8" }).trim().split("\n");
+}
+
+/** The codes on the printed sheet, on a label of the smallest size and on the page of trust are read and lead where they should. */
+async function codes(eva, orderPath) {
+  const { page } = eva;
+  await page.goto(`${secure}${orderPath}/print`);
+  await hook(page, "sheet").locator("img").first().waitFor();
+  await page.waitForFunction(() => [...document.images].every((image) => image.complete && image.naturalWidth > 0));
+  const [code] = await readCodes(page, "code-sheet");
+  assert.ok(code.startsWith(`${secure}/c/`), `the sheet's code says ${code}`);
+  await page.setViewportSize({ width: LABEL_DOTS, height: LABEL_DOTS });
+  await page.goto(`${secure}/api/v1/qr/work-orders/${orderPath.split("/").pop()}.svg`);
+  assert.deepEqual(await readCodes(page, "code-label"), [code]);
+  await page.setViewportSize(PHONE);
+  await page.goto(code);
+  await hook(page, "order").waitFor();
+  assert.equal(new URL(page.url()).pathname, orderPath);
+  await page.goto(`${plain}/trust`);
+  await page.locator("svg").first().scrollIntoViewIfNeeded();
+  assert.deepEqual(await readCodes(page, "code-trust"), [`${secure}/`]);
 }
 
 const started = Date.now();
@@ -115,10 +146,10 @@ try {
   eva = { ...phone, page: await open(phone.context, "Eva's phone") };
   await plainSaysSo(eva);
   await trusted(eva);
-  await queued(eva);
+  await codes(eva, await queued(eva));
 } catch (error) {
   failed = error;
   await eva?.page.screenshot({ path: join(setting("CHATTERFIX_PICTURES"), "failed-trusted.png") }).catch(() => {});
 }
 await eva?.end();
-end(failed, `a browser with the site's authority trusts the page by HTTPS, keeps it and what is entered while the box is gone, and delivers it; one without it refuses; ${checked()} pages without serious accessibility or policy problems, in ${Math.round((Date.now() - started) / 1000)} s`);
+end(failed, `a browser with the site's authority trusts the page by HTTPS, keeps it and what is entered while the box is gone, and delivers it; one without it refuses; zbar reads the codes of the sheet, a label of ${LABEL_DOTS} dots and the page of trust; ${checked()} pages without serious accessibility or policy problems, in ${Math.round((Date.now() - started) / 1000)} s`);

@@ -292,15 +292,15 @@ fn an_authority_that_is_over_is_trusted_no_longer_and_only_the_older_one_ends() 
         ["new", "old", "cross", "leaf"].map(certificate);
     let files = Files::new(folder.path());
     store(&files, &key, &own, &[new.as_ref(), old.as_ref()]).unwrap();
-    let before = std::fs::read_to_string(&files.identity).unwrap();
+    let before = fs::read_to_string(&files.identity).unwrap();
     // Still changing over; one who has the old key; a hub that shows nothing.
     for shown in [
         &[leaf.clone(), new.clone(), cross][..],
         &[leaf.clone(), old.clone()],
-        &[leaf.clone()],
+        std::slice::from_ref(&leaf),
     ] {
         assert!(!retire(folder.path(), shown).unwrap());
-        assert_eq!(std::fs::read_to_string(&files.identity).unwrap(), before);
+        assert_eq!(fs::read_to_string(&files.identity).unwrap(), before);
     }
     let shown = [leaf, new.clone()];
     assert!(retire(folder.path(), &shown).unwrap());
@@ -308,7 +308,7 @@ fn an_authority_that_is_over_is_trusted_no_longer_and_only_the_older_one_ends() 
     assert_eq!((&after.certificate, &after.authorities), (&own, &vec![new]));
     assert!(before.starts_with(&key));
     assert!(
-        std::fs::read_to_string(&files.identity)
+        fs::read_to_string(&files.identity)
             .unwrap()
             .starts_with(&key)
     );
