@@ -2,7 +2,7 @@
 // pictures of pages in both schemes with axe, and that nothing sticks out. Never waits for a time.
 
 import assert from "node:assert/strict";
-import { existsSync, mkdtempSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from "node:fs";
 import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -44,14 +44,19 @@ function browserPath() {
   return found;
 }
 
-/** A browser of one device: its own storage, gone at the end. */
-export async function device(viewport) {
+/** A browser of one device: its own storage, gone at the end. `settle` prepares its home, where the authorities that it
+ *  trusts are; `more` are further arguments. */
+export async function device(viewport, { settle = () => {}, more = [] } = {}) {
   const profile = mkdtempSync(join(tmpdir(), "chatterfix-e2e-"));
+  const home = join(profile, "home");
+  mkdirSync(home);
+  settle(home);
   const context = await chromium.launchPersistentContext(profile, {
     executablePath: browserPath(),
     headless: true,
     viewport,
     locale: "en-GB",
+    env: { ...process.env, HOME: home },
     args: [
       "--no-sandbox",
       "--disable-gpu",
@@ -60,6 +65,7 @@ export async function device(viewport) {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      ...more,
     ],
   });
   return {

@@ -13,7 +13,7 @@ use std::path::Path;
 use std::time::Instant;
 
 const SITE: &str = "North works";
-const PEOPLE: &str = "name,role,phone,on_call\n\
+pub(crate) const PEOPLE: &str = "name,role,phone,on_call\n\
     Mara Lind,engineer,'+4915112345,yes\nTom Falk,technician,,no\nAnna Berg,planner,,no\n";
 const ASSETS: &str = "tag,name,parent,criticality,class\n\
     M-1,Mill 1,LINE,A,mill\nLINE,Line,,B,\nM-2,\"Mill 2, small\",LINE,C,mill\n";

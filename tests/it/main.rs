@@ -12,6 +12,7 @@ mod attachments;
 mod backlog;
 mod browser;
 mod bundle;
+mod carried;
 mod clock;
 mod commands;
 mod damage;
@@ -38,6 +39,7 @@ mod restored;
 mod stick;
 mod texts;
 mod transport;
+mod trusted_page;
 mod week;
 
 /// A figure of docs/promises.md.

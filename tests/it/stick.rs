@@ -232,19 +232,19 @@ fn wait_until_stored(plant: &Plant, readings: u64) -> Result<()> {
     })
 }
 
-fn export(agent: &Agent, file: &Path, more: &[&str]) -> Result<Value> {
+pub(crate) fn export(agent: &Agent, file: &Path, more: &[&str]) -> Result<Value> {
     let file = name(file);
     let mut line = vec!["export", "--out", &file];
     line.extend(more);
     agent.cli(&line)
 }
 
-fn import(plant: &Plant, file: &Path, ack: &Path) -> Result<Value> {
+pub(crate) fn import(plant: &Plant, file: &Path, ack: &Path) -> Result<Value> {
     let line = ["import", &name(file), "--ack", &name(ack), "--json"];
     plant.hub.cli(&line)
 }
 
-fn acknowledge(agent: &Agent, file: &Path) -> Result<Value> {
+pub(crate) fn acknowledge(agent: &Agent, file: &Path) -> Result<Value> {
     agent.cli(&["acknowledge", &name(file)])
 }
 

@@ -161,6 +161,14 @@ fn show(order: &Value) -> String {
         .iter()
         .filter_map(Value::as_str)
         .collect();
+    let stopped: Vec<&str> = items(order, "/clocks_stopped")
+        .iter()
+        .filter_map(Value::as_str)
+        .collect();
+    let behind = match stopped.as_slice() {
+        [] => "-".to_owned(),
+        orders => format!("{}: your clock stopped there", orders.join(", ")),
+    };
     let head = facts(&[
         (
             "Work order",
@@ -177,6 +185,7 @@ fn show(order: &Value) -> String {
         ("Done", who(order, "/done_at", "/done_by")),
         ("Verified", who(order, "/verified_at", "/verified_by")),
         ("Remedy", text(order, "/remedy")),
+        ("Left", behind),
         ("Next", actions.join(", ")),
     ]);
     let failure = left::failure(order);

@@ -60,7 +60,8 @@ pub enum ExchangeError {
     /// Another authority signed, or the bytes are others than it signed.
     #[error(
         "the answer was altered, or another hub wrote it: its signature is not that of the \
-         authority that this box trusts. Nothing was taken; copy it again from where it was made"
+         authority that this box trusts. Nothing was taken; copy it again from where it was made. When \
+         the hub's authority was replaced while this box was away, enrol this box with a new claim"
     )]
     Signature,
     /// The answer is for another box.

@@ -196,6 +196,39 @@ pub fn enrolled_at(folder: &Path) -> Option<std::time::SystemTime> {
         .ok()
 }
 
+/// Trusts only the authority that signs, where the hub, which was believed, shows that the one before it
+/// is over: a hub that still changes over shows the new one a second time, signed by the one before
+/// (PROTOCOL §7.5). Answers whether trust in one ended. `shown` is the hub's chain, its own certificate
+/// first.
+///
+/// # Errors
+///
+/// The identity cannot be read or written; then both are trusted still.
+pub fn retire(folder: &Path, shown: &[CertificateDer<'_>]) -> Result<bool, IdentityError> {
+    // As it is now: a renewal may have written it since.
+    let Some(identity) = Identity::load(folder)? else {
+        return Ok(false);
+    };
+    let ([signs, _, ..], [_, only]) = (identity.authorities.as_slice(), shown) else {
+        return Ok(false);
+    };
+    // Whoever has the key of an older one must not end the trust in the newer.
+    if only != signs {
+        return Ok(false);
+    }
+    let files = Files::new(folder);
+    let path = &files.identity;
+    let text = fs::read_to_string(path).map_err(|source| IdentityError::File {
+        action: "reading",
+        path: path.display().to_string(),
+        source,
+    })?;
+    let key = text.split("-----BEGIN CERTIFICATE").next();
+    let key = key.unwrap_or_default();
+    store(&files, key, &identity.certificate, &[signs.as_ref()])?;
+    Ok(true)
+}
+
 #[derive(Debug)]
 struct Files {
     /// Key, certificate, authorities, in this order.

@@ -277,3 +277,43 @@ fn boxes_renew_between_a_third_and_a_quarter_of_the_life_before_the_end() {
     }
     assert!(moments.len() > 20, "{}", moments.len());
 }
+
+#[test]
+fn an_authority_that_is_over_is_trusted_no_longer_and_only_the_older_one_ends() {
+    let folder = tempfile::tempdir().unwrap();
+    let certificate = |name: &str| {
+        let key = KeyPair::generate().unwrap();
+        let params = CertificateParams::new(vec![name.to_owned()]).unwrap();
+        let der = params.self_signed(&key).unwrap().der().clone();
+        (key.serialize_pem(), der)
+    };
+    let (key, own) = certificate("box");
+    let [(_, new), (_, old), (_, cross), (_, leaf)] =
+        ["new", "old", "cross", "leaf"].map(certificate);
+    let files = Files::new(folder.path());
+    store(&files, &key, &own, &[new.as_ref(), old.as_ref()]).unwrap();
+    let before = fs::read_to_string(&files.identity).unwrap();
+    // Still changing over; one who has the old key; a hub that shows nothing.
+    for shown in [
+        &[leaf.clone(), new.clone(), cross][..],
+        &[leaf.clone(), old.clone()],
+        std::slice::from_ref(&leaf),
+    ] {
+        assert!(!retire(folder.path(), shown).unwrap());
+        assert_eq!(fs::read_to_string(&files.identity).unwrap(), before);
+    }
+    let shown = [leaf, new.clone()];
+    assert!(retire(folder.path(), &shown).unwrap());
+    let after = Identity::load(folder.path()).unwrap().unwrap();
+    assert_eq!((&after.certificate, &after.authorities), (&own, &vec![new]));
+    assert!(before.starts_with(&key));
+    assert!(
+        fs::read_to_string(&files.identity)
+            .unwrap()
+            .starts_with(&key)
+    );
+    assert!(
+        !retire(folder.path(), &shown).unwrap(),
+        "nothing is left to end"
+    );
+}

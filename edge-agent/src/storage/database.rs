@@ -39,6 +39,7 @@ pub(super) const CORE: Kind = Kind {
         include_str!("schema/005_core.sql"),
         include_str!("schema/deliveries_core.sql"),
         include_str!("schema/alarms_core.sql"),
+        include_str!("schema/clocks_core.sql"),
     ],
     cache_kib: 512,
 };

@@ -154,6 +154,20 @@ pub(super) fn order_by_key(
     .map(|id: Option<[u8; 16]>| id.map(|id| WorkOrderId(Uuid::from_bytes(id))))
 }
 
+/// The orders on which somebody's clock runs, in the order of their ids.
+pub(super) fn orders_with_clocks(db: &Connection) -> Result<Vec<WorkOrder>, StorageError> {
+    let doing = "looking for the orders on which a clock runs";
+    let ids: Vec<Uuid> = db
+        .prepare_cached("SELECT id FROM work_order WHERE clocks > 0 ORDER BY id")
+        .and_then(|mut query| {
+            let ids = query.query_map([], |row| row.get(0).map(Uuid::from_bytes))?;
+            ids.collect()
+        })
+        .doing(doing)?;
+    let folded = ids.into_iter().map(|id| work_order(db, WorkOrderId(id)));
+    folded.filter_map(Result::transpose).collect()
+}
+
 /// The newest order that an alert stands behind, and its number.
 pub(super) fn order_of_alert(
     db: &Connection,
@@ -300,10 +314,10 @@ fn index_alert(db: &Connection, alert: &Alert) -> Result<(), StorageError> {
 fn index_order(db: &Connection, order: &WorkOrder) -> Result<(), StorageError> {
     let doing = "indexing a work order";
     db.prepare_cached(
-        "INSERT INTO work_order (id, number, title, state, open, dedupe_key, created_at)
-         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
+        "INSERT INTO work_order (id, number, title, state, open, dedupe_key, created_at, clocks)
+         VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)
          ON CONFLICT (id) DO UPDATE SET number = ?2, title = ?3, state = ?4, open = ?5,
-             dedupe_key = ?6, created_at = ?7",
+             dedupe_key = ?6, created_at = ?7, clocks = ?8",
     )
     .and_then(|mut insert| {
         insert.execute((
@@ -314,6 +328,7 @@ fn index_order(db: &Connection, order: &WorkOrder) -> Result<(), StorageError> {
             order.state.is_open(),
             &order.dedupe_key,
             order.created.0.0,
+            order.clocks.len(),
         ))
     })
     .doing(doing)?;

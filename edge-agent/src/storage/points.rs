@@ -160,14 +160,21 @@ fn rule_counts(
 
 /// Fills in what an earlier version did not write.
 pub(super) fn complete(db: &Connection) -> Result<(), StorageError> {
-    let doing = "completing the index of alerts";
-    let ids: Vec<Uuid> = db
-        .prepare("SELECT id FROM alert WHERE rule IS NULL")
-        .and_then(|mut query| query.query_map([], |row| id(row, 0))?.collect())
-        .doing(doing)?;
-    for id in ids {
-        let kind = RecordKind::Alert;
-        refresh(db, RecordRef { kind, id })?;
+    let lacking = [
+        (RecordKind::Alert, "SELECT id FROM alert WHERE rule IS NULL"),
+        (
+            RecordKind::WorkOrder,
+            "SELECT id FROM work_order WHERE clocks IS NULL",
+        ),
+    ];
+    for (kind, query) in lacking {
+        let ids: Vec<Uuid> = db
+            .prepare(query)
+            .and_then(|mut query| query.query_map([], |row| id(row, 0))?.collect())
+            .doing("completing the index of alerts and orders")?;
+        for id in ids {
+            refresh(db, RecordRef { kind, id })?;
+        }
     }
     Ok(())
 }

@@ -174,6 +174,11 @@ impl RecordTx<'_> {
         self.order_by_key(key, false)
     }
 
+    /// The orders on which somebody's clock runs.
+    pub fn orders_with_clocks(&self) -> Result<Vec<WorkOrder>, StorageError> {
+        folds::orders_with_clocks(self.db)
+    }
+
     /// The newest order that an alert stands behind.
     pub fn order_of_alert(&self, alert: AlertId) -> Result<Option<WorkOrder>, StorageError> {
         match folds::order_of_alert(self.db, alert)? {

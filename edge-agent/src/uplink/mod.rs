@@ -236,9 +236,11 @@ impl Uplink {
         let dialled = dial(&self.hub, &identity::client_config(identity)?, first).await?;
         memory.reached(dialled.way(), network, tried);
         let way = dialled.way();
-        if identity.is_superseded(&dialled.hub_certificates()) {
+        let shown = dialled.hub_certificates();
+        if identity.is_superseded(&shown) {
             authorities.superseded.notify_one();
         }
+        self.retire(&shown);
         let (lanes, inbound) = lanes::Lanes::open(dialled, self.hub.keep_alive).await?;
         tracing::debug!(?way, hub = %lanes.remote(), round_trip = ?lanes.round_trip(), "connected");
         tokio::select! {
@@ -246,6 +248,19 @@ impl Uplink {
             () = authorities.renewed.notified() => Err(UplinkError::Anew(
                 "this box has a certificate of the hub's new authority",
             )),
+        }
+    }
+
+    /// Ends the trust in an authority that the hub has retired.
+    fn retire(&self, shown: &[rustls_pki_types::CertificateDer<'_>]) {
+        match identity::retire(&self.identity, shown) {
+            Ok(false) => {}
+            Ok(true) => tracing::info!("the hub's authority of before is over: trusted no longer"),
+            Err(error) => tracing::warn!(
+                error = chain(&error),
+                "the hub's authority of before is over and still trusted here; tried again with the \
+                 next connection"
+            ),
         }
     }
 

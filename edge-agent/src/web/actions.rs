@@ -4,6 +4,7 @@
 use super::caller::Caller;
 use super::problem::Problem;
 use super::records::{alert_id, alert_view};
+use super::waited::{self, Ago};
 use super::{Page, alarms};
 use crate::clock;
 use crate::people::Act;
@@ -27,6 +28,7 @@ use uuid::Uuid;
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Input {
     pub(super) by: String,
+    pub(super) ago_s: Ago,
     text: Option<String>,
     pub(super) note: Option<String>,
     pub(super) reason: Option<String>,
@@ -68,37 +70,22 @@ pub(super) async fn alert(
         .records(move |tx| {
             let alert = tx.alert(id)?.ok_or_else(|| Problem::not_found("alert"))?;
             let is_done = alert.history.iter().any(|line| line.id == key);
-            if matches!(event, AlertEvent::Reset { .. }) && !alert.is_latched() && !is_done {
-                return Err(Problem::not_now(
-                    "There is nothing to reset: it does not latch, or the value is not back.",
-                ));
+            let waited_since = input.ago_s.waited_since(tx.now());
+            if let Some(words) = waited::refused(&alert, &event, waited_since).filter(|_| !is_done)
+            {
+                return Err(Problem::not_now(words));
             }
-            let again =
-                matches!(event, AlertEvent::Acknowledged { .. }) && alert.acknowledged.is_some();
-            if again && !is_done {
-                return Err(Problem::not_now(
-                    "Somebody acknowledged this alert already.",
-                ));
-            }
-            append(tx, key, &actor, id.into(), vec![Body::Alert(event)])
+            // A phone's clock that was set while it waited must not have an act before its alert.
+            let time = waited_since.map(|at| at.max(alert.raised_at).min(tx.now()));
+            let time = time.unwrap_or(tx.now());
+            append_at(tx, key, &actor, vec![(id.into(), Body::Alert(event))], time)
         })
         .await?;
     Ok(Json(alert_view(&page, id, true).await?).into_response())
 }
 
-/// Writes events whose ids follow from one key: the same action again writes nothing.
-pub(super) fn append(
-    tx: &mut RecordTx<'_>,
-    key: EventId,
-    actor: &Actor,
-    record: RecordRef,
-    bodies: Vec<Body>,
-) -> Result<(), Problem> {
-    let bodies = bodies.into_iter().map(|body| (record, body)).collect();
-    append_at(tx, key, actor, bodies, tx.now())
-}
-
-/// Like `append`, for records of several kinds, and for something that a person did at `time`.
+/// Writes events that say what a person did at `time`. Their ids follow from one key: the same action
+/// again writes nothing.
 pub(super) fn append_at(
     tx: &mut RecordTx<'_>,
     key: EventId,
@@ -137,9 +124,9 @@ pub(super) fn key(headers: &HeaderMap) -> Result<EventId, Problem> {
 }
 
 pub(super) fn input(posted: Posted) -> Result<Input, Problem> {
-    posted
-        .map(|Json(input)| input)
-        .map_err(|error| Problem::invalid(None, error.body_text()))
+    let Json(input) = posted.map_err(|error| Problem::invalid(None, error.body_text()))?;
+    input.ago_s.check()?;
+    Ok(input)
 }
 
 fn missing(field: &'static str) -> Problem {

@@ -2,9 +2,10 @@
 //! of alerts. Never judges: what a person holds back is an event, and the judge follows it.
 
 use super::Page;
-use super::actions::{Input, append, input, key, required, text};
+use super::actions::{Input, append_at, input, key, required, text};
 use super::caller::Caller;
 use super::problem::Problem;
+use super::waited::{Ago, end, not_overtaken};
 use crate::clock;
 use crate::config::{Assets, InUse, RuleConfig, priority, show_duration};
 use crate::people::Act;
@@ -277,16 +278,34 @@ pub(super) async fn on_point(
             if point.is_some_and(|point| point.history.iter().any(|line| line.id == key)) {
                 return Ok(());
             }
-            let event = wanted.event(&PointGround {
+            let (now, ago) = (tx.now(), input.ago_s);
+            let mut event = wanted.event(&PointGround {
                 point,
                 rule: &rule,
                 sensor_path: &sensor_path,
-                now: tx.now(),
+                now,
                 shelve_minutes_max,
             })?;
-            append(tx, key, &actor, id.into(), vec![Body::AlarmPoint(event)])
+            not_overtaken(point, kind(&wanted), ago.waited_since(now))?;
+            if let (AlarmAction::Shelve { minutes, .. }, AlarmPointEvent::Shelved { until, .. }) =
+                (&wanted, &mut event)
+            {
+                *until = end((*minutes).into(), ago, now)?;
+            }
+            let event = (id.into(), Body::AlarmPoint(event));
+            append_at(tx, key, &actor, vec![event], ago.time(now))
         })
         .await
+}
+
+/// What acts of this kind are called in the history of a point.
+const fn kind(action: &AlarmAction) -> [&'static str; 2] {
+    match action {
+        AlarmAction::Shelve { .. } | AlarmAction::Unshelve { .. } => ["shelved", "unshelved"],
+        AlarmAction::OutOfService { .. } | AlarmAction::InService { .. } => {
+            ["out_of_service", "in_service"]
+        }
+    }
 }
 
 fn shelve_minutes_max(page: &Page) -> u64 {
@@ -314,6 +333,7 @@ fn minutes(page: &Page, minutes: Option<u32>) -> Result<u32, Problem> {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct Maintain {
     by: String,
+    ago_s: Ago,
     asset: Option<String>,
     device: Option<String>,
     on: bool,
@@ -329,6 +349,7 @@ pub(super) async fn maintain(
     posted: Result<Json<Maintain>, JsonRejection>,
 ) -> Result<Json<Value>, Problem> {
     let Json(asked) = posted.map_err(|error| Problem::invalid(None, error.body_text()))?;
+    let ago = asked.ago_s.check()?;
     let of = maintained(&page, &asked)?;
     let gateway = page.storage.gateway_id();
     let is_device = matches!(of, Maintained::Device(_));
@@ -347,9 +368,15 @@ pub(super) async fn maintain(
                 return Ok(());
             }
             let is_on = point.is_some_and(|point| point.maintenance.is_some());
-            let minutes = asked.minutes.filter(|minutes| *minutes > 0);
-            let until =
-                minutes.map(|minutes| tx.now().plus_micros(i64::from(minutes) * 60_000_000));
+            let waited_since = ago.waited_since(tx.now());
+            not_overtaken(
+                point,
+                ["maintenance_began", "maintenance_ended"],
+                waited_since,
+            )?;
+            let minutes = asked.minutes.filter(|minutes| asked.on && *minutes > 0);
+            let until = minutes.map(|minutes| end(minutes.into(), ago, tx.now()));
+            let until = until.transpose()?;
             let event = match (asked.on, is_on) {
                 (true, _) => AlarmPointEvent::MaintenanceBegan {
                     of,
@@ -363,7 +390,8 @@ pub(super) async fn maintain(
                     ));
                 }
             };
-            append(tx, key, &actor, id.into(), vec![Body::AlarmPoint(event)])
+            let event = (id.into(), Body::AlarmPoint(event));
+            append_at(tx, key, &actor, vec![event], ago.time(tx.now()))
         })
         .await?;
     let switch = page.storage.alarm_point(id).await?;

@@ -24,6 +24,7 @@ mod stream;
 #[cfg(test)]
 mod tests;
 mod trust;
+mod waited;
 mod write;
 
 use crate::config::InUse;

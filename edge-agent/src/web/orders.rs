@@ -8,6 +8,7 @@ use super::caller::Caller;
 use super::problem::Problem;
 use super::records::{order_id, work_order_view};
 use super::session;
+use super::waited::Ago;
 use crate::people::Act;
 use crate::storage::RecordTx;
 use axum::Json;
@@ -26,9 +27,6 @@ use serde_json::{Map, Value};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-/// How long ago a person may have done what a phone without network tells now: a month.
-const AGO_S_MAX: u64 = 31 * 24 * 3_600;
-
 type Posted = Result<Json<Map<String, Value>>, JsonRejection>;
 
 /// What any act may carry beside its own fields.
@@ -36,8 +34,7 @@ type Posted = Result<Json<Map<String, Value>>, JsonRejection>;
 pub(super) struct Envelope {
     /// Who does it, where nobody is signed in.
     pub(super) by: String,
-    /// How long ago it was done, by the clock of the phone on which it waited.
-    ago_s: u64,
+    ago_s: Ago,
     /// The PIN, once more, for a signature.
     pin: Option<String>,
     /// The fields of the act itself.
@@ -49,13 +46,10 @@ impl Envelope {
         let mut rest = posted
             .map(|Json(rest)| rest)
             .map_err(|error| Problem::invalid(None, error.body_text()))?;
-        let ago_s = taken::<u64>(&mut rest, "ago_s")?.unwrap_or(0);
-        if ago_s > AGO_S_MAX {
-            return Err(Problem::invalid(Some("ago_s"), "ago_s is at most a month"));
-        }
+        let ago_s = taken::<Ago>(&mut rest, "ago_s")?.unwrap_or_default();
         Ok(Self {
             by: taken(&mut rest, "by")?.unwrap_or_default(),
-            ago_s,
+            ago_s: ago_s.check()?,
             pin: taken(&mut rest, "pin")?,
             rest,
         })
@@ -63,8 +57,7 @@ impl Envelope {
 
     /// When it was done.
     pub(super) fn time(&self, now: Timestamp) -> Timestamp {
-        let ago_us = i64::try_from(self.ago_s.saturating_mul(1_000_000)).unwrap_or(0);
-        now.plus_micros(-ago_us)
+        self.ago_s.time(now)
     }
 }
 
@@ -161,27 +154,70 @@ pub(super) async fn act(
         gateway: page.storage.gateway_id(),
         code: code(&page).await?,
     };
-    page.storage
+    let stopped = page
+        .storage
         .records(move |tx| deed.write(tx, &envelope))
         .await?;
-    Ok(Json(work_order_view(&page, id, true).await?).into_response())
+    let view = work_order_view(&page, id, true).await?;
+    let mut view = serde_json::to_value(view).unwrap_or_default();
+    if let (Some(view), false) = (view.as_object_mut(), stopped.is_empty()) {
+        view.insert("clocks_stopped".to_owned(), stopped.into());
+    }
+    Ok(Json(view).into_response())
 }
 
 impl Deed {
-    fn write(self, tx: &mut RecordTx<'_>, envelope: &Envelope) -> Result<(), Problem> {
+    /// Answers the numbers of the orders on which the clock of this person stopped.
+    fn write(self, tx: &mut RecordTx<'_>, envelope: &Envelope) -> Result<Vec<String>, Problem> {
         let order = tx.work_order(self.id)?;
         let order = order.ok_or_else(|| Problem::not_found("work order"))?;
         if order.history.iter().any(|line| line.id == self.key) {
-            return Ok(());
+            return Ok(Vec::new());
         }
         if let Some(action) = self.action.guard()
             && !order.may(action)
         {
             return Err(not_now(&order, action));
         }
-        let written = self.events(tx, &order)?;
+        let mut written = self.events(tx, &order)?;
         let time = envelope.time(tx.now());
-        append_at(tx, self.key, &self.actor, written, time)
+        let mut stopped = Vec::new();
+        if self.action == (OrderAction::LabourStart {}) {
+            for (other, number) in self.left(tx, time)? {
+                let note = Some(format!("went on with {}", order.number));
+                let stop = WorkOrderEvent::LabourStopped { note };
+                written.push((other.into(), Body::WorkOrder(stop)));
+                stopped.push(number);
+            }
+        }
+        append_at(tx, self.key, &self.actor, written, time)?;
+        Ok(stopped)
+    }
+
+    /// The other orders on which this person's clock runs: who begins here has left there.
+    fn left(
+        &self,
+        tx: &RecordTx<'_>,
+        time: Timestamp,
+    ) -> Result<Vec<(WorkOrderId, String)>, Problem> {
+        let mut left = Vec::new();
+        for other in tx.orders_with_clocks()? {
+            let mut clocks = other.clocks.iter();
+            let own = clocks.find(|clock| clock.by == self.actor.name());
+            let Some(clock) = own.filter(|_| other.id != self.id) else {
+                continue;
+            };
+            // Told by a phone that was away: which clock is to stop when nobody can say.
+            if clock.since > time {
+                return Err(Problem::not_now(format!(
+                    "The clock of {} on {} began after that and still runs. Enter the minutes on \
+                     this order, or start the clock anew.",
+                    clock.by, other.number
+                )));
+            }
+            left.push((other.id, other.number));
+        }
+        Ok(left)
     }
 
     fn events(&self, tx: &mut RecordTx<'_>, order: &WorkOrder) -> Result<Written, Problem> {

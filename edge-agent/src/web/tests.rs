@@ -3,6 +3,7 @@
 mod alarms;
 mod orders;
 mod people;
+mod waited;
 
 use super::*;
 use crate::clock;

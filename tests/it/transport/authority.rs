@@ -163,7 +163,7 @@ fn signing(plant: &Plant) -> Result<Value> {
 }
 
 /// Waits until a gateway holds a certificate of the new authority only.
-fn changed_over(plant: &Plant, name: &str) -> Result<()> {
+pub(crate) fn changed_over(plant: &Plant, name: &str) -> Result<()> {
     wait_for(&format!("{name} to change over"), CHANGE_MAX, || {
         let all = shown(plant)?;
         let holds = |signs: bool| {

@@ -2,7 +2,7 @@
 //! password, a hub that dies, an address that changes, more boxes than the hub takes. Real
 //! processes and a third-party proxy; judged by what arrives and by what people are told.
 
-mod authority;
+pub(crate) mod authority;
 mod doors;
 mod identities;
 mod path;

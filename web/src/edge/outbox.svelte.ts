@@ -92,7 +92,7 @@ export async function act<T>(record: string, path: string, body: Record<string, 
   others?.postMessage(null);
   const result = await answered(key, file ? 60_000 : ANSWER_MS);
   if (result.kind === "stored") {
-    if (!options.quiet) toast(`${words}: stored on the box`);
+    if (!options.quiet) toast(`${words}: stored on the box`, leftBehind(result.value));
     return { stored: result.value as T };
   }
   if (result.kind === "refused") {
@@ -125,6 +125,12 @@ function answered(key: string, wait_ms: number): Promise<Result> {
   });
 }
 
+/** Whoever begins on an order is told where their clock stopped. */
+function leftBehind(answer: unknown): string | undefined {
+  const stopped = (answer as { clocks_stopped?: string[] } | null)?.clocks_stopped ?? [];
+  return stopped.length > 0 ? `Your clock on ${stopped.join(", ")} was stopped.` : undefined;
+}
+
 function notKept(words: string, error: unknown): null {
   const why = error instanceof NotKept ? error.why : "storage";
   const detail = {
@@ -143,7 +149,7 @@ function settled(entry: Entry, result: Result): void {
   const here = waiting.get(entry.key);
   here?.(result);
   if (result.kind === "stored") {
-    if (!here) toast(`${entry.words}: stored on the box`, "It had been kept on this phone.");
+    if (!here) toast(`${entry.words}: stored on the box`, leftBehind(result.value) ?? "It had been kept on this phone.");
     for (const callback of stored) callback(entry.record, result.value);
   } else if (result.kind === "refused" && !here) {
     toast(`${entry.words}: the box did not take it`, `${result.refusal.title}. It stays under More until somebody decides.`, "bad");
@@ -167,7 +173,7 @@ function since(entry: Entry): { ago_s?: number } {
 /** Shorter waits are the way itself. */
 const WAITED_S = 5;
 const AGO_S_MAX = 31 * 24 * 3600;
-const TIMED = /^\/(work-orders|stock|assets)(\/|$)/;
+const TIMED = /^\/(alerts|alarms|maintenance|work-orders|stock|assets)(\/|$)/;
 
 function sendFile(entry: Entry, file: Blob): Promise<unknown> {
   const query = Object.fromEntries(Object.entries(entry.body).map(([name, value]) => [name, String(value)]));

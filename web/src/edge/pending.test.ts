@@ -23,6 +23,14 @@ test("a whole life of an order without the box", () => {
   expect([done.state, done.remedy, done.clocks?.length, done.labour?.[0]?.minutes, done.labour?.[0]?.waits]).toEqual(["done", "Seal", 0, 20, true]);
 });
 
+test("who begins on another order has left this one, the clocks of others go on", () => {
+  const elsewhere = entry("labour_start", {}, { record: "2", path: "/work-orders/2/actions/labour_start" });
+  const both = { ...order, clocks: [{ by: "Eva", since: "" }, { by: "Jo", since: "" }] };
+  expect(orderWith(both, [elsewhere]).clocks?.map((clock) => clock.by)).toEqual(["Jo"]);
+  expect(orderWith(order, [entry("labour_start"), elsewhere, entry("labour_start")]).clocks?.map((clock) => clock.by)).toEqual(["Eva"]);
+  expect(orderWith(order, [entry("complete", {}, { record: "2" })]).state).toBe("open");
+});
+
 test("a refused entry changes nothing that is shown", () => {
   const refused = { code: "not_now", title: "", detail: "", at: "" };
   expect(orderWith(order, [entry("start", {}, { refused })]).state).toBe("open");

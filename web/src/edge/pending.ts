@@ -49,6 +49,7 @@ function mayNow(order: WorkOrder): string[] {
 
 const text = (value: unknown): string | null => (typeof value === "string" && value !== "" ? value : null);
 
+/** The order with what waits of it; of `entries` on other orders only that whoever begins there has left here. */
 export function orderWith(order: WorkOrder, entries: Entry[]): WorkOrder {
   return entries.filter((entry) => entry.refused === null).reduce(step, order);
 }
@@ -57,6 +58,7 @@ function step(order: WorkOrder, entry: Entry): WorkOrder {
   const { body, at } = entry;
   const by = entry.who.name;
   const action = actionOf(entry);
+  if (entry.record !== order.id) return action === "labour_start" ? { ...order, clocks: stopped(order, by) } : order;
   if (entry.file) {
     const { name, type, bytes } = entry.file;
     const made = { id: entry.key, hash: "", name, media_type: type, picture: type.startsWith("image/"), bytes, at, by, note: null, late: false, place: "phone" as const };
@@ -123,7 +125,7 @@ export function judge(task: Task, value: boolean | number | string | null): bool
 
 /** Orders that were made on this phone and are not on the box yet. */
 export function newOrders(entries: Entry[]): WorkOrder[] {
-  return entries.filter((entry) => entry.path === "/work-orders").map((entry) => orderWith(newOrder(entry), entries.filter((other) => other.record === entry.record && other !== entry)));
+  return entries.filter((entry) => entry.path === "/work-orders").map((entry) => orderWith(newOrder(entry), entries.filter((other) => other !== entry)));
 }
 
 /** Machines that were written down on this phone and are not on the box yet. */

@@ -273,7 +273,7 @@ async fn a_damaged_core_is_not_replaced_and_says_what_to_do() {
 
 #[tokio::test]
 async fn files_of_a_newer_agent_are_left_alone() {
-    for (file, newest) in [("core.db", 7), ("buffer.db", 3)] {
+    for (file, newest) in [("core.db", 8), ("buffer.db", 3)] {
         let folder = TempDir::new().unwrap();
         filled(folder.path()).await;
         let db = rusqlite::Connection::open(folder.path().join(file)).unwrap();

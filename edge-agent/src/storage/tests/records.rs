@@ -345,3 +345,36 @@ async fn a_change_is_told_once_per_record_and_transaction() {
     );
     assert!(changes.try_recv().is_err());
 }
+
+#[tokio::test]
+async fn clocks_that_an_earlier_version_started_are_found() {
+    let folder = TempDir::new().unwrap();
+    let store = Store::open(folder.path());
+    let id = order_id(1);
+    append(&store.storage, on_order(id, created("one", None)))
+        .await
+        .unwrap();
+    append(&store.storage, on_order(id, WorkOrderEvent::LabourStarted))
+        .await
+        .unwrap();
+    append(&store.storage, on_order(order_id(2), created("two", None)))
+        .await
+        .unwrap();
+    store.storage.close().await.unwrap();
+    drop(store);
+    let db = rusqlite::Connection::open(folder.path().join("core.db")).unwrap();
+    let newest: usize = db
+        .pragma_query_value(None, "user_version", |row| row.get(0))
+        .unwrap();
+    db.execute_batch("DROP INDEX work_order_clocks; ALTER TABLE work_order DROP COLUMN clocks;")
+        .unwrap();
+    db.pragma_update(None, "user_version", newest - 1).unwrap();
+    drop(db);
+    let store = Store::open(folder.path());
+    let found = store
+        .storage
+        .records(|tx| tx.orders_with_clocks())
+        .await
+        .unwrap();
+    assert_eq!(found.iter().map(|order| order.id).collect::<Vec<_>>(), [id]);
+}

@@ -342,3 +342,70 @@ async fn without_pins_a_signature_says_that_it_is_only_a_name() {
         (StatusCode::UNPROCESSABLE_ENTITY, &json!("ago_s"))
     );
 }
+
+#[tokio::test]
+async fn who_begins_on_another_order_has_left_the_first_and_hears_of_it() {
+    let bench = bench("");
+    let mut paths = Vec::new();
+    for title in ["Seal", "Belt", "Filter"] {
+        let new = json!({"by": "Ana", "title": title});
+        let (_, order) = post_json(&bench, "/api/v1/work-orders", &new, None).await;
+        paths.push(format!(
+            "/api/v1/work-orders/{}",
+            order["id"].as_str().unwrap()
+        ));
+    }
+    let [seal, belt, filter] = paths.try_into().unwrap();
+    let start = async |path: &str, by: &str, ago_s: u32, key: Option<&str>| {
+        let path = format!("{path}/actions/labour_start");
+        post_json(&bench, &path, &json!({"by": by, "ago_s": ago_s}), key).await
+    };
+    start(&seal, "Ana", 2_400, None).await;
+    start(&seal, "Ben", 2_000, None).await;
+    let key = "01900000-0000-7000-8000-00000000000d";
+    let (status, order) = start(&belt, "Ana", 595, Some(key)).await;
+    assert_eq!(
+        (status, &order["clocks_stopped"]),
+        (StatusCode::OK, &json!(["T1-0001"]))
+    );
+    assert_eq!(order["clocks"][0]["by"], "Ana");
+    // Sent again it counts once.
+    start(&belt, "Ana", 595, Some(key)).await;
+    let (_, left) = get_json(&bench, &seal).await;
+    let labour = left["labour"].as_array().unwrap();
+    assert_eq!(labour.len(), 1);
+    assert_eq!(
+        (&labour[0]["by"], &labour[0]["minutes"], &labour[0]["note"]),
+        (&json!("Ana"), &json!(31), &json!("went on with T1-0002"))
+    );
+    assert_eq!(labour[0]["overlaps"], false);
+    let running: Vec<_> = left["clocks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|clock| &clock["by"])
+        .collect();
+    assert_eq!(running, ["Ben"], "the clocks of others go on");
+    // A phone that was away tells of a start from before: no clock runs twice, nothing is guessed.
+    let (status, problem) = start(&filter, "Ana", 1_200, None).await;
+    assert_eq!(status, StatusCode::CONFLICT);
+    let words = problem["detail"].as_str().unwrap();
+    assert!(words.contains("Ana on T1-0002 began after that"), "{words}");
+    let (_, order) = get_json(&bench, &filter).await;
+    assert_eq!(
+        (&order["state"], &order["clocks"]),
+        (&json!("open"), &json!([]))
+    );
+    let (_, order) = start(&filter, "Ana", 0, None).await;
+    assert_eq!(order["clocks_stopped"], json!(["T1-0002"]));
+    let (status, _) = post_json(
+        &bench,
+        &format!("{filter}/actions/labour_stop"),
+        &json!({"by": "Ana"}),
+        None,
+    )
+    .await;
+    assert_eq!(status, StatusCode::OK);
+    let (_, order) = start(&belt, "Ana", 0, None).await;
+    assert_eq!(order["clocks_stopped"], Value::Null);
+}
