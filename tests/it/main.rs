@@ -36,6 +36,7 @@ mod restored;
 mod stick;
 mod texts;
 mod transport;
+mod tui;
 mod week;
 
 /// A figure of docs/promises.md.

@@ -154,11 +154,6 @@ impl Judge {
         self.schemas.insert(stream, schema);
     }
 
-    /// What the intake foresees alerts by.
-    pub(super) fn detectors(&self) -> SharedDetectors {
-        self.detectors.clone()
-    }
-
     /// Told whenever something became durable.
     pub(super) fn durable(&self) -> watch::Receiver<Durable> {
         self.durable.subscribe()

@@ -1,6 +1,7 @@
 //! The detectors, shared with the intake: it asks whether a poll will raise an alert, so that this poll
 //! does not wait for the tick of the store. Only the judge has them judge, what is committed.
 
+use super::Judge;
 use crate::analysis::Detectors;
 use protocol::reading::{GroupSchema, Poll, readings};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,5 +26,12 @@ impl SharedDetectors {
     pub(in crate::agent) fn foresee(&self, schema: &GroupSchema, poll: &Poll) -> bool {
         let detectors = self.lock();
         readings(schema, poll).any(|reading| detectors.foresees(&reading))
+    }
+}
+
+impl Judge {
+    /// What the intake foresees alerts by.
+    pub(in crate::agent) fn detectors(&self) -> SharedDetectors {
+        self.detectors.clone()
     }
 }
