@@ -5,7 +5,9 @@ use anyhow::{Context as _, Result};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{Mode, OFlags};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
-use rustix::termios::{OptionalActions, ioctl_tiocnxcl, tcgetattr, tcsetattr};
+use rustix::termios::{
+    OptionalActions, Winsize, ioctl_tiocnxcl, tcgetattr, tcsetattr, tcsetwinsize,
+};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -49,6 +51,22 @@ impl Pty {
     /// What the program under test opens.
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Makes it a window of so many columns and rows.
+    pub fn resize(&self, (columns, rows): (u16, u16)) -> Result<()> {
+        let size = Winsize {
+            ws_row: rows,
+            ws_col: columns,
+            ws_xpixel: 0,
+            ws_ypixel: 0,
+        };
+        tcsetwinsize(&self.slave, size).context("setting the size of a pty")
+    }
+
+    /// The program's end, already open: for its standard input and output.
+    pub fn near_end(&self) -> Result<File> {
+        self.slave.try_clone().context("opening a pty once more")
     }
 
     /// Waits at most `wait` for bytes from the program and takes what is there; empty when nothing

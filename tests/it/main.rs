@@ -40,6 +40,7 @@ mod stick;
 mod texts;
 mod transport;
 mod trusted_page;
+mod tui;
 mod week;
 
 /// A figure of docs/promises.md.

@@ -1,6 +1,7 @@
 //! From the drivers' queue through the pipeline into the store's queue. Never waits for the
 //! disk, but for a text that is new: what does not fit is counted and becomes a gap event.
 
+use super::judge::SharedDetectors;
 use super::ports::Built;
 use super::texts::{TextGroup, Texts};
 use crate::clock;
@@ -26,6 +27,7 @@ pub(super) struct Intake {
     /// By the number that the drivers' polls carry; as many as are configured.
     groups: Groups,
     texts: Texts,
+    detectors: SharedDetectors,
     storage: Storage,
     health: Arc<Health>,
     gateway: GatewayId,
@@ -38,6 +40,7 @@ pub(super) type Groups = BTreeMap<usize, Group>;
 /// One group on its way.
 pub(super) struct Group {
     stream: StreamId,
+    schema: Arc<GroupSchema>,
     pipeline: Pipeline,
     texts: Option<TextGroup>,
 }
@@ -67,13 +70,14 @@ struct Loss {
 
 impl Intake {
     /// Without groups yet.
-    pub(super) fn new(gateway: GatewayId, storage: &Storage, health: &Arc<Health>) -> Self {
+    pub(super) fn new(detectors: SharedDetectors, storage: &Storage, health: &Arc<Health>) -> Self {
         Self {
+            detectors,
             groups: Groups::new(),
             texts: Texts::new(storage, health),
             storage: storage.clone(),
             health: Arc::clone(health),
-            gateway,
+            gateway: storage.gateway_id(),
             loss: Loss::default(),
         }
     }
@@ -82,7 +86,7 @@ impl Intake {
     pub(super) async fn add(
         &mut self,
         port: &Built,
-    ) -> Result<Vec<(StreamId, GroupSchema)>, StorageError> {
+    ) -> Result<Vec<(StreamId, Arc<GroupSchema>)>, StorageError> {
         let (groups, schemas) = register(port, self.gateway, &self.storage).await?;
         self.texts.add(port.groups.iter()).await?;
         self.groups.extend(groups);
@@ -167,7 +171,9 @@ impl Intake {
         let Some(poll) = group.pipeline.step(&raw, raw.clock) else {
             return;
         };
-        match self.storage.push(group.stream, poll) {
+        // Whoever is to be told of an alert does not wait for the tick of the store.
+        let is_urgent = self.detectors.foresee(&group.schema, &poll);
+        match self.storage.push_with(group.stream, poll, is_urgent) {
             Ok(()) => {}
             Err(PushError::Full | PushError::Stopped) => self.health.poll_dropped(),
             Err(error) => tracing::error!(%error, group = raw.group, "a poll could not be stored"),
@@ -227,13 +233,14 @@ pub(super) async fn register(
     port: &Built,
     gateway: GatewayId,
     storage: &Storage,
-) -> Result<(Groups, Vec<(StreamId, GroupSchema)>), StorageError> {
+) -> Result<(Groups, Vec<(StreamId, Arc<GroupSchema>)>), StorageError> {
     let (mut groups, mut schemas) = (Groups::new(), Vec::new());
     for (number, group) in (port.base..).zip(&port.groups) {
-        let schema = group.schema(gateway);
-        let stream = storage.register_group(schema.clone()).await?;
+        let schema = Arc::new(group.schema(gateway));
+        let stream = storage.register_group((*schema).clone()).await?;
         let taken = Group {
             stream,
+            schema: Arc::clone(&schema),
             pipeline: Pipeline::new(group),
             texts: TextGroup::of(group, gateway),
         };

@@ -10,9 +10,11 @@ mod opened;
 mod outbox;
 mod people;
 mod saved;
+mod shared;
 
 pub(super) use asked::Ask;
 pub(super) use outbox::{NOTICES_MAX, Outbox};
+pub(super) use shared::SharedDetectors;
 
 use super::snapshots::{Due, Snapshots};
 use crate::alerts::{Alarms, AlertStep, Notice, Outcome, PointStep};
@@ -60,7 +62,7 @@ pub(super) struct Judge {
     schemas: HashMap<StreamId, Arc<GroupSchema>>,
     /// This opening of the store.
     incarnation: u32,
-    detectors: Detectors,
+    detectors: SharedDetectors,
     alarms: Alarms,
     snapshots: Snapshots,
     marks: BTreeMap<StreamId, u64>,
@@ -110,7 +112,7 @@ impl Judge {
                 code: config.gateway.code.clone(),
             }),
             schemas: HashMap::new(),
-            detectors,
+            detectors: SharedDetectors::new(detectors),
             alarms,
             snapshots: Snapshots::default(),
             marks,
@@ -148,8 +150,8 @@ impl Judge {
     }
 
     /// What the columns of a stream mean.
-    pub(super) fn know(&mut self, stream: StreamId, schema: GroupSchema) {
-        self.schemas.insert(stream, Arc::new(schema));
+    pub(super) fn know(&mut self, stream: StreamId, schema: Arc<GroupSchema>) {
+        self.schemas.insert(stream, schema);
     }
 
     /// Told whenever something became durable.
@@ -236,7 +238,7 @@ impl Judge {
         }
         let mut findings: Vec<Finding> = batch
             .iter()
-            .flat_map(|reading| self.detectors.step(reading))
+            .flat_map(|reading| self.detectors.lock().step(reading))
             .collect();
         self.alarms.sort(&mut findings);
         let newest = polls.iter().map(|poll| poll.time).max();

@@ -282,7 +282,7 @@ async fn catch_up(
     judge: &mut Judge,
     built: &[Built],
 ) -> Result<Intake, AgentError> {
-    let mut intake = Intake::new(storage.gateway_id(), storage, health);
+    let mut intake = Intake::new(judge.detectors(), storage, health);
     for port in built {
         for (stream, schema) in intake.add(port).await? {
             judge.know(stream, schema);

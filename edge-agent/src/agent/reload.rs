@@ -30,7 +30,7 @@ struct Plan {
     /// Ports to start.
     built: Vec<Built>,
     groups: Groups,
-    schemas: Vec<(StreamId, GroupSchema)>,
+    schemas: Vec<(StreamId, Arc<GroupSchema>)>,
     /// Of ports that go on.
     watches: Vec<(usize, Vec<Watch>)>,
     catalog: Catalog,
@@ -131,7 +131,7 @@ impl Agent {
     async fn rules(
         &self,
         next: &Arc<InUse>,
-        (schemas, waits): (Vec<(StreamId, GroupSchema)>, bool),
+        (schemas, waits): (Vec<(StreamId, Arc<GroupSchema>)>, bool),
     ) {
         let before = async {
             if self.storage.flush().await.is_ok() {

@@ -5,6 +5,7 @@ use super::judge::Judge;
 use crate::storage::{Storage, StorageError};
 use protocol::block;
 use protocol::wire;
+use std::sync::Arc;
 
 /// Bytes of blocks read at once.
 const READ_BYTES_MAX: usize = 256 << 10;
@@ -20,7 +21,7 @@ pub(super) async fn run(storage: &Storage, judge: &mut Judge) -> Result<(), Stor
             continue;
         }
         if let Ok(schema) = wire::decode_schema(&stream.schema) {
-            judge.know(stream.stream, schema);
+            judge.know(stream.stream, Arc::new(schema));
         }
         let mut next = judge.mark(stream.stream) + 1;
         // Before the first save nothing is known of earlier readings: only what follows counts.

@@ -114,6 +114,17 @@ impl Detector {
         Some(self.finding(change?, time, reading.clock))
     }
 
+    /// Whether this reading will raise an alert, without judging it: of limits, states and rates only.
+    /// What else there is needs minutes of readings, so that a second more does not matter.
+    pub fn foresees(&self, reading: &Reading) -> bool {
+        let is_quick = matches!(
+            self.kind,
+            Kind::Threshold(_) | Kind::State(_) | Kind::Rate(_)
+        );
+        let found = is_quick.then(|| self.clone().step(reading)).flatten();
+        found.is_some_and(|found| matches!(found.change, Change::Raised { .. }))
+    }
+
     /// Name of the rule.
     pub fn rule(&self) -> &str {
         &self.rule

@@ -130,6 +130,14 @@ impl Detectors {
         self.with_patterns(found)
     }
 
+    /// Whether judging this reading will raise an alert at once. Changes nothing: what was not
+    /// judged yet is not known to it.
+    pub fn foresees(&self, reading: &Reading) -> bool {
+        let at = self.by_sensor.get(&reading.sensor);
+        let of_sensor = at.and_then(|at| self.all.get(*at)).into_iter().flatten();
+        of_sensor.into_iter().any(|it| it.foresees(reading))
+    }
+
     /// Time has come this far: what brings no reading is found by this. To be called about once a
     /// second with the clock that stamps the readings.
     pub fn tick(&mut self, now: Timestamp, clock: ClockState) -> Vec<Finding> {

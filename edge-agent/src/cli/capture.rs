@@ -192,7 +192,10 @@ fn words(piece: &Value) -> String {
         return format!("(missed {missed} pieces: this terminal or network is too slow)");
     }
     let time = text(piece, "/time");
-    let time = time.get(11..26).unwrap_or(&time).to_owned();
+    // Always six digits, so that what follows stands below each other.
+    let clock = time.trim_end_matches('Z').get(11..).unwrap_or(&time);
+    let (seconds, parts) = clock.split_once('.').unwrap_or((clock, ""));
+    let time = format!("{seconds}.{parts:0<6}");
     let hex = text(piece, "/hex");
     let frames = items(piece, "/frames");
     let told: Vec<String> = frames
@@ -243,6 +246,15 @@ mod tests {
         );
         let got = piece("received", json!([{"unit": 7, "words": "1"}]));
         assert_eq!(words(&got), "18:00:01.123456  <  unit 7   1");
+        for (time, shown) in [
+            ("2026-11-30T18:00:01.1235Z", "18:00:01.123500"),
+            ("2026-11-30T18:00:01Z", "18:00:01.000000"),
+        ] {
+            let mut round = sent.clone();
+            round["time"] = json!(time);
+            let line = words(&round);
+            assert!(line.starts_with(&format!("{shown}  >  unit 7")), "{line}");
+        }
         let broken = piece("received", json!([{"error": "the checksum is wrong"}]));
         assert_eq!(
             words(&broken),

@@ -69,14 +69,36 @@ const BLOCKING_THREADS_MAX: usize = 8;
 #[derive(Debug, Parser)]
 #[command(name = "edge-agent", version, max_term_width = 100)]
 struct Cli {
+    #[command(flatten)]
+    all: ForAll,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// The command line of the program that stays. What reads all the other commands would be in its
+/// memory for good, so this one is tried first.
+#[derive(Debug, Parser)]
+#[command(name = "edge-agent")]
+struct Staying {
+    #[command(flatten)]
+    all: ForAll,
+    #[command(subcommand)]
+    command: OnlyRun,
+}
+
+#[derive(Debug, Subcommand)]
+enum OnlyRun {
+    Run(run::Run),
+}
+
+#[derive(Debug, clap::Args)]
+struct ForAll {
     /// The configuration file.
     #[arg(long, global = true, value_name = "FILE", default_value = CONFIG_FILE)]
     config: PathBuf,
     /// Answer in JSON.
     #[arg(long, global = true)]
     json: bool,
-    #[command(subcommand)]
-    command: Command,
 }
 
 #[derive(Debug, Subcommand)]
@@ -166,8 +188,20 @@ enum Command {
 
 /// Runs the command of this process's command line.
 pub fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    match Staying::try_parse() {
+        Ok(Staying { all, command }) => {
+            let OnlyRun::Run(command) = command;
+            ended(command.run(&all.config, Output { json: all.json }))
+        }
+        Err(_) => any(),
+    }
+}
+
+/// Any command, help and wrong usage. Apart from the one that stays: see there.
+#[inline(never)]
+fn any() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => ended(run(cli)),
         Err(error) => {
             // Help and version come as errors too; both print themselves to the right stream.
             let printed = error.print();
@@ -176,10 +210,13 @@ pub fn main() -> ExitCode {
             } else {
                 error.exit_code()
             };
-            return ExitCode::from(u8::try_from(code).unwrap_or(2));
+            ExitCode::from(u8::try_from(code).unwrap_or(2))
         }
-    };
-    match run(cli) {
+    }
+}
+
+fn ended(result: anyhow::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let mut stderr = std::io::stderr().lock();
@@ -191,8 +228,8 @@ pub fn main() -> ExitCode {
 }
 
 fn run(cli: Cli) -> anyhow::Result<()> {
-    let output = Output { json: cli.json };
-    let config = cli.config;
+    let ForAll { config, json } = cli.all;
+    let output = Output { json };
     match cli.command {
         Command::Run(command) => command.run(&config, output),
         Command::Check => check::check(&config, output),

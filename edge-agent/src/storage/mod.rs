@@ -21,6 +21,7 @@ mod checks;
 mod commands;
 mod database;
 mod deliveries;
+mod early;
 mod error;
 mod evict;
 mod folds;
@@ -81,7 +82,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{broadcast, mpsc, oneshot, watch};
-use writer::{Job, Writer};
+use writer::{Job, Pushed, Writer};
 
 /// Longest saved state: room for what `config::RULES_MAX` rules remember.
 pub const STATE_BYTES_MAX: usize = 2 << 20;
@@ -97,7 +98,8 @@ pub const PAGE_MAX: usize = 200;
 pub struct StorageOptions {
     /// Where the databases are; made when it is not there.
     pub folder: PathBuf,
-    /// A poll waits at most this long for its commit: what a power cut can cost.
+    /// A poll waits at most this long for its commit: what a power cut can cost. An urgent one does not
+    /// wait for it.
     pub commit_tick: Duration,
     /// Polls that do not fill a block are sealed into one at this age.
     pub seal_after: Duration,
@@ -139,7 +141,7 @@ pub struct Opened {
 /// The store. Clones share it; the last clone that goes closes it.
 #[derive(Clone)]
 pub struct Storage {
-    polls: mpsc::Sender<(StreamId, Poll)>,
+    polls: mpsc::Sender<Pushed>,
     jobs: mpsc::Sender<Job>,
     shared: Arc<Shared>,
     core: Arc<Readers>,
@@ -187,11 +189,22 @@ impl Storage {
 
     /// Hands a poll over for the next commit. Never waits.
     pub fn push(&self, stream: StreamId, poll: Poll) -> Result<(), PushError> {
+        self.push_with(stream, poll, false)
+    }
+
+    /// The same. What is urgent, because somebody is to be told, is committed at once with all that
+    /// waits: at most every 100 ms, 60 times in a row and then once in 30 s; else with the tick.
+    pub fn push_with(
+        &self,
+        stream: StreamId,
+        poll: Poll,
+        is_urgent: bool,
+    ) -> Result<(), PushError> {
         if self.shared.columns(stream) != Some(poll.cells.len()) {
             return Err(PushError::WrongShape);
         }
         self.polls
-            .try_send((stream, poll))
+            .try_send((stream, poll, is_urgent))
             .map_err(|error| match error {
                 mpsc::error::TrySendError::Full(_) => PushError::Full,
                 mpsc::error::TrySendError::Closed(_) => PushError::Stopped,

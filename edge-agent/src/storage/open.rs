@@ -4,6 +4,7 @@ use super::attachments::Attachments;
 use super::bridge::Bridge;
 use super::buffer::{Buffer, Pending};
 use super::database;
+use super::early::Early;
 use super::error::StorageError;
 use super::readers::Readers;
 use super::records::Core;
@@ -16,6 +17,7 @@ use rusqlite::Connection;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
 use tokio::sync::{broadcast, mpsc, watch};
 
 /// Smallest quota of the buffer: below it sealing would have no room.
@@ -92,6 +94,7 @@ pub(super) fn open(
         closing: None,
         failures: 0,
         damaged: false,
+        early: Early::new(Instant::now()),
         bridge,
     };
     writer.finish_moving()?;

@@ -6,6 +6,7 @@ use super::blocks;
 use super::bridge::Bridge;
 use super::buffer::{Buffer, FILE, Pending};
 use super::database;
+use super::early::Early;
 use super::error::StorageError;
 use super::records::{Core, NewEvent};
 use super::retention::Ages;
@@ -51,6 +52,8 @@ pub struct Batch {
     pub polls: Arc<[Poll]>,
 }
 
+/// A poll on its way, and whether it is urgent.
+pub(super) type Pushed = (StreamId, Poll, bool);
 /// Something to be done by the writer's thread.
 pub(super) type Job = Box<dyn FnOnce(&mut Writer) + Send>;
 /// Told when everything pushed before is committed and handed on.
@@ -58,7 +61,7 @@ pub(super) type Waiter = oneshot::Sender<Result<(), StorageError>>;
 
 /// What comes in.
 pub(super) struct Inputs {
-    pub polls: mpsc::Receiver<(StreamId, Poll)>,
+    pub polls: mpsc::Receiver<Pushed>,
     pub jobs: mpsc::Receiver<Job>,
 }
 
@@ -82,6 +85,8 @@ pub(super) struct Writer {
     /// Committed and not yet handed on.
     pub unpublished: Option<Committed>,
     pub due: Option<Instant>,
+    /// How often that was before the tick.
+    pub early: Early,
     pub retry_at: Option<Instant>,
     pub flushing: Vec<Waiter>,
     pub closing: Option<(Waiter, Instant)>,
@@ -140,14 +145,19 @@ impl Writer {
     }
 
     /// Takes polls over from the queue.
-    fn take(&mut self, incoming: &mut Vec<(StreamId, Poll)>, count: usize) {
-        for (stream, mut poll) in incoming.drain(..) {
+    fn take(&mut self, incoming: &mut Vec<Pushed>, count: usize) {
+        let mut any_urgent = false;
+        for (stream, mut poll, is_urgent) in incoming.drain(..) {
             self.correct_late(&mut poll);
             self.pending.polls.entry(stream).or_default().push(poll);
+            any_urgent |= is_urgent;
         }
         self.pending.count += count;
         if count > 0 {
             self.set_due();
+        }
+        if any_urgent && let Some(due) = self.due {
+            self.due = Some(self.early.at(Instant::now(), due));
         }
     }
 
@@ -157,9 +167,9 @@ impl Writer {
         self.due.get_or_insert_with(|| Instant::now() + tick);
     }
 
-    fn drain(&mut self, polls: &mut mpsc::Receiver<(StreamId, Poll)>) {
+    fn drain(&mut self, polls: &mut mpsc::Receiver<Pushed>) {
         while self.pending.count < COMMIT_POLLS_MAX
-            && let Ok((stream, mut poll)) = polls.try_recv()
+            && let Ok((stream, mut poll, _)) = polls.try_recv()
         {
             self.correct_late(&mut poll);
             self.pending.polls.entry(stream).or_default().push(poll);
@@ -418,10 +428,7 @@ impl Writer {
         }
     }
 
-    fn last_commit(
-        &mut self,
-        polls: &mut mpsc::Receiver<(StreamId, Poll)>,
-    ) -> Result<(), StorageError> {
+    fn last_commit(&mut self, polls: &mut mpsc::Receiver<Pushed>) -> Result<(), StorageError> {
         loop {
             self.drain(polls);
             if self.pending.is_empty() {

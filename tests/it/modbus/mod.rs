@@ -12,6 +12,7 @@ mod late;
 mod noisy_scan;
 mod overheard;
 mod rs485;
+mod scale;
 mod tokio_modbus;
 
 use crate::readings::{self, Groups};

@@ -19,6 +19,15 @@ pub(super) const BEN: (&str, &str) = ("Ben Roth", "+4915187654321");
 const SECRET: &str = "a secret of the plant";
 const PASSWORD: &str = "mail password";
 
+/// How often the box polls and commits.
+#[derive(Clone, Copy)]
+pub(super) enum Pace {
+    /// Every 100 ms.
+    Fast,
+    /// As a configuration that says nothing of it: every second.
+    Shipped,
+}
+
 /// All that runs.
 pub(super) struct Scene {
     pub(super) agent: Agent,
@@ -34,8 +43,13 @@ pub(super) struct Scene {
 }
 
 impl Scene {
-    /// Starts the receivers and a box with these ladders.
+    /// Starts the receivers and a box with these ladders, that polls and commits every 100 ms.
     pub(super) fn start(scratch: &Scratch, ladders: &str) -> Result<Self> {
+        Self::start_with(scratch, ladders, Pace::Fast)
+    }
+
+    /// The same at another pace.
+    pub(super) fn start_with(scratch: &Scratch, ladders: &str, pace: Pace) -> Result<Self> {
         let port = ports::free()?.port().to_string();
         let device = Receiver::start_with_orders(scratch, "alarm_device", &["--port", &port])?;
         let line = scratch.file("modem-line");
@@ -74,7 +88,11 @@ impl Scene {
             ("BROKER", broker_port),
             ("SOUNDS", sounds.display().to_string()),
         ]);
-        let config = format!("{}{}{channels}{ladders}", head(web), plant(&port));
+        let config = format!(
+            "{}{}{channels}{ladders}",
+            head(web, pace),
+            plant(&port, pace)
+        );
         let mut agent = Agent::prepare(scratch, "box", web, |_| config)?;
         agent.start()?;
         let here = agent.api();
@@ -212,16 +230,18 @@ pub(super) fn time_of(line: &Value) -> Option<i64> {
     line["time_us"].as_i64()
 }
 
-fn head(web: std::net::SocketAddr) -> String {
+fn head(web: std::net::SocketAddr, pace: Pace) -> String {
+    let storage = match pace {
+        Pace::Fast => "[storage]\ncommit_tick = \"100ms\"\n",
+        Pace::Shipped => "",
+    };
     format!(
         r#"[gateway]
 data_dir = "data"
 name = "Hall B"
 clock_trusted = true
 
-[storage]
-commit_tick = "100ms"
-
+{storage}
 [web]
 listen = "{web}"
 
@@ -232,7 +252,11 @@ language = "en"
     )
 }
 
-fn plant(port: &str) -> String {
+fn plant(port: &str, pace: Pace) -> String {
+    let poll = match pace {
+        Pace::Fast => "poll = \"100ms\"\n",
+        Pace::Shipped => "",
+    };
     let text = format!(
         r#"
 [[port]]
@@ -244,8 +268,7 @@ address = "127.0.0.1:{port}"
 name = "pumps"
 port = "line"
 unit = 1
-poll = "100ms"
-write = ["co:0-3"]
+{poll}write = ["co:0-3"]
 "#
     );
     let sensor = |pump: usize| {

@@ -17,7 +17,7 @@ pub(in crate::agent) enum Ask {
     /// To answer when all that was committed before is judged.
     Settled(oneshot::Sender<()>),
     /// To know what the columns of these streams mean, before their first poll.
-    Know(Vec<(StreamId, GroupSchema)>),
+    Know(Vec<(StreamId, Arc<GroupSchema>)>),
     /// To go on with the rules of this configuration, and to answer then.
     Rules(Arc<InUse>, oneshot::Sender<()>),
 }
@@ -27,8 +27,9 @@ impl Judge {
     /// rule is gone is cleared, for nothing would ever clear it.
     async fn change_rules(&mut self, config: &InUse) {
         let remembered = self.remembered();
-        self.detectors = Detectors::new(&config.rules, self.storage.gateway_id());
-        self.detectors.restore(&remembered);
+        let mut detectors = Detectors::new(&config.rules, self.storage.gateway_id());
+        detectors.restore(&remembered);
+        *self.detectors.lock() = detectors;
         let bundle = self.storage.bundle();
         self.alarms.change_rules(config, bundle.as_deref());
         let retired = self.alarms.retire(clock::now(), clock::state());

@@ -59,7 +59,7 @@ impl Judge {
             return;
         };
         if self.time.is_untrusted {
-            self.detectors.correct(&by);
+            self.detectors.lock().correct(&by);
             self.alarms.correct(&by);
             self.snapshots.correct(&by);
             self.last_time = self.last_time.map(|time| by.of(time));

@@ -48,15 +48,15 @@ fn key(chunk: usize) -> String {
 impl Judge {
     /// What the detectors remember and what they learned, for others that take their place.
     pub(super) fn remembered(&self) -> Vec<DetectorState> {
-        let chunks = 0..self.detectors.chunks();
-        let learned = chunks.flat_map(|chunk| self.detectors.save_learned(chunk));
-        learned.chain(self.detectors.save()).collect()
+        let detectors = self.detectors.lock();
+        let learned = (0..detectors.chunks()).flat_map(|chunk| detectors.save_learned(chunk));
+        learned.chain(detectors.save()).collect()
     }
 
     /// Once a second: what time alone brings about.
     pub(super) async fn look_at_time(&mut self) {
         let now = clock::now();
-        let mut found = self.detectors.tick(now, clock::state());
+        let mut found = self.detectors.lock().tick(now, clock::state());
         self.alarms.sort(&mut found);
         let any = !found.is_empty();
         for finding in found {
@@ -68,7 +68,7 @@ impl Judge {
         }
         if now.micros_since(self.learned.told_at).abs() >= TELL_PERIOD_US {
             self.learned.told_at = now;
-            let learning = self.detectors.learning(now).into_iter();
+            let learning = self.detectors.lock().learning(now).into_iter();
             let learners = learning.map(|(rule, learning)| Learner {
                 rule,
                 until: learning.until,
@@ -81,7 +81,7 @@ impl Judge {
 
     /// Saves the next part when it is its turn.
     async fn save_learned(&mut self, now: Timestamp) {
-        let chunks = self.detectors.chunks();
+        let chunks = self.detectors.lock().chunks();
         let each_us = PERIOD_US / i64::try_from(chunks.max(1)).unwrap_or(i64::MAX).max(1);
         if chunks == 0 || now.micros_since(self.learned.saved_at).abs() < each_us {
             return;
@@ -94,13 +94,14 @@ impl Judge {
 
     /// Saves all parts: the agent ends, or the rules change.
     pub(super) async fn save_all_learned(&mut self) {
-        for chunk in 0..self.detectors.chunks() {
+        let chunks = self.detectors.lock().chunks();
+        for chunk in 0..chunks {
             self.save_chunk(chunk).await;
         }
     }
 
     async fn save_chunk(&self, chunk: usize) {
-        let states = self.detectors.save_learned(chunk);
+        let states = self.detectors.lock().save_learned(chunk);
         let Ok(bytes) = postcard::to_extend(&states, VERSION.to_vec()) else {
             return;
         };

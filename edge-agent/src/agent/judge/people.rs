@@ -84,7 +84,7 @@ impl Judge {
     pub(super) async fn take_up_open_alerts(&mut self) -> Result<(), StorageError> {
         for alert in open_alerts(&self.storage).await? {
             self.alarms.take_up(&alert);
-            self.detectors.stand_behind(&alert);
+            self.detectors.lock().stand_behind(&alert);
         }
         Ok(())
     }

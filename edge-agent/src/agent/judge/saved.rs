@@ -59,7 +59,7 @@ impl Judge {
         let saved = Saved {
             marks: self.marks.clone(),
             last_time: self.last_time.map_or(0, |time| time.0),
-            detectors: self.detectors.save(),
+            detectors: self.detectors.lock().save(),
             alarms: self.alarms.save(),
             untrusted: self.time.untrusted(),
         };

@@ -465,3 +465,41 @@ fn what_an_older_build_saved_is_taken_up() {
         [(5, "hot", true)]
     );
 }
+
+proptest! {
+    /// What is foreseen of a reading is what its judging brings, and looking changes nothing.
+    #[test]
+    fn a_reading_that_raises_is_foreseen(
+        values in proptest::collection::vec(0_u8..8, 1..80), on_s in 0_u8..3,
+    ) {
+        let text = format!(
+            r#"
+            [[rule]]
+            name = "high"
+            sensor = "d/t"
+            high = 5
+            on_delay = "{on_s}s"
+            [[rule]]
+            name = "state"
+            sensor = "d/t"
+            kind = "state"
+            states = [2]
+            [[rule]]
+            name = "rate"
+            sensor = "d/t"
+            kind = "rate"
+            rises = 4
+            within = "8s"
+            "#
+        );
+        let (mut foreseen, mut plain) = (detectors(&text), detectors(&text));
+        for (at, value) in (0..).zip(values) {
+            let reading = reading(at, f64::from(value));
+            let told = foreseen.foresees(&reading);
+            let found = foreseen.step(&reading);
+            let raises = found.iter().any(|it| matches!(it.change, Change::Raised { .. }));
+            prop_assert_eq!(told, raises);
+            prop_assert_eq!(found, plain.step(&reading));
+        }
+    }
+}

@@ -26,6 +26,8 @@ const SECRET_WORDS: [&str; 16] = [
 ];
 /// A key that is one of these holds a secret.
 const SECRET_KEYS: [&str; 5] = ["key", "pin", "pass", "pwd", "code_word"];
+/// The list of people: names, telephone numbers, mail addresses.
+const PERSON: &str = "person";
 /// A key that ends so names a file, which is no secret; what is in the file is.
 const PATH_ENDS: [&str; 3] = ["_file", "_path", "_dir"];
 /// A shorter secret is not searched for by its value: it would be found in everything.
@@ -81,6 +83,10 @@ impl Redactor {
             if is_secret(key) {
                 self.learn_all(value);
                 *value = Value::String(REMOVED.to_owned());
+            } else if key == PERSON {
+                // The name stands in shifts and ladders too, and in the log.
+                self.learn_all(value);
+                *value = Value::Array(Vec::new());
             } else {
                 self.inside(value);
             }
@@ -292,6 +298,20 @@ mod tests {
         }
         assert_eq!(redactor.configuration("a = "), None);
         assert!(!is_secret("keep_alive") && !is_secret("code") && !is_secret("bucket"));
+    }
+
+    #[test]
+    fn people_are_nowhere_in_a_configuration() {
+        let mut redactor = Redactor::default();
+        let text = "[[person]]\nname = \"Anna Berg\"\nphone = \"+49 151 12345678\"\nemail = \"anna@plant.lan\"\n\
+                    [[shift]]\nname = \"on call\"\npeople = [\"Anna Berg\"]\n\
+                    [[ladder]]\nname = \"all\"\n[[ladder.step]]\nto = [\"Anna Berg\", \"on call\"]\n";
+        let clean = redactor.configuration(text).unwrap();
+        for gone in ["Anna", "12345678", "plant.lan"] {
+            assert!(!clean.contains(gone), "{gone} is in\n{clean}");
+        }
+        assert!(clean.contains("\"on call\""), "{clean}");
+        assert_eq!(redactor.text("told Anna Berg"), "told (removed)");
     }
 
     #[test]

@@ -21,7 +21,7 @@ fn unpacked(path: &Path) -> BTreeMap<String, String> {
     entries.collect()
 }
 
-const SECRETS: [&str; 9] = [
+const SECRETS: [&str; 11] = [
     "735192", // the access code
     "pr0xy-p@ss",
     "pr0xy-p%40ss",
@@ -30,12 +30,15 @@ const SECRETS: [&str; 9] = [
     "MC4CAQAwBQYDK2VwBCIEIPlantedKeyMaterial",
     "cfe1-plantedclaimtext",
     "Eva Meier",
+    "Anna Berg",
+    "12345678",
     "it smelled of 23 roses",
 ];
 
 const CONFIG: &str = "[gateway]\ndata_dir = \"data\"\nname = \"Hall B\"\ncode = \"HB\"\n\
     # the PIN of the door is PIN-9182\n\
     [web]\nlisten = \"127.0.0.1:0\"\naccess_code_file = \"code\"\n\
+    [[person]]\nname = \"Anna Berg\"\nphone = \"+4915112345678\"\n\
     [hub]\naddress = \"127.0.0.1:7443\"\nproxy = \"http://box:pr0xy-p%40ss@127.0.0.1:3128\"\n";
 
 /// A folder with a configuration, an access code, a key and a log, all with secrets in them.
@@ -49,6 +52,7 @@ fn planted() -> (tempfile::TempDir, PathBuf) {
     std::fs::write(at("data/identity/pending.key"), pem).unwrap();
     let log = format!(
         "INFO proxy http://box:pr0xy-p%40ss@127.0.0.1:3128\nWARN pr0xy-p@ss password=mqtt-s3cret 735192\n\
+         INFO Anna Berg was told\n\
          ERROR enrol CFE1-PLANTEDCLAIMTEXT cfe1-plantedclaimtext\n{pem}an ordinary line\n"
     );
     std::fs::write(at("agent.log"), log).unwrap();

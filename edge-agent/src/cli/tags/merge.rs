@@ -204,6 +204,7 @@ fn merged(
             }
         }
     }
+    let counting = counting(config)?;
     for row in rows {
         let index = *at.entry(row.device.clone()).or_insert_with(|| {
             devices.push(new_device(row, options));
@@ -213,8 +214,18 @@ fn merged(
             .get_mut(index)
             .context("a device that was just found")?;
         let known = config.devices.iter().find(|known| known.name == row.device);
+        let place = (index, row.tag.clone());
+        let now = counting.get(&(row.device.clone(), row.tag.clone()));
+        // What the sensor has from its device or a template is not written a second time.
+        let is_new = |(key, value): &&(String, Value)| {
+            now.is_none_or(|now| now.get(key) != Some(&value.to_string()))
+        };
+        let cells: Vec<_> = row.cells.iter().filter(is_new).collect();
+        if now.is_some() && cells.is_empty() && !places.contains_key(&place) {
+            continue;
+        }
         let sensors = tables(device, "sensor")?;
-        let place = *places.entry((index, row.tag.clone())).or_insert_with(|| {
+        let place = *places.entry(place).or_insert_with(|| {
             let mut sensor = Table::new();
             sensor.insert("name", row.tag.as_str().into());
             sensors.push(sensor);
@@ -229,7 +240,7 @@ fn merged(
         {
             sensor.remove(key);
         }
-        for (key, value) in &row.cells {
+        for (key, value) in cells {
             sensor.insert(key, Item::Value(value.clone()));
         }
     }
@@ -244,6 +255,27 @@ fn merged(
         }
     }
     Ok(document.to_string())
+}
+
+/// The keys of a sensor with their values, by device and name.
+type Counting = BTreeMap<(String, String), BTreeMap<String, String>>;
+
+/// What an export of the configuration says of each sensor.
+fn counting(config: &Config) -> anyhow::Result<Counting> {
+    if config
+        .devices
+        .iter()
+        .all(|device| device.sensors.is_empty())
+    {
+        return Ok(Counting::new());
+    }
+    let rows = rows::read(super::export::export(config, None)?.as_bytes())?.rows;
+    let cells = |row: Row| {
+        let cells = row.cells.into_iter();
+        let cells = cells.map(|(key, value)| (key, value.to_string()));
+        ((row.device, row.tag), cells.collect())
+    };
+    Ok(rows.into_iter().map(cells).collect())
 }
 
 fn new_device(row: &Row, options: &Options) -> Table {

@@ -102,6 +102,24 @@ fn a_device_is_made_and_a_known_one_is_changed_and_remarks_stay() {
 }
 
 #[test]
+fn what_comes_back_as_it_went_out_changes_nothing_in_the_file() {
+    let base = format!(
+        "{BASE}[[device]]\nname = \"m\" # of hall 3\nport = \"line\"\nunit = 7\norder = \"CDAB\"\npoll = \"2s\"\n\
+         asset = \"P-1\"\n[[device.sensor]]\nname = \"t\"\naddress = 40001 # see page 12\ntype = \"f32\"\n"
+    );
+    let csv = exported(&base);
+    assert!(csv.contains("CDAB") && csv.contains("P-1"), "{csv}");
+    let same = try_import(&base, &csv, &Options::default()).unwrap();
+    assert_eq!(same.text, base);
+    let changed = csv.replace(",f32,", ",u32,");
+    let changed = try_import(&base, &changed, &Options::default()).unwrap();
+    assert_eq!(changed.text, base.replace("\"f32\"", "\"u32\""));
+    // Into another box it goes with all that it needs.
+    let other = try_import(BASE, &csv, &on_line()).unwrap().text;
+    assert_eq!(exported(&other), csv);
+}
+
+#[test]
 fn spreadsheets_with_semicolons_tabs_and_marks_are_read() {
     for csv in [
         "\u{feff}device;tag;address\r\nm; t ;40001\r\n;;\r\n",

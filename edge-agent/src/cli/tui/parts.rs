@@ -14,6 +14,9 @@ pub(super) fn figure(value: f64) -> String {
     if size != 0.0 && !(1e-3..1e7).contains(&size) {
         return format!("{value:.3e}");
     }
+    if value.fract() == 0.0 {
+        return format!("{value:.0}");
+    }
     let decimals = match size {
         size if size >= 10_000.0 => 0,
         size if size >= 100.0 => 1,
@@ -74,6 +77,22 @@ pub(super) fn short_path(path: &str, width: usize) -> String {
     std::iter::once('~').chain(kept).collect()
 }
 
+/// Lines that a text takes when it is broken between words.
+pub(super) fn lines_needed(words: &str, width: usize) -> usize {
+    let (mut lines, mut used) = (1, 0);
+    for word in words.split_whitespace() {
+        let length = word.chars().count();
+        if used > 0 && used + 1 + length > width {
+            (lines, used) = (lines + 1, 0);
+        }
+        used += length + usize::from(used > 0);
+        // A word longer than a line.
+        lines += used.saturating_sub(1) / width.max(1);
+        used -= used.saturating_sub(1) / width.max(1) * width;
+    }
+    lines
+}
+
 /// Blanks before a text.
 pub(super) fn padded_start(text: &str, width: usize) -> String {
     format!("{text:>width$}")
@@ -86,7 +105,9 @@ mod tests {
     #[test]
     fn figures_are_short_and_keep_what_matters() {
         for (value, shown) in [
-            (0.0, "0.0000"),
+            (0.0, "0"),
+            (1.0, "1"),
+            (60.0, "60"),
             (0.0123, "0.0123"),
             (-3.456, "-3.46"),
             (81.25, "81.25"),
@@ -114,6 +135,19 @@ mod tests {
         assert_eq!(spark(rising, false).len(), 8);
         assert_eq!(spark([5.0, 5.0, f64::NAN].into_iter(), true), "▁▁");
         assert_eq!(spark(std::iter::empty(), true), "");
+    }
+
+    #[test]
+    fn a_text_takes_as_many_lines_as_its_words() {
+        for (words, width, lines) in [
+            ("", 10, 1),
+            ("one two", 10, 1),
+            ("one two three", 8, 2),
+            ("one two three", 3, 4),
+            ("0123456789abc", 5, 3),
+        ] {
+            assert_eq!(lines_needed(words, width), lines, "{words} in {width}");
+        }
     }
 
     #[test]

@@ -125,7 +125,7 @@ fn tags_show_value_unit_quality_age_and_trend_at_80_by_24() {
     );
     assert_eq!(lines[22], "1 of 50 tags are not good.");
     assert!(
-        lines[23].starts_with(" q quit") && lines[23].ends_with("? help"),
+        lines[23].starts_with(" q quit  ? help") && lines[23].ends_with("s worst first"),
         "{all}"
     );
     assert_eq!(shown.len(), 18);
@@ -219,6 +219,10 @@ fn buses_devices_and_the_outage_clock_are_told() {
     );
     model.key(Key::Letter('4'));
     let lines = drawn(&model, SMALL, PLAIN).0.join("\n");
+    assert!(
+        !lines.contains("choose"),
+        "there is nothing to choose: {lines}"
+    );
     for expected in [
         "No uplink for 2h14m. The box goes on",
         "Waiting      80400 readings, 3 events",
@@ -228,6 +232,36 @@ fn buses_devices_and_the_outage_clock_are_told() {
     ] {
         assert!(lines.contains(expected), "{expected} is not in\n{lines}");
     }
+}
+
+#[test]
+fn what_a_row_has_no_room_for_is_told_of_the_chosen_one() {
+    let words = "unit 3 at 127.0.0.1:15020 does not answer within 500 ms; check its address switch and \
+                 wiring. Neighbours on the same port are still polled.";
+    let title = "Bearing of the cooling water pump in hall 3 runs hotter than it did all the year";
+    let mut news = snapshot(5);
+    news.status["devices"][1]["words"] = json!(words);
+    news.alerts[0]["title"] = json!(title);
+    news.sensors[3]["quality_words"] = json!("the device does not answer");
+    let mut model = Model::new("Eva".to_owned(), now());
+    model.apply(News::Box(Box::new(news)));
+    let note = |model: &Model| {
+        let lines = drawn(model, SMALL, PLAIN).0;
+        let at = lines.iter().rposition(String::is_empty);
+        lines[at.map_or(0, |at| at + 1)..23].join(" ")
+    };
+    model.key(Key::Letter('s'));
+    let expected =
+        "pump-3/bearing_temp is bad: the device does not answer. 1 of 5 tags are not good.";
+    assert_eq!(note(&model), expected);
+    let wide = drawn(&model, (200, 50), PLAIN).0;
+    assert!(wide[4].ends_with("the device does not answer"), "{wide:#?}");
+    model.key(Key::Letter('2'));
+    assert_eq!(note(&model), "", "it answers");
+    model.key(Key::Down);
+    assert_eq!(note(&model), words);
+    model.key(Key::Letter('3'));
+    assert_eq!(note(&model), title);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 //! Every state has a word; colour only underlines it and can be missing. Never changes the model.
 
 use super::model::{Model, View};
-use super::parts::since;
+use super::parts::{lines_needed, since};
 use super::views::{alerts, buses, tags, uplink};
 use crate::cli::words::{items, text, time, word};
 use ratatui::Frame;
@@ -12,6 +12,10 @@ use ratatui::text::{Line, Span};
 use ratatui::widgets::{Block, Clear, Paragraph, Wrap};
 use serde_json::Value;
 
+/// Most lines of the note.
+const NOTE_LINES_MAX: usize = 3;
+/// The column at which the words of devices and alerts begin, about.
+const WORDS_AT: usize = 49;
 /// A smaller window shows only that it is too small.
 const LEAST: (u16, u16) = (40, 10);
 
@@ -54,11 +58,14 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, look: Look) -> Vec<Stri
         frame.render_widget(Paragraph::new(words).wrap(Wrap { trim: true }), area);
         return Vec::new();
     }
+    let (words, style) = note_line(model, look, usize::from(area.width));
+    let lines = lines_needed(&words, usize::from(area.width)).clamp(1, NOTE_LINES_MAX);
+    let note_height = u16::try_from(lines).unwrap_or(1);
     let [head, tabs, body, note, keys] = Layout::vertical([
         Constraint::Length(2),
         Constraint::Length(1),
         Constraint::Min(1),
-        Constraint::Length(1),
+        Constraint::Length(note_height),
         Constraint::Length(1),
     ])
     .areas(area);
@@ -76,8 +83,8 @@ pub(super) fn draw(frame: &mut Frame<'_>, model: &Model, look: Look) -> Vec<Stri
             View::Uplink => uplink(frame, body, model, look),
         }
     }
-    let (words, style) = note_line(model, look);
-    frame.render_widget(Paragraph::new(words).style(style), note);
+    let words = Paragraph::new(words).wrap(Wrap { trim: true });
+    frame.render_widget(words.style(style), note);
     let keys_words = key_line(model, area.width);
     let dim = Style::new().add_modifier(Modifier::REVERSED);
     frame.render_widget(Paragraph::new(keys_words).style(dim), keys);
@@ -107,7 +114,8 @@ fn head_lines(model: &Model, look: Look) -> Vec<Line<'static>> {
     let state = text(status, "/link/state");
     let uplink = match state.as_str() {
         "connected" => "Uplink connected".to_owned(),
-        "not_enrolled" => "Works alone, no hub".to_owned(),
+        "not_enrolled" if text(status, "/link/hub") == "-" => "Works alone, no hub".to_owned(),
+        "not_enrolled" => "Works alone, not enrolled with its hub".to_owned(),
         "-" => "Uplink -".to_owned(),
         _ => format!("NO UPLINK for {}", since(status, "/link/since", model.now)),
     };
@@ -167,7 +175,7 @@ fn tab_line(model: &Model) -> Line<'static> {
     Line::from(spans.collect::<Vec<_>>())
 }
 
-fn note_line(model: &Model, look: Look) -> (String, Style) {
+fn note_line(model: &Model, look: Look, width: usize) -> (String, Style) {
     if model.filtering {
         return (format!("Show paths with: {}_", model.filter), Style::new());
     }
@@ -181,7 +189,7 @@ fn note_line(model: &Model, look: Look) -> (String, Style) {
         );
     }
     if model.view != View::Tags {
-        return (String::new(), Style::new());
+        return (chosen_words(model, width), Style::new());
     }
     let (tags, bad) = model.tag_counts();
     let mut words = match bad {
@@ -203,14 +211,29 @@ fn note_line(model: &Model, look: Look) -> (String, Style) {
     (words, Style::new())
 }
 
+/// The words of the chosen row, where it has no room for them.
+fn chosen_words(model: &Model, width: usize) -> String {
+    let (rows, pointer) = match model.view {
+        View::Buses => (items(model.status(), "/devices"), "/words"),
+        View::Alerts => (model.alerts(), "/title"),
+        View::Tags | View::Uplink => return String::new(),
+    };
+    let chosen = rows.get(model.selected());
+    let words = chosen.map_or_else(String::new, |row| text(row, pointer));
+    let is_cut = words.chars().count() > width.saturating_sub(WORDS_AT);
+    if is_cut { words } else { String::new() }
+}
+
 fn key_line(model: &Model, width: u16) -> String {
     let own = match model.view {
-        View::Tags if model.worst_first => "/ filter  s by path",
-        View::Tags => "/ filter  s worst first",
-        View::Alerts => "a acknowledge",
-        View::Buses | View::Uplink => "",
+        View::Tags if model.worst_first => "  Up/Down choose  / filter  s by path",
+        View::Tags => "  Up/Down choose  / filter  s worst first",
+        View::Alerts => "  Up/Down choose  a acknowledge",
+        View::Buses => "  Up/Down choose",
+        View::Uplink => "",
     };
-    let line = format!(" q quit  Tab 1-4 views  Up/Down choose  {own}  ? help");
+    // What a narrow window cuts off is told by the help.
+    let line = format!(" q quit  ? help  Tab 1-4 views{own}");
     format!("{line:width$}", width = usize::from(width))
 }
 

@@ -67,7 +67,8 @@ pub(super) fn tags(frame: &mut Frame<'_>, area: Rect, model: &Model, look: Look)
     let mut head = vec!["TAG", "     VALUE", "UNIT", "QUALITY", "AGE"];
     if trend > 0 {
         head.push("TREND");
-        widths.push(Constraint::Length(trend));
+        // A cause takes what is left.
+        widths.push(Constraint::Min(trend));
     }
     let shown = table(frame, area, model.selected(), &head, (rows, widths));
     let ids = tags.iter().skip(shown.start).take(shown.len());
@@ -244,7 +245,7 @@ fn uplink_facts(status: &Value) -> [(&'static str, String); 11] {
     let bytes = |pointer| rounded(status.pointer(pointer).and_then(Value::as_u64).unwrap_or(0));
     let since = time(status, "/link/since");
     let room = match t("/link/room_days") {
-        none if none == "-" => "not to be told yet".to_owned(),
+        none if none == "-" => "how long it lasts is not known yet".to_owned(),
         days => format!("{days} more days at this rate"),
     };
     let (readings, events) = (t("/link/waiting_readings"), t("/link/waiting_events"));

@@ -329,6 +329,26 @@ async fn a_state_is_saved_with_the_next_commit() {
 }
 
 #[tokio::test]
+async fn what_is_urgent_takes_all_that_waits_along_and_waits_for_no_tick() {
+    let folder = TempDir::new().unwrap();
+    let mut store = Store::open_with(StorageOptions {
+        commit_tick: Duration::from_secs(3_600),
+        ..options(folder.path())
+    });
+    let group = group("a", 1, 1);
+    let stream = store.storage.register_group(group).await.unwrap();
+    let polls = polls(0, 3, 1);
+    for (at, poll) in polls.iter().enumerate() {
+        let is_urgent = at == 2;
+        let pushed = store.storage.push_with(stream, poll.clone(), is_urgent);
+        pushed.unwrap();
+    }
+    let committed = tokio::time::timeout(Duration::from_secs(60), store.committed.recv());
+    let committed = committed.await.unwrap().unwrap();
+    assert_eq!(committed.batches[0].polls.to_vec(), polls);
+}
+
+#[tokio::test]
 async fn closing_commits_what_waits_and_leaves_no_log() {
     let folder = TempDir::new().unwrap();
     let store = Store::open_with(StorageOptions {
