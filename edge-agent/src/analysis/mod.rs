@@ -16,7 +16,7 @@ mod threshold;
 mod trend;
 
 pub use detector::{Detector, Memory};
-pub use deviation::{Deviation, DeviationMemory, Learning, Model, Verdict};
+pub use deviation::{Deviation, DeviationMemory, Learning, Model, Sight, Slow, Verdict};
 pub use finding::{Change, Detail, Finding};
 pub use flat::FlatMemory;
 pub use pattern::PatternMemory;
@@ -189,7 +189,8 @@ impl Detectors {
     /// missed at most what came since.
     pub fn save_learned(&self, chunk: usize) -> Vec<DetectorState> {
         let of_chunk = self.each().skip(chunk * CHUNK).take(CHUNK);
-        of_chunk.filter_map(|it| state(it, it.learned())).collect()
+        let states = of_chunk.flat_map(|it| it.learned().map(|memory| state(it, memory)));
+        states.flatten().collect()
     }
 
     /// Chunks there are.
