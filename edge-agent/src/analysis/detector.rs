@@ -135,6 +135,15 @@ impl Detector {
         }
     }
 
+    /// Forgets what it learned before a time; answers whether there was anything.
+    pub(super) fn learn_anew(&mut self, at: Timestamp) -> bool {
+        match &mut self.kind {
+            Kind::Deviation(deviation) => deviation.learn_anew(at),
+            Kind::Trend(trend) => trend.learn_anew(at),
+            _ => false,
+        }
+    }
+
     pub(super) fn finding(&self, change: Change, time: Timestamp, clock: ClockState) -> Finding {
         Finding {
             rule: Arc::clone(&self.rule),

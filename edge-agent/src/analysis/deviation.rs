@@ -88,9 +88,10 @@ impl Deviation {
     /// Judges one value, and tells what the model says of it.
     pub fn judge(&mut self, value: f64, time: Timestamp) -> (Verdict, Option<Change>) {
         let began = *self.memory.began.get_or_insert(time);
-        let learned = self.model.count() >= READINGS_MIN && lasted(began, time, self.setting.learn());
+        let learned =
+            self.model.count() >= READINGS_MIN && lasted(began, time, self.setting.learn());
         let raised_at = self.standing.raised_at();
-        let frozen = raised_at.is_some_and(|at| !lasted(at, time, FREEZE));
+        let frozen = learned && raised_at.is_some_and(|at| !lasted(at, time, FREEZE));
         if raised_at.is_some() && !frozen {
             self.model.slow.accept();
         }
@@ -99,7 +100,7 @@ impl Deviation {
         let quiet = self.memory.told;
         let quiet = quiet.is_some_and(|told| !lasted(told, time, quiet_for));
         let abnormal = match raised_at {
-            Some(_) => verdict.score >= score / 2.0,
+            Some(_) => learned && verdict.score >= score / 2.0,
             None => learned && !quiet && verdict.score >= score,
         };
         let direction = words::direction(&self.model, value, verdict);
@@ -108,17 +109,34 @@ impl Deviation {
             value,
             time,
         };
-        let turn = self.standing.step(look, Duration::ZERO, CALM);
+        // What learns anew knows nothing against the value: its alert clears at once.
+        let calm = if learned { CALM } else { Duration::ZERO };
+        let turn = self.standing.step(look, Duration::ZERO, calm);
         let change = match turn {
             None => None,
             Some(Turn::Raised { since }) => {
                 self.memory.told = Some(time);
-                Some(words::raised(&self.model, look, (direction, since), verdict))
+                Some(words::raised(
+                    &self.model,
+                    look,
+                    (direction, since),
+                    verdict,
+                ))
             }
             Some(Turn::Peaked) => Some(Change::Peaked { value }),
             Some(Turn::Cleared { peak }) => Some(Change::Cleared { value, peak }),
         };
         (verdict, change)
+    }
+
+    /// Forgets what it learned when that began before a time; answers whether it did.
+    pub(super) fn learn_anew(&mut self, at: Timestamp) -> bool {
+        let forgets = self.memory.began.is_some_and(|began| began < at);
+        if forgets {
+            self.model = Model::new();
+            self.memory.began = Some(at);
+        }
+        forgets
     }
 
     /// What is left to learn at a time; `None`: it is through.

@@ -229,6 +229,16 @@ impl Detectors {
         }
     }
 
+    /// A person said at a time that what a rule finds is normal now: it forgets what it learned before
+    /// and learns anew; its alert clears with the next reading. The chunk that is to be saved; `None`: it
+    /// has done so already, or learns nothing.
+    pub fn learn_anew(&mut self, rule: &str, sensor: SensorId, at: Timestamp) -> Option<usize> {
+        let is_new = self.find(rule, sensor)?.learn_anew(at);
+        let mut all = self.each();
+        let place = all.position(|it| &*it.rule == rule && it.sensor == sensor)?;
+        is_new.then_some(place / CHUNK)
+    }
+
     /// The rules that learn and tell nothing yet, with what is left.
     pub fn learning(&self, now: Timestamp) -> Vec<(String, Learning)> {
         let learning = |it: &Detector| Some((it.rule.to_string(), it.learning(now)?));

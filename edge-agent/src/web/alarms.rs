@@ -234,7 +234,14 @@ pub(super) async fn act(
 
 /// Whether an action on an alert is one on its point.
 pub(super) fn is_of_point(action: &str) -> bool {
-    ["shelve", "unshelve", "out-of-service", "in-service"].contains(&action)
+    [
+        "shelve",
+        "unshelve",
+        "out-of-service",
+        "in-service",
+        "relearn",
+    ]
+    .contains(&action)
 }
 
 /// The point of an alert.
@@ -262,11 +269,22 @@ pub(super) async fn on_point(
         "unshelve" => Wanted::Unshelve(note()?),
         "out-of-service" => Wanted::OutOfService(reason()?),
         "in-service" => Wanted::InService(note()?),
+        "relearn" => {
+            let config = page.running();
+            let mut rules = config.rules.iter();
+            let known = rules.find(|known| known.name == rule && known.sensor == sensor_path);
+            if !known.is_some_and(|known| known.kind.learns()) {
+                let words = "Only a rule of the kind deviation or trend has learned something.";
+                return Err(Problem::not_now(words));
+            }
+            Wanted::LearnAnew(reason()?)
+        }
         _ => return Err(Problem::not_found("action")),
     };
     let act = match wanted {
         Wanted::Shelve(..) | Wanted::Unshelve(_) => Act::Shelve,
         Wanted::OutOfService(_) | Wanted::InService(_) => Act::OutOfService,
+        Wanted::LearnAnew(_) => Act::Relearn,
     };
     let actor = caller.actor(page, &input.by, act).await?;
     let key = key(headers)?;
@@ -286,6 +304,7 @@ enum Wanted {
     Unshelve(Option<String>),
     OutOfService(String),
     InService(Option<String>),
+    LearnAnew(String),
 }
 
 impl Wanted {
@@ -328,6 +347,11 @@ impl Wanted {
                 reason,
             },
             Self::InService(note) => AlarmPointEvent::InService { note },
+            Self::LearnAnew(reason) => AlarmPointEvent::LearnsAnew {
+                rule,
+                sensor_path,
+                reason,
+            },
         }))
     }
 }

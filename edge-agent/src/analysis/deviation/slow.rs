@@ -155,7 +155,11 @@ impl Slow {
         (self.elapsed_s, self.levels, self.squares, self.crossings) = (0.0, 0.0, 0.0, 0);
         let windows = f64::from(self.windows);
         approach(&mut self.smooth, mean, (windows + 1.0).min(SMOOTH_DRIFT));
-        approach(&mut self.crossed, crossed, windows.clamp(1.0, SMOOTH_SWINGS));
+        approach(
+            &mut self.crossed,
+            crossed,
+            windows.clamp(1.0, SMOOTH_SWINGS),
+        );
         let off = f64::from(self.smooth - self.mean);
         let (drift_size, swings_size) = (self.drift_size(seen.spread), self.swings_size());
         let turn = root(self.crossed.into()) - root(self.usual.into());
@@ -181,19 +185,27 @@ impl Slow {
         // The first window counted crossings without an edge.
         if self.windows > 0 {
             approach(&mut self.usual, crossed, windows.min(USUAL));
-            approach(&mut self.swings_square, held(turn, swings_size).powi(2), spread);
+            approach(
+                &mut self.swings_square,
+                held(turn, swings_size).powi(2),
+                spread,
+            );
         }
         self.windows = self.windows.saturating_add(1);
     }
 
     fn drift_size(&self, spread: f64) -> f64 {
         let usual = f64::from(self.drift_square).sqrt();
-        usual.max(DRIFT_MIN * spread).max(f64::from(f32::MIN_POSITIVE))
+        usual
+            .max(DRIFT_MIN * spread)
+            .max(f64::from(f32::MIN_POSITIVE))
     }
 
     fn swings_size(&self) -> f64 {
         let usual = f64::from(self.swings_square).sqrt();
-        usual.max(SWINGS_MIN).max(SWINGS_SHARE * f64::from(self.usual).sqrt())
+        usual
+            .max(SWINGS_MIN)
+            .max(SWINGS_SHARE * f64::from(self.usual).sqrt())
     }
 }
 

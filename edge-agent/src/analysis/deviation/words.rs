@@ -44,7 +44,9 @@ pub(super) fn raised(
             expected = level.usual;
             let usual = range(level.usual);
             let now = figure(level.now);
-            format!("has drifted: about {now} over some hours where {usual} is usual (score {score:.1})")
+            format!(
+                "has drifted: about {now} over some hours where {usual} is usual (score {score:.1})"
+            )
         }
         Sight::Swings => format!("{} (score {score:.1})", swings(model.swings())),
         Sight::Readings => {
