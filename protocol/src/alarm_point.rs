@@ -33,6 +33,8 @@ pub struct AlarmPoint {
     pub switch_of: Option<Maintained>,
     /// Somebody works on this asset or device.
     pub maintenance: Option<Maintenance>,
+    /// What its rule learned was forgotten: who said last that it is normal now, when and why.
+    pub learns_anew: Option<Said>,
     /// One line per event.
     pub history: Vec<HistoryEntry>,
     /// The highest stamp folded in.
@@ -121,6 +123,7 @@ pub fn fold(id: AlarmPointId, events: &[Event]) -> Option<AlarmPoint> {
         withheld: None,
         switch_of: None,
         maintenance: None,
+        learns_anew: None,
         history: Vec::new(),
         latest: Hlc::default(),
     };
@@ -216,6 +219,16 @@ fn of_person(
             let was = point.out_of_service.take().is_some();
             ended(was, "was in service", line);
             point.withheld = point.withheld.filter(|_| point.shelved.is_some());
+        }
+        AlarmPointEvent::LearnsAnew {
+            rule,
+            sensor_path,
+            reason,
+        } => {
+            (line.what, line.text) = ("learns_anew", Some(reason.clone()));
+            point.learns_anew = Some(said(reason));
+            name(point, rule, sensor_path);
+            return true;
         }
         AlarmPointEvent::MaintenanceBegan { of, reason, until } => {
             (line.what, line.text) = ("maintenance_began", Some(reason.clone()));

@@ -36,6 +36,7 @@ mod readings;
 mod records;
 mod reload;
 mod restored;
+mod rules;
 mod stick;
 mod texts;
 mod transport;

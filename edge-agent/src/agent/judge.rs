@@ -136,6 +136,7 @@ impl Judge {
     /// judged. Not earlier: an alert that was raised after the save is not known while the calm
     /// readings before it are judged again, and must not be cleared by them.
     pub(super) async fn settle(&mut self) -> Result<(), StorageError> {
+        self.take_up_relearned().await?;
         self.take_up_points().await?;
         self.take_up_open_alerts().await?;
         let retired = self.alarms.retire(clock::now(), clock::state());

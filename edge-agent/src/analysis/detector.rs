@@ -2,7 +2,7 @@
 //! sensors will be one more kind beside these, held by `Detectors` as patterns are.
 //! Never decides which reading comes to it: `Detectors` does.
 
-use super::deviation::{Deviation, DeviationMemory, Learning, Model};
+use super::deviation::{Deviation, DeviationMemory, Learning, Model, Slow};
 use super::finding::{Change, Finding};
 use super::flat::{Flat, FlatMemory};
 use super::pattern::{Pattern, PatternMemory};
@@ -64,6 +64,8 @@ pub enum Memory {
     Model(Box<Model>, DeviationMemory),
     /// The window of a trend.
     Window(TrendMemory),
+    /// What shows over hours only, beside `Model`.
+    Slow(Box<Slow>),
 }
 
 impl Detector {
@@ -144,6 +146,15 @@ impl Detector {
         }
     }
 
+    /// Forgets what it learned before a time; answers whether there was anything.
+    pub(super) fn learn_anew(&mut self, at: Timestamp) -> bool {
+        match &mut self.kind {
+            Kind::Deviation(deviation) => deviation.learn_anew(at),
+            Kind::Trend(trend) => trend.learn_anew(at),
+            _ => false,
+        }
+    }
+
     pub(super) fn finding(&self, change: Change, time: Timestamp, clock: ClockState) -> Finding {
         Finding {
             rule: Arc::clone(&self.rule),
@@ -178,19 +189,21 @@ impl Detector {
         })
     }
 
-    /// What it learned over days: saved seldom, for it is larger and changes slowly.
-    pub(super) fn learned(&self) -> Option<Memory> {
+    /// What it learned over days: saved seldom, for it is larger and changes slowly. In the order in
+    /// which it is restored.
+    pub(super) fn learned(&self) -> [Option<Memory>; 2] {
         match &self.kind {
-            Kind::Deviation(it) if it.model.count() > 0 => {
-                Some(Memory::Model(Box::new(it.model.clone()), it.memory))
-            }
+            Kind::Deviation(it) if it.model.count() > 0 => [
+                Some(Memory::Model(Box::new(it.model.clone()), it.memory)),
+                Some(Memory::Slow(Box::new(it.model.slow))),
+            ],
             Kind::Flat(it) if it.memory.is_some() => {
-                Some(Memory::Flat(it.standing.clone(), it.memory))
+                [Some(Memory::Flat(it.standing.clone(), it.memory)), None]
             }
             Kind::Trend(it) if it.memory != TrendMemory::default() => {
-                Some(Memory::Window(it.memory.clone()))
+                [Some(Memory::Window(it.memory.clone())), None]
             }
-            _ => None,
+            _ => [None, None],
         }
     }
 
@@ -216,8 +229,11 @@ impl Detector {
                 (it.standing, it.memory) = (standing, memory);
             }
             (Kind::Deviation(it), Memory::Model(model, memory)) => {
+                let slow = it.model.slow;
                 (it.model, it.memory) = (*model, memory);
+                it.model.slow = slow;
             }
+            (Kind::Deviation(it), Memory::Slow(slow)) => it.model.slow = *slow,
             (Kind::Trend(it), Memory::Window(window)) => it.memory = window,
             _ => {}
         }

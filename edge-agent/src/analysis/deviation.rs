@@ -3,21 +3,22 @@
 //! Abnormal: the score of `model` (a chance of 10 to the minus score) is at least `score`, the
 //! learning time has passed, and the last alert was raised at least `quiet` ago. Normal again: the
 //! score is below half of that for ten minutes. While an alert stands the model learns nothing, at
-//! most for a day; then what is new becomes usual. State: 536 bytes (the model). Cost: see
+//! most for a day; then what is new becomes usual. State: 400 bytes. Cost: see
 //! `make bench ONLY=detectors`. Source: `docs/rules.md` has the formulas and where they are from.
 
 mod model;
+mod slow;
 mod tail;
+mod words;
 
-pub use model::{Model, Verdict};
+pub use model::{Model, Sight, Verdict};
+pub use slow::Slow;
 
-use super::finding::{Change, Detail};
+use super::finding::Change;
 use super::standing::{Look, Standing, Turn, lasted};
 use crate::config::DeviationRule;
-use protocol::event::{AlertKind, Direction};
 use protocol::time::{Correction, Timestamp};
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Calm for so long before it is told as normal.
@@ -26,16 +27,22 @@ const CALM: Duration = Duration::from_secs(600);
 const FREEZE: Duration = Duration::from_secs(86_400);
 /// Readings that it must have seen besides the learning time.
 const READINGS_MIN: u32 = 200;
-/// What was expected is told as so many standard deviations to both sides.
-const EDGES: f64 = 3.0;
 
 /// A deviation rule at work.
 #[derive(Clone, Debug)]
 pub struct Deviation {
-    rule: DeviationRule,
+    setting: Setting,
     pub(super) standing: Standing,
     pub(super) memory: DeviationMemory,
     pub(super) model: Model,
+}
+
+/// The rule, in 12 bytes: there may be ten thousand.
+#[derive(Clone, Copy, Debug)]
+struct Setting {
+    score: f32,
+    learn_s: u32,
+    quiet_s: u32,
 }
 
 /// What must not be lost at a restart, however old the saved model is.
@@ -59,8 +66,14 @@ pub struct Learning {
 impl Deviation {
     /// Has seen nothing yet.
     pub fn new(rule: DeviationRule) -> Self {
+        let whole_s = |time: Duration| u32::try_from(time.as_millis().div_ceil(1_000));
+        let setting = Setting {
+            score: tail::narrow(rule.score),
+            learn_s: whole_s(rule.learn).unwrap_or(u32::MAX),
+            quiet_s: whole_s(rule.quiet).unwrap_or(u32::MAX),
+        };
         Self {
-            rule,
+            setting,
             standing: Standing::default(),
             memory: DeviationMemory::default(),
             model: Model::new(),
@@ -75,32 +88,40 @@ impl Deviation {
     /// Judges one value, and tells what the model says of it.
     pub fn judge(&mut self, value: f64, time: Timestamp) -> (Verdict, Option<Change>) {
         let began = *self.memory.began.get_or_insert(time);
-        let learned = self.model.count() >= READINGS_MIN && lasted(began, time, self.rule.learn);
+        let learned =
+            self.model.count() >= READINGS_MIN && lasted(began, time, self.setting.learn());
         let raised_at = self.standing.raised_at();
-        let frozen = raised_at.is_some_and(|at| !lasted(at, time, FREEZE));
+        let frozen = learned && raised_at.is_some_and(|at| !lasted(at, time, FREEZE));
+        if raised_at.is_some() && !frozen {
+            self.model.slow.accept();
+        }
         let verdict = self.model.step(value, time, frozen);
+        let (score, quiet_for) = (self.setting.score.into(), self.setting.quiet());
         let quiet = self.memory.told;
-        let quiet = quiet.is_some_and(|told| !lasted(told, time, self.rule.quiet));
+        let quiet = quiet.is_some_and(|told| !lasted(told, time, quiet_for));
         let abnormal = match raised_at {
-            Some(_) => verdict.score >= self.rule.score / 2.0,
-            None => learned && !quiet && verdict.score >= self.rule.score,
+            Some(_) => learned && verdict.score >= score / 2.0,
+            None => learned && !quiet && verdict.score >= score,
         };
-        let direction = if value >= verdict.expected {
-            Direction::High
-        } else {
-            Direction::Low
-        };
+        let direction = words::direction(&self.model, value, verdict);
         let look = Look {
             abnormal: abnormal.then_some(direction),
             value,
             time,
         };
-        let turn = self.standing.step(look, Duration::ZERO, CALM);
+        // What learns anew knows nothing against the value: its alert clears at once.
+        let calm = if learned { CALM } else { Duration::ZERO };
+        let turn = self.standing.step(look, Duration::ZERO, calm);
         let change = match turn {
             None => None,
             Some(Turn::Raised { since }) => {
                 self.memory.told = Some(time);
-                Some(raised(look, direction, since, verdict))
+                Some(words::raised(
+                    &self.model,
+                    look,
+                    (direction, since),
+                    verdict,
+                ))
             }
             Some(Turn::Peaked) => Some(Change::Peaked { value }),
             Some(Turn::Cleared { peak }) => Some(Change::Cleared { value, peak }),
@@ -108,9 +129,19 @@ impl Deviation {
         (verdict, change)
     }
 
+    /// Forgets what it learned when that began before a time; answers whether it did.
+    pub(super) fn learn_anew(&mut self, at: Timestamp) -> bool {
+        let forgets = self.memory.began.is_some_and(|began| began < at);
+        if forgets {
+            self.model = Model::new();
+            self.memory.began = Some(at);
+        }
+        forgets
+    }
+
     /// What is left to learn at a time; `None`: it is through.
     pub fn learning(&self, now: Timestamp) -> Option<Learning> {
-        let learn_us = i64::try_from(self.rule.learn.as_micros()).unwrap_or(i64::MAX);
+        let learn_us = i64::from(self.setting.learn_s) * 1_000_000;
         let until = self.memory.began.map(|began| began.plus_micros(learn_us));
         let readings_left = READINGS_MIN.saturating_sub(self.model.count());
         let is_through = until.is_some_and(|until| until <= now) && readings_left == 0;
@@ -118,6 +149,16 @@ impl Deviation {
             until,
             readings_left,
         })
+    }
+}
+
+impl Setting {
+    fn learn(self) -> Duration {
+        Duration::from_secs(self.learn_s.into())
+    }
+
+    fn quiet(self) -> Duration {
+        Duration::from_secs(self.quiet_s.into())
     }
 }
 
@@ -131,46 +172,5 @@ impl DeviationMemory {
     pub(super) fn correct(&mut self, by: &Correction) {
         self.began = self.began.map(|began| by.of(began));
         self.told = self.told.map(|told| by.of(told));
-    }
-}
-
-fn raised(look: Look, direction: Direction, since: Timestamp, verdict: Verdict) -> Change {
-    let (low, high) = (
-        verdict.expected - EDGES * verdict.spread,
-        verdict.expected + EDGES * verdict.spread,
-    );
-    let words = if (low..=high).contains(&look.value) {
-        format!(
-            "does not behave as usual: {} is within {} to {}, but its course is not (score {:.1})",
-            super::figure(look.value),
-            super::figure(low),
-            super::figure(high),
-            verdict.score
-        )
-    } else {
-        format!(
-            "{} where {} to {} is usual at this time of the day (score {:.1})",
-            super::figure(look.value),
-            super::figure(low),
-            super::figure(high),
-            verdict.score
-        )
-    };
-    Change::Raised {
-        direction,
-        limit: match direction {
-            Direction::High => high,
-            Direction::Low => low,
-        },
-        value: look.value,
-        peak: look.value,
-        since,
-        detail: Some(Arc::new(Detail {
-            kind: AlertKind::Deviation,
-            words,
-            expected: Some((low, high)),
-            score: Some(verdict.score),
-            reaches_limit_in: None,
-        })),
     }
 }

@@ -16,7 +16,7 @@ mod threshold;
 mod trend;
 
 pub use detector::{Detector, Memory};
-pub use deviation::{Deviation, DeviationMemory, Learning, Model, Verdict};
+pub use deviation::{Deviation, DeviationMemory, Learning, Model, Sight, Slow, Verdict};
 pub use finding::{Change, Detail, Finding};
 pub use flat::FlatMemory;
 pub use pattern::PatternMemory;
@@ -197,7 +197,8 @@ impl Detectors {
     /// missed at most what came since.
     pub fn save_learned(&self, chunk: usize) -> Vec<DetectorState> {
         let of_chunk = self.each().skip(chunk * CHUNK).take(CHUNK);
-        of_chunk.filter_map(|it| state(it, it.learned())).collect()
+        let states = of_chunk.flat_map(|it| it.learned().map(|memory| state(it, memory)));
+        states.flatten().collect()
     }
 
     /// Chunks there are.
@@ -234,6 +235,16 @@ impl Detectors {
         {
             detector.stand_behind(raised.direction, alert.peak, alert.raised_at);
         }
+    }
+
+    /// A person said at a time that what a rule finds is normal now: it forgets what it learned before
+    /// and learns anew; its alert clears with the next reading. The chunk that is to be saved; `None`: it
+    /// has done so already, or learns nothing.
+    pub fn learn_anew(&mut self, rule: &str, sensor: SensorId, at: Timestamp) -> Option<usize> {
+        let is_new = self.find(rule, sensor)?.learn_anew(at);
+        let mut all = self.each();
+        let place = all.position(|it| &*it.rule == rule && it.sensor == sensor)?;
+        is_new.then_some(place / CHUNK)
     }
 
     /// The rules that learn and tell nothing yet, with what is left.

@@ -8,11 +8,46 @@ use std::time::Duration;
 
 /// Where a detector stands; survives a restart.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Standing {
+#[serde(from = "Saved", into = "Saved")]
+pub struct Standing(State);
+
+/// Small: there may be ten thousand.
+#[derive(Clone, Debug, Default, PartialEq)]
+enum State {
+    #[default]
+    Normal,
     /// Abnormal since, not yet told.
-    pending: Option<Timestamp>,
+    Pending(Timestamp),
     /// Told, not yet cleared. Boxed: of ten thousand detectors few have one.
+    Raised(Box<Raised>),
+}
+
+/// As it is saved.
+#[derive(Clone, Serialize, Deserialize)]
+struct Saved {
+    pending: Option<Timestamp>,
     raised: Option<Box<Raised>>,
+}
+
+impl From<Saved> for Standing {
+    fn from(saved: Saved) -> Self {
+        Self(match (saved.raised, saved.pending) {
+            (Some(raised), _) => State::Raised(raised),
+            (None, Some(since)) => State::Pending(since),
+            (None, None) => State::Normal,
+        })
+    }
+}
+
+impl From<Standing> for Saved {
+    fn from(Standing(state): Standing) -> Self {
+        let (pending, raised) = match state {
+            State::Normal => (None, None),
+            State::Pending(since) => (Some(since), None),
+            State::Raised(raised) => (None, Some(raised)),
+        };
+        Self { pending, raised }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,36 +89,42 @@ pub(super) struct Look {
 impl Standing {
     /// Takes a look in. Abnormal is told after `on` without a break, normal after `off`.
     pub(super) fn step(&mut self, look: Look, on: Duration, off: Duration) -> Option<Turn> {
-        match self.raised.take() {
-            None => self.while_normal(look, on),
-            Some(raised) => self.while_raised(raised, look, off),
+        match std::mem::take(&mut self.0) {
+            State::Normal => self.while_normal(None, look, on),
+            State::Pending(since) => self.while_normal(Some(since), look, on),
+            State::Raised(raised) => self.while_raised(raised, look, off),
         }
     }
 
     /// Whether an alert stands.
     pub const fn is_raised(&self) -> bool {
-        self.raised.is_some()
+        matches!(self.0, State::Raised(_))
     }
 
     /// When the alert that stands was raised.
     pub fn raised_at(&self) -> Option<Timestamp> {
-        self.raised.as_ref().map(|raised| raised.at)
+        match &self.0 {
+            State::Raised(raised) => Some(raised.at),
+            _ => None,
+        }
     }
 
     /// Moves the times it remembers, now that the true time is known.
     pub fn correct(&mut self, by: &Correction) {
-        self.pending = self.pending.map(|since| by.of(since));
-        if let Some(raised) = &mut self.raised {
-            raised.at = by.of(raised.at);
-            raised.calm_since = raised.calm_since.map(|since| by.of(since));
+        match &mut self.0 {
+            State::Normal => {}
+            State::Pending(since) => *since = by.of(*since),
+            State::Raised(raised) => {
+                raised.at = by.of(raised.at);
+                raised.calm_since = raised.calm_since.map(|since| by.of(since));
+            }
         }
     }
 
     /// Makes sure that it knows of an alert that is open.
     pub fn stand_behind(&mut self, direction: Direction, peak: f64, at: Timestamp) {
-        if self.raised.is_none() {
-            self.pending = None;
-            self.raised = Some(Box::new(Raised {
+        if !self.is_raised() {
+            self.0 = State::Raised(Box::new(Raised {
                 at,
                 direction,
                 peak,
@@ -92,18 +133,19 @@ impl Standing {
         }
     }
 
-    fn while_normal(&mut self, look: Look, on: Duration) -> Option<Turn> {
-        let Some(direction) = look.abnormal else {
-            self.pending = None;
-            return None;
-        };
-        let since = self.pending.map_or(look.time, |since| since.min(look.time));
-        self.pending = Some(since);
+    fn while_normal(
+        &mut self,
+        pending: Option<Timestamp>,
+        look: Look,
+        on: Duration,
+    ) -> Option<Turn> {
+        let direction = look.abnormal?;
+        let since = pending.map_or(look.time, |since| since.min(look.time));
         if !lasted(since, look.time, on) {
+            self.0 = State::Pending(since);
             return None;
         }
-        self.pending = None;
-        self.raised = Some(Box::new(Raised {
+        self.0 = State::Raised(Box::new(Raised {
             at: look.time,
             direction,
             peak: look.value,
@@ -131,7 +173,9 @@ impl Standing {
             let peak = raised.peak;
             lasted(since, look.time, off).then_some(Turn::Cleared { peak })
         };
-        self.raised = Some(raised).filter(|_| !matches!(turn, Some(Turn::Cleared { .. })));
+        if !matches!(turn, Some(Turn::Cleared { .. })) {
+            self.0 = State::Raised(raised);
+        }
         turn
     }
 }

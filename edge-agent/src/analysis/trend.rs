@@ -73,7 +73,10 @@ impl Trend {
     /// Judges one value.
     pub(super) fn step(&mut self, value: f64, time: Timestamp) -> Option<Change> {
         let bucket = time.0.div_euclid(self.bucket_us());
-        if !self.memory.take(value, bucket) {
+        let ended = self.memory.take(value, bucket);
+        // An alert of which nothing is known any more clears at once.
+        let has_forgotten = self.standing.is_raised() && self.memory.means.is_empty();
+        if !ended && !has_forgotten {
             return None;
         }
         let line = self.line();
@@ -106,6 +109,18 @@ impl Trend {
             until: Some(now.plus_micros(self.bucket_us().saturating_mul(left))),
             readings_left: u32::try_from(left).unwrap_or(0),
         })
+    }
+
+    /// Forgets the window when it began before a time; answers whether it did.
+    pub(super) fn learn_anew(&mut self, at: Timestamp) -> bool {
+        let kept = i64::try_from(self.memory.means.len()).unwrap_or(i64::MAX);
+        let first = at.0.div_euclid(self.bucket_us());
+        let is_older = |running: i64| running.saturating_sub(kept) < first;
+        let forgets = self.memory.bucket.is_some_and(is_older);
+        if forgets {
+            self.memory = TrendMemory::default();
+        }
+        forgets
     }
 
     fn bucket_us(&self) -> i64 {

@@ -84,6 +84,15 @@ enum Action {
         #[arg(long, value_name = "TEXT")]
         note: Option<String>,
     },
+    /// Say that what a rule of the kind deviation or trend finds is normal now: it forgets what it
+    /// learned, and learns anew before it tells anything.
+    Relearn {
+        /// The rule's name, or the id of its alert or the beginning of it.
+        what: String,
+        /// Why.
+        #[arg(long, value_name = "TEXT")]
+        reason: String,
+    },
     /// Say that somebody works on an asset or device: its alarms are not told until that is over.
     Maintenance {
         /// Tag of the asset.

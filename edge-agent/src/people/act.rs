@@ -18,6 +18,8 @@ pub enum Act {
     Plan,
     /// Take an alarm out of service, and put it back.
     OutOfService,
+    /// Have a rule forget what is usual, and learn anew.
+    Relearn,
     /// Write a value to a device.
     Write,
     /// Reload or roll back the configuration.
@@ -26,13 +28,14 @@ pub enum Act {
 
 impl Act {
     /// All, in the order of docs/people.md.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Acknowledge,
         Self::Work,
         Self::Shelve,
         Self::Exchange,
         Self::Plan,
         Self::OutOfService,
+        Self::Relearn,
         Self::Write,
         Self::Configure,
     ];
@@ -42,7 +45,7 @@ impl Act {
         match self {
             Self::Acknowledge | Self::Work | Self::Shelve | Self::Exchange => Role::Technician,
             Self::Plan => Role::Planner,
-            Self::OutOfService | Self::Write | Self::Configure => Role::Engineer,
+            Self::OutOfService | Self::Relearn | Self::Write | Self::Configure => Role::Engineer,
         }
     }
 
@@ -60,6 +63,7 @@ impl Act {
             Self::Exchange => "exchange",
             Self::Plan => "plan",
             Self::OutOfService => "out_of_service",
+            Self::Relearn => "relearn",
             Self::Write => "write",
             Self::Configure => "configure",
         }
@@ -74,6 +78,7 @@ impl Act {
             Self::Exchange => "Carrying files between box and hub",
             Self::Plan => "Planning orders",
             Self::OutOfService => "Taking an alarm out of service",
+            Self::Relearn => "Having a rule learn anew",
             Self::Write => "Writing to a device",
             Self::Configure => "Changing the configuration",
         }

@@ -83,6 +83,7 @@ fn alert(body: &AlertEvent) -> Result<(), StorageError> {
 fn alarm_point(body: &AlarmPointEvent) -> Result<(), StorageError> {
     match body {
         AlarmPointEvent::Shelved { reason, .. }
+        | AlarmPointEvent::LearnsAnew { reason, .. }
         | AlarmPointEvent::OutOfService { reason, .. }
         | AlarmPointEvent::MaintenanceBegan { reason, .. } => text("the reason", Some(reason)),
         AlarmPointEvent::Unshelved { note }

@@ -35,7 +35,14 @@ impl Storage {
 
     /// All points of which something is held back, and the switches that are on.
     pub async fn held_alarm_points(&self) -> Result<Vec<AlarmPoint>, StorageError> {
-        self.core.read(held).await
+        self.core.read(|db| listed(db, "held = 1")).await
+    }
+
+    /// All points whose rule was told to learn anew. To be called when the agent starts.
+    pub async fn relearned_alarm_points(&self) -> Result<Vec<AlarmPoint>, StorageError> {
+        let points = self.core.read(|db| listed(db, "rule <> ''")).await?;
+        let is_relearned = |point: &AlarmPoint| point.learns_anew.is_some();
+        Ok(points.into_iter().filter(is_relearned).collect())
     }
 
     /// Alerts that were raised with `from <= time`, oldest first; at most [`LOAD_ALERTS_MAX`], and
@@ -80,10 +87,12 @@ pub(super) fn refresh_point(db: &Connection, id: AlarmPointId) -> Result<(), Sto
     Ok(())
 }
 
-fn held(db: &Connection) -> Result<Vec<AlarmPoint>, StorageError> {
+fn listed(db: &Connection, which: &'static str) -> Result<Vec<AlarmPoint>, StorageError> {
     let doing = "listing alarm points";
     let ids: Vec<AlarmPointId> = db
-        .prepare_cached("SELECT id FROM alarm_point WHERE held = 1 ORDER BY rule, id")
+        .prepare_cached(&format!(
+            "SELECT id FROM alarm_point WHERE {which} ORDER BY rule, id"
+        ))
         .and_then(|mut query| {
             query
                 .query_map([], |row| Ok(AlarmPointId(id(row, 0)?)))?

@@ -14,7 +14,6 @@ use axum::extract::rejection::JsonRejection;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
 use axum::response::{IntoResponse as _, Response};
-use protocol::action::AlarmAction;
 use protocol::event::{Actor, AlertEvent, Body, RecordRef};
 use protocol::id::{EventId, uuid_v7};
 use protocol::limits::TEXT_BYTES_MAX;
@@ -47,7 +46,7 @@ pub(super) async fn alert(
 ) -> Result<Response, Problem> {
     let id = alert_id(&id)?;
     let input = input(posted)?;
-    if AlarmAction::is_word(&action) {
+    if alarms::is_of_point(&action) {
         let point = alarms::point_of_alert(&page, id).await?;
         alarms::on_point(&page, point, &action, (caller, &headers, input)).await?;
         return Ok(Json(alert_view(&page, id, true).await?).into_response());

@@ -234,6 +234,11 @@ pub(super) async fn act(
     point_view(&page, id).await.map(Json)
 }
 
+/// Whether an action on an alert is one on its point.
+pub(super) fn is_of_point(action: &str) -> bool {
+    AlarmAction::is_word(action) || action == "relearn"
+}
+
 /// The point of an alert.
 pub(super) async fn point_of_alert(
     page: &Page,
@@ -255,19 +260,26 @@ pub(super) async fn on_point(
     let reason = || required("reason", input.reason.as_deref());
     let note = || text("note", input.note.as_deref());
     let wanted = match action {
-        "shelve" => AlarmAction::Shelve {
+        "shelve" => Wanted::Hold(AlarmAction::Shelve {
             reason: reason()?,
             minutes: minutes(page, input.minutes)?,
-        },
-        "unshelve" => AlarmAction::Unshelve { note: note()? },
-        "out-of-service" => AlarmAction::OutOfService { reason: reason()? },
-        "in-service" => AlarmAction::InService { note: note()? },
+        }),
+        "unshelve" => Wanted::Hold(AlarmAction::Unshelve { note: note()? }),
+        "out-of-service" => Wanted::Hold(AlarmAction::OutOfService { reason: reason()? }),
+        "in-service" => Wanted::Hold(AlarmAction::InService { note: note()? }),
+        "relearn" => {
+            let config = page.running();
+            let mut rules = config.rules.iter();
+            let known = rules.find(|known| known.name == rule && known.sensor == sensor_path);
+            if !known.is_some_and(|known| known.kind.learns()) {
+                let words = "Only a rule of the kind deviation or trend has learned something.";
+                return Err(Problem::not_now(words));
+            }
+            Wanted::LearnAnew(reason()?)
+        }
         _ => return Err(Problem::not_found("action")),
     };
-    let act = match wanted {
-        AlarmAction::Shelve { .. } | AlarmAction::Unshelve { .. } => Act::Shelve,
-        AlarmAction::OutOfService { .. } | AlarmAction::InService { .. } => Act::OutOfService,
-    };
+    let act = wanted.act();
     let actor = caller.actor(page, &input.by, act).await?;
     let key = key(headers)?;
     let shelve_minutes_max = shelve_minutes_max(page);
@@ -279,32 +291,71 @@ pub(super) async fn on_point(
                 return Ok(());
             }
             let (now, ago) = (tx.now(), input.ago_s);
-            let mut event = wanted.event(&PointGround {
+            let ground = PointGround {
                 point,
                 rule: &rule,
                 sensor_path: &sensor_path,
                 now,
                 shelve_minutes_max,
-            })?;
-            not_overtaken(point, kind(&wanted), ago.waited_since(now))?;
-            if let (AlarmAction::Shelve { minutes, .. }, AlarmPointEvent::Shelved { until, .. }) =
-                (&wanted, &mut event)
-            {
-                *until = end((*minutes).into(), ago, now)?;
-            }
+            };
+            let event = wanted.event(&ground, ago)?;
+            not_overtaken(point, wanted.kind(), ago.waited_since(now))?;
             let event = (id.into(), Body::AlarmPoint(event));
             append_at(tx, key, &actor, vec![event], ago.time(now))
         })
         .await
 }
 
-/// What acts of this kind are called in the history of a point.
-const fn kind(action: &AlarmAction) -> [&'static str; 2] {
-    match action {
-        AlarmAction::Shelve { .. } | AlarmAction::Unshelve { .. } => ["shelved", "unshelved"],
-        AlarmAction::OutOfService { .. } | AlarmAction::InService { .. } => {
-            ["out_of_service", "in_service"]
+/// What a person asks for.
+enum Wanted {
+    /// To hold it back, or no longer.
+    Hold(AlarmAction),
+    /// To have the rule learn anew, for this reason.
+    LearnAnew(String),
+}
+
+impl Wanted {
+    const fn act(&self) -> Act {
+        match self {
+            Self::Hold(AlarmAction::Shelve { .. } | AlarmAction::Unshelve { .. }) => Act::Shelve,
+            Self::Hold(AlarmAction::OutOfService { .. } | AlarmAction::InService { .. }) => {
+                Act::OutOfService
+            }
+            Self::LearnAnew(_) => Act::Relearn,
         }
+    }
+
+    /// What acts of this kind are called in the history of a point.
+    const fn kind(&self) -> [&'static str; 2] {
+        match self {
+            Self::Hold(AlarmAction::Shelve { .. } | AlarmAction::Unshelve { .. }) => {
+                ["shelved", "unshelved"]
+            }
+            Self::Hold(AlarmAction::OutOfService { .. } | AlarmAction::InService { .. }) => {
+                ["out_of_service", "in_service"]
+            }
+            Self::LearnAnew(_) => ["learns_anew", "learns_anew"],
+        }
+    }
+
+    fn event(&self, ground: &PointGround<'_>, ago: Ago) -> Result<AlarmPointEvent, Problem> {
+        let action = match self {
+            Self::Hold(action) => action,
+            Self::LearnAnew(reason) => {
+                return Ok(AlarmPointEvent::LearnsAnew {
+                    rule: ground.rule.to_owned(),
+                    sensor_path: ground.sensor_path.to_owned(),
+                    reason: reason.clone(),
+                });
+            }
+        };
+        let mut event = action.event(ground)?;
+        if let (AlarmAction::Shelve { minutes, .. }, AlarmPointEvent::Shelved { until, .. }) =
+            (action, &mut event)
+        {
+            *until = end((*minutes).into(), ago, ground.now)?;
+        }
+        Ok(event)
     }
 }
 

@@ -129,6 +129,7 @@ mod tests {
                 until,
             }),
             out_of_service: out.then_some(said),
+            learns_anew: None,
             suppressed: None,
             chattering: None,
             withheld: None,

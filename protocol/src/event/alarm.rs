@@ -125,6 +125,16 @@ pub enum AlarmPointEvent {
         /// What they said, or why it ended.
         note: Option<String>,
     },
+    /// A person says that what a rule finds is normal now: what it learned is forgotten, and it learns
+    /// anew from here on.
+    LearnsAnew {
+        /// The rule's name.
+        rule: String,
+        /// `device/sensor`.
+        sensor_path: String,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// Why an alarm is suppressed by design.

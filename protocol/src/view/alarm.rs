@@ -38,6 +38,8 @@ pub struct AlarmView {
     pub out_of_service: Option<SaidView>,
     pub suppressed_by: Option<SuppressedView>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub learns_anew: Option<SaidView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub told: Option<Vec<ToldView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub suppresses: Option<Vec<PointView>>,
@@ -96,6 +98,8 @@ pub struct PointView {
     pub suppressed_by: Option<SuppressedView>,
     pub chattering_since: Option<String>,
     pub withheld: Option<WithheldView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub learns_anew: Option<SaidView>,
 }
 
 /// Abnormal and not told.
@@ -217,6 +221,7 @@ pub(super) fn of_alert(alert: &Alert, whole: bool) -> AlarmView {
         shelved: None,
         out_of_service: None,
         suppressed_by: None,
+        learns_anew: None,
         told: whole.then(told),
         suppresses: None,
     }
@@ -238,6 +243,9 @@ impl AlertView {
             self.alarm.shelved = point.shelved;
             self.alarm.out_of_service = point.out_of_service;
             self.alarm.suppressed_by = point.suppressed_by;
+            // Said of an earlier alert, it tells nothing of this one.
+            let said = point.learns_anew;
+            self.alarm.learns_anew = said.filter(|said| said.at >= self.raised_at);
         }
         self
     }
@@ -272,6 +280,7 @@ pub fn point(point: &AlarmPoint, now: Timestamp) -> PointView {
             value,
             since: rfc3339(since),
         }),
+        learns_anew: point.learns_anew.as_ref().map(said),
     }
 }
 

@@ -55,7 +55,7 @@ pub(crate) enum Fault {
     Stuck,
     /// The noise is five times as loud for 12 hours.
     Noise,
-    /// What swings swings three times as fast for 12 hours.
+    /// What swings, or is switched, does so three times as fast for 12 hours: a pump that cycles short.
     Frequency,
 }
 
@@ -82,7 +82,7 @@ impl Fault {
     /// Whether it can be seen in a sensor of this shape at all.
     pub(crate) const fn fits(self, shape: Shape) -> bool {
         match self {
-            Self::Frequency => matches!(shape, Shape::Wave),
+            Self::Frequency => matches!(shape, Shape::Wave | Shape::Switched),
             // A value that hardly moves may well be stuck, and one that is switched is its own noise.
             Self::Stuck => matches!(
                 shape,
@@ -206,7 +206,7 @@ impl Sensor {
                 3.0 + noise * normal / (squares / 4.0).sqrt() / 2.0_f64.sqrt()
             }
             Shape::Switched => {
-                self.hold(20.0, 40.0, |random, held| {
+                self.hold((20.0 / fast, 40.0 / fast), |random, held| {
                     if held > 0.0 {
                         0.0
                     } else {
@@ -216,7 +216,7 @@ impl Sensor {
                 self.held + 0.1 * noise * normal
             }
             Shape::SetPoint => {
-                self.hold(120.0, 600.0, |random, _| 30.0 + 10.0 * random.unit());
+                self.hold((120.0, 600.0), |random, _| 30.0 + 10.0 * random.unit());
                 self.held + noise * normal
             }
             Shape::Shifts => {
@@ -241,7 +241,7 @@ impl Sensor {
     }
 
     /// Holds a value for some minutes, then takes another one.
-    fn hold(&mut self, least: f64, more: f64, next: impl Fn(&mut Random, f64) -> f64) {
+    fn hold(&mut self, (least, more): (f64, f64), next: impl Fn(&mut Random, f64) -> f64) {
         self.left -= 1;
         if self.left <= 0 {
             self.held = next(&mut self.random, self.held);

@@ -59,6 +59,7 @@ test("an acknowledged and a shelved alert", () => {
   expect(alertWith(alert, [entry("acknowledge")]).state).toBe("closed");
   expect(alertWith({ ...alert, state: "active" }, [entry("acknowledge")]).acknowledged_by).toBe("Eva");
   expect(alertWith(alert, [entry("shelve", { minutes: 60, reason: "known" })]).shelved).toMatchObject({ by: "Eva", until: "2026-11-30T13:00:00.000Z" });
+  expect(alertWith(alert, [entry("relearn", { reason: "new pump" })]).learns_anew?.reason).toBe("new pump");
   expect(alertWith(alert, [entry("out-of-service", { reason: "broken" })]).out_of_service?.reason).toBe("broken");
 });
 

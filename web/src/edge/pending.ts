@@ -194,6 +194,7 @@ export function alertWith(alert: Alert, entries: Entry[]): Alert {
       }
       if (action === "out-of-service") return { ...changed, out_of_service: { at: entry.at, by, reason: String(entry.body.reason ?? "") } };
       if (action === "unshelve") return { ...changed, shelved: null };
+      if (action === "relearn") return { ...changed, learns_anew: { at: entry.at, by, reason: String(entry.body.reason ?? "") } };
       if (action === "in-service") return { ...changed, out_of_service: null };
       if (action === "comment") {
         const note = { at: entry.at, by, text: String(entry.body.text ?? ""), waits: true };

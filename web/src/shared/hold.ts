@@ -2,6 +2,7 @@
 
 export const SHELVE_REASONS = ["Work on it is planned", "Known, a part is on order", "Sensor is being checked", "Nuisance, limit to be changed"];
 export const SERVICE_REASONS = ["Sensor is broken", "Machine is taken down", "Being rebuilt"];
+export const RELEARN_REASONS = ["The machine was changed", "Another product or recipe", "Another season", "It was wrong before"];
 export const SHELVE_MINUTES: [minutes: number, words: string][] = [
   [30, "30 min"],
   [60, "1 h"],

@@ -94,6 +94,8 @@ export interface Alert {
   shelved?: Shelf | null;
   out_of_service?: Said | null;
   suppressed_by?: Suppressed | null;
+  /** Since this alert a person said that it is normal now. */
+  learns_anew?: Said;
   told?: { at: string; channel: string; to: string; delivered: boolean; words: string }[];
   suppresses?: HeldPoint[];
 }

@@ -8,6 +8,8 @@ use crate::clock;
 use crate::config::RULES_MAX;
 use crate::health::Learner;
 use crate::storage::{Storage, StorageError};
+use protocol::alarm_point::AlarmPoint;
+use protocol::id::SensorId;
 use protocol::time::Timestamp;
 
 /// Each part is saved once in this time.
@@ -77,6 +79,19 @@ impl Judge {
             self.health.learning(learners.collect());
         }
         self.save_learned(now).await;
+    }
+
+    /// Has a rule learn anew when a person says so. That is saved at once: a kill brings nothing back.
+    pub(super) async fn learn_anew(&mut self, point: &AlarmPoint) {
+        let Some(said) = &point.learns_anew else {
+            return;
+        };
+        let sensor = SensorId::derive(self.storage.gateway_id(), &point.sensor_path);
+        let chunk = (self.detectors.lock()).learn_anew(&point.rule, sensor, said.at);
+        if let Some(chunk) = chunk {
+            self.learned.told_at = Timestamp::default();
+            self.save_chunk(chunk).await;
+        }
     }
 
     /// Saves the next part when it is its turn.

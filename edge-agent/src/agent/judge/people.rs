@@ -52,6 +52,7 @@ impl Judge {
             RecordKind::AlarmPoint => {
                 let id = AlarmPointId(change.record.id);
                 if let Some(point) = self.storage.alarm_point(id).await? {
+                    self.learn_anew(&point).await;
                     let outcome = self.alarms.point_is(&point, clock::now(), clock::state());
                     self.carry_out(outcome).await;
                 }
@@ -70,7 +71,16 @@ impl Judge {
         for alert in open_alerts(&self.storage).await? {
             self.alarms.alert_is(&alert);
         }
+        self.take_up_relearned().await?;
         self.take_up_points().await
+    }
+
+    /// What people said is normal now. A detector that did so already does nothing.
+    pub(super) async fn take_up_relearned(&mut self) -> Result<(), StorageError> {
+        for point in self.storage.relearned_alarm_points().await? {
+            self.learn_anew(&point).await;
+        }
+        Ok(())
     }
 
     /// What people hold back, and what the record has of points that were suppressed.

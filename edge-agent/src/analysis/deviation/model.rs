@@ -14,9 +14,11 @@
 //!
 //! Level, slots and spreads are exponentially weighted means in the time of the readings, with the
 //! weight of a plain mean while there are few. The score is the weighted sum of the five, or the
-//! largest of them less `ALONE` if that is more: what only one of them sees must be clearer.
+//! largest of them less `ALONE` if that is more: what only one of them sees must be clearer. What shows
+//! over hours only is asked by `slow`; its score counts where it is larger.
 
 use super::super::seconds;
+use super::slow::{Course, Seen, Slow};
 use super::tail::Tail;
 use protocol::time::{Correction, Timestamp};
 use serde::{Deserialize, Serialize};
@@ -70,6 +72,9 @@ pub struct Model {
     /// How long it has learned, in seconds.
     age_s: f64,
     tails: [Tail; MEMBERS],
+    /// Saved beside this: what an older build saved goes without it.
+    #[serde(skip)]
+    pub(in crate::analysis) slow: Slow,
 }
 
 /// A smoothed residual and the mean of its square.
@@ -88,6 +93,20 @@ pub struct Verdict {
     pub expected: f64,
     /// How far values are usually from it: one standard deviation.
     pub spread: f64,
+    /// What gave the score.
+    pub sight: Sight,
+}
+
+/// What gave a score.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Sight {
+    /// The reading and those before it.
+    #[default]
+    Readings,
+    /// The level over some hours.
+    Drift,
+    /// How fast it swings.
+    Swings,
 }
 
 impl Default for Model {
@@ -113,6 +132,7 @@ impl Model {
             recent: 0.0,
             age_s: 0.0,
             tails: [Tail::new(); MEMBERS],
+            slow: Slow::default(),
         }
     }
 
@@ -149,6 +169,14 @@ impl Model {
             self.long.mean.abs() / deviation(self.long.square),
             noise.ln().abs(),
         ];
+        let seen = Seen {
+            level: self.level + residual,
+            swing: residual - self.long.mean,
+            spread,
+            dt_s,
+            step_s: self.step_s,
+        };
+        let (drift, swings) = self.slow.step(seen, frozen);
         let score = self.score(sizes, frozen);
         if !frozen {
             let known = self.count > FIRST;
@@ -168,16 +196,34 @@ impl Model {
         (self.time, self.value) = (time, value);
         self.count = self.count.saturating_add(1);
         let score = if self.count > FIRST { score } else { 0.0 };
+        let (score, sight) = if score >= drift.max(swings) {
+            (score, Sight::Readings)
+        } else if drift >= swings {
+            (drift, Sight::Drift)
+        } else {
+            (swings, Sight::Swings)
+        };
         Verdict {
             score,
             expected,
             spread,
+            sight,
         }
     }
 
     /// Readings seen.
     pub const fn count(&self) -> u32 {
         self.count
+    }
+
+    /// The level apart from the time of day, and what is usual.
+    pub(super) fn level(&self) -> Course {
+        self.slow.level(self.residual.sqrt())
+    }
+
+    /// Swings in an hour, and what is usual.
+    pub(super) fn swings(&self) -> Course {
+        self.slow.swings(self.step_s)
     }
 
     /// Moves the times it remembers, now that the true time is known.

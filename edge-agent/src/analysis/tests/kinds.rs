@@ -466,6 +466,154 @@ fn what_an_older_build_saved_is_taken_up() {
     );
 }
 
+/// A deviation rule, ten days of a reading a minute, and what it finds in the 12 hours after it.
+fn after_ten_days(value: impl Fn(f64, bool) -> f64, hours: i64) -> (Detectors, Vec<Finding>) {
+    let rule = "[[rule]]\nname = \"odd\"\nkind = \"deviation\"\nsensor = \"d/t\"";
+    let mut detectors = detectors(rule);
+    let at = |minute: i64, odd: bool| {
+        let value = value(f64::from(i32::try_from(minute).unwrap()), odd);
+        reading(minute * 60, value + noise(minute))
+    };
+    let quiet = 10 * 24 * 60;
+    let before = run(&mut detectors, (0..quiet).map(|minute| at(minute, false)));
+    assert!(before.is_empty(), "{before:?}");
+    let odd = (quiet..quiet + hours * 60).map(|minute| at(minute, true));
+    let found = run(&mut detectors, odd);
+    (detectors, found)
+}
+
+#[test]
+fn a_slow_drift_is_told_with_what_is_usual() {
+    // A quarter of the noise an hour, upwards from the tenth day on.
+    let drift = |minute: f64, odd: bool| {
+        40.0 + if odd {
+            (minute - 14_400.0) / 240.0
+        } else {
+            0.0
+        }
+    };
+    let (_, found) = after_ten_days(drift, 30);
+    let told = short(&found);
+    assert_eq!(told.len(), 1, "{told:?}");
+    let words = &detail(&found).words;
+    assert!(words.starts_with("has drifted: about 4"), "{words}");
+    let (low, high) = detail(&found).expected.unwrap();
+    assert!((38.0..40.0).contains(&low) && (40.0..42.0).contains(&high));
+    let Change::Raised { direction, .. } = found[0].change else {
+        panic!("{found:?}");
+    };
+    assert_eq!(direction, Direction::High);
+}
+
+#[test]
+fn swings_faster_or_slower_than_usual_are_told_with_how_fast() {
+    let wave = |period: f64| {
+        move |minute: f64, odd: bool| {
+            let period = if odd { period } else { 30.0 };
+            50.0 + 10.0 * (std::f64::consts::TAU * minute / period).sin()
+        }
+    };
+    let (_, found) = after_ten_days(wave(30.0), 12);
+    assert!(found.is_empty(), "{found:?}");
+    let (_, found) = after_ten_days(wave(12.0), 12);
+    let words = &detail(&found).words;
+    assert_eq!(short(&found)[0].1, "odd");
+    assert!(
+        words.starts_with("swings faster than usual: 4.2 times an hour, normally 1.5 to 2.6 "),
+        "{words}"
+    );
+    let (_, found) = after_ten_days(wave(180.0), 12);
+    let words = &detail(&found).words;
+    assert!(words.starts_with("swings slower than usual: "), "{words}");
+}
+
+#[test]
+fn what_shows_over_hours_survives_a_restart_in_any_order_of_what_was_saved() {
+    let (before, _) = after_ten_days(|_, _| 40.0, 1);
+    let mut saved = before.save_learned(0);
+    assert_eq!(saved.len(), 2);
+    saved.reverse();
+    let rule = "[[rule]]\nname = \"odd\"\nkind = \"deviation\"\nsensor = \"d/t\"";
+    let bytes = postcard::to_allocvec(&saved).unwrap();
+    let saved: Vec<DetectorState> = postcard::from_bytes(&bytes).unwrap();
+    let mut after = detectors(rule);
+    after.restore(&saved);
+    let mut learned = after.save_learned(0);
+    learned.reverse();
+    assert_eq!(postcard::to_allocvec(&learned).unwrap(), bytes);
+}
+
+#[test]
+fn what_a_person_calls_normal_is_learned_anew_once_and_a_restart_knows_it() {
+    let with = |upto: i64| {
+        let mut watched = detectors(DEVIATION);
+        let found = run(&mut watched, weeks(|_, usual| usual + 15.0));
+        let told = short(&found)[0].0;
+        let mut watched = detectors(DEVIATION);
+        let mut readings = weeks(|_, usual| usual + 15.0).into_iter();
+        let before = readings
+            .by_ref()
+            .take_while(|it| it.time.0 <= told * 1_000_000);
+        let mut found = run(&mut watched, before);
+        let said = second(told + 700);
+        let sensor = SensorId::derive(GATEWAY, "d/t");
+        assert_eq!(watched.learn_anew("another", sensor, said), None);
+        assert_eq!(watched.learn_anew("odd", sensor, said), Some(0));
+        assert_eq!(watched.learn_anew("odd", sensor, said), None);
+        // Killed at once: it neither has what it had learned, nor forgets again.
+        let mut saved = watched.save_learned(0);
+        saved.extend(watched.save());
+        let mut watched = detectors(DEVIATION);
+        watched.restore(&saved);
+        let left = watched.learning(said);
+        assert_eq!((left[0].0.as_str(), left[0].1.readings_left), ("odd", 200));
+        assert_eq!(left[0].1.until, Some(second(told + 700 + 7 * 86_400)));
+        assert_eq!(watched.learn_anew("odd", sensor, said), None);
+        found.extend(run(&mut watched, readings));
+        // Eight days on as it is now, then as it was.
+        let later = |step: i64| {
+            let back = if step < 1_200 { 15.0 } else { 0.0 };
+            reading(3_200 * 600 + step * 600, 50.0 + back + noise(step))
+        };
+        found.extend(run(&mut watched, (0..upto).map(later)));
+        (told, found)
+    };
+    let (told, found) = with(1_210);
+    let all = short(&found);
+    assert_eq!(all[0], (told, "odd", true));
+    assert!(
+        !all[1].2 && all[1].0 <= told + 1_200,
+        "cleared at once: {all:?}"
+    );
+    assert!(all[2].2 && all[2].0 >= (3_200 + 1_200) * 600, "{all:?}");
+    assert_eq!(all.len(), 3, "{all:?}");
+    assert_eq!(with(1_210).1, found, "the same again");
+}
+
+#[test]
+fn a_trend_that_is_normal_now_is_looked_at_anew() {
+    let rule = "[[rule]]\nname = \"climbs\"\nsensor = \"d/t\"\nwindow = \"64m\"\nper_hour = 1.0";
+    let climb = |minute: i64| {
+        reading(
+            minute * 60,
+            f64::from(i32::try_from(minute).unwrap()) * 0.05,
+        )
+    };
+    let mut watched = detectors(rule);
+    let found = run(&mut watched, (0..70).map(climb));
+    assert!(short(&found)[0].2 && found.len() < 20, "{found:?}");
+    let sensor = SensorId::derive(GATEWAY, "d/t");
+    assert_eq!(
+        watched.learn_anew("climbs", sensor, second(70 * 60)),
+        Some(0)
+    );
+    assert_eq!(watched.learn_anew("climbs", sensor, second(70 * 60)), None);
+    assert_eq!(watched.learning(second(70 * 60))[0].1.readings_left, 52);
+    let found = run(&mut watched, (70..100).map(climb));
+    assert_eq!(short(&found), [(70 * 60, "climbs", false)]);
+    assert_eq!(watched.learn_anew("climbs", sensor, second(70 * 60)), None);
+}
+
 proptest! {
     /// What is foreseen of a reading is what its judging brings, and looking changes nothing.
     #[test]

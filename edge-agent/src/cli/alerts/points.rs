@@ -54,6 +54,9 @@ pub(super) fn run(
         Action::InService { what, note } => {
             (what, "in-service", json!({"by": by()?, "note": note}))
         }
+        Action::Relearn { what, reason } => {
+            (what, "relearn", json!({"by": by()?, "reason": reason}))
+        }
         _ => bail!("this is no action on an alarm point"),
     };
     let id = point(client, &what)?;
@@ -111,6 +114,7 @@ fn show(alarm: &Value) -> String {
             ),
         ),
         ("Held back", held_words(alarm)),
+        ("Learns anew", anew_words(alarm)),
         ("Alerts in a day", text(alarm, "/alerts_day")),
         ("Last", time(alarm, "/last")),
     ])
@@ -150,6 +154,19 @@ pub(super) fn held_words(shape: &Value) -> String {
     } else {
         words.join("; ")
     }
+}
+
+/// Who had it learn anew, in a line.
+fn anew_words(alarm: &Value) -> String {
+    if alarm.pointer("/learns_anew/at").is_none() {
+        return "-".to_owned();
+    }
+    format!(
+        "since {}, said by {}: {}",
+        time(alarm, "/learns_anew/at"),
+        text(alarm, "/learns_anew/by"),
+        text(alarm, "/learns_anew/reason")
+    )
 }
 
 fn show_switch(switch: &Value) -> String {

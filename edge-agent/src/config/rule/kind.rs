@@ -118,6 +118,11 @@ pub struct PatternRule {
 }
 
 impl RuleKind {
+    /// Whether it learns what is usual, and can be told to learn anew.
+    pub const fn learns(&self) -> bool {
+        matches!(self, Self::Deviation(_) | Self::Trend(_))
+    }
+
     /// What its alerts are called.
     pub const fn alert_kind(&self) -> AlertKind {
         match self {

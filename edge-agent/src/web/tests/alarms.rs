@@ -223,3 +223,38 @@ async fn the_load_is_counted_with_its_targets() {
     let (status, _) = get_json(&bench, "/api/v1/alarms/load?hours=0").await;
     assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY);
 }
+
+#[tokio::test]
+async fn a_rule_that_learns_is_told_that_it_is_normal_now_and_no_other() {
+    let odd = "[[rule]]\nname = \"odd\"\nsensor = \"pump-7/temperature\"\nkind = \"deviation\"\n";
+    let bench = bench(&format!("{RULES}{odd}"));
+    let (_, list) = get_json(&bench, "/api/v1/alarms").await;
+    let path = |at: usize| {
+        let id = list["data"][at]["id"].as_str().unwrap();
+        format!("/api/v1/alarms/{id}/actions/relearn")
+    };
+    let body = json!({"by": "Ana", "reason": "new pump"});
+    let (status, answer) = post_json(&bench, &path(0), &body, None).await;
+    assert_eq!(
+        (status, &answer["code"]),
+        (StatusCode::CONFLICT, &json!("not_now"))
+    );
+    let (status, answer) = post_json(&bench, &path(1), &json!({"by": "Ana"}), None).await;
+    assert_eq!(
+        (status, &answer["field"]),
+        (StatusCode::UNPROCESSABLE_ENTITY, &json!("reason"))
+    );
+    let key = "01900000-0000-7000-8000-00000000000d";
+    for _ in 0..2 {
+        let (status, answer) = post_json(&bench, &path(1), &body, Some(key)).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
+        let anew = &answer["learns_anew"];
+        assert_eq!(
+            (&anew["by"], &anew["reason"]),
+            (&json!("Ana"), &json!("new pump"))
+        );
+    }
+    let points = bench.storage.relearned_alarm_points().await.unwrap();
+    assert_eq!((points.len(), points[0].history.len()), (1, 1));
+    assert!(bench.storage.held_alarm_points().await.unwrap().is_empty());
+}

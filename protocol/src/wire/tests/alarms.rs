@@ -110,6 +110,12 @@ fn point_bodies() -> Vec<(&'static str, AlarmPointEvent)> {
         ),
     ];
     bodies.extend(suppressions());
+    let anew = |(rule, sensor_path)| E::LearnsAnew {
+        rule,
+        sensor_path,
+        reason: reason(),
+    };
+    bodies.push(("point_learns_anew", anew(named())));
     bodies
 }
 
@@ -163,6 +169,7 @@ fn point_number(body: &AlarmPointEvent) -> u8 {
         E::Withheld { .. } => 8,
         E::MaintenanceBegan { .. } => 9,
         E::MaintenanceEnded { .. } => 10,
+        E::LearnsAnew { .. } => 11,
     }
 }
 
@@ -179,7 +186,7 @@ fn the_numbers_of_alarm_variants_are_pinned() {
         assert_eq!(first_byte(&body), point_number(&body), "{name}");
         last = last.max(point_number(&body));
     }
-    assert_eq!(last, 10, "every variant has a golden event");
+    assert_eq!(last, 11, "every variant has a golden event");
     numbered_from_0(&[
         AlertKind::Threshold,
         AlertKind::Rate,
