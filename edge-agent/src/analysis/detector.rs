@@ -176,7 +176,7 @@ impl Detector {
             Kind::Rate(it) if it.standing != calm => {
                 Memory::Rate(it.standing.clone(), Box::new(it.memory.clone()))
             }
-            Kind::Flat(it) if it.standing != calm => Memory::Flat(it.standing.clone(), it.memory),
+            Kind::Flat(it) if it.standing != calm => Memory::Flat(it.standing.clone(), it.memory()),
             Kind::Stale(it) if it.standing != calm => Memory::Stale(it.standing.clone(), it.memory),
             Kind::Deviation(it) if it.standing != calm || it.memory.has_told() => {
                 Memory::Deviation(it.standing.clone(), it.memory)
@@ -197,8 +197,8 @@ impl Detector {
                 Some(Memory::Model(Box::new(it.model.clone()), it.memory)),
                 Some(Memory::Slow(Box::new(it.model.slow))),
             ],
-            Kind::Flat(it) if it.memory.is_some() => {
-                [Some(Memory::Flat(it.standing.clone(), it.memory)), None]
+            Kind::Flat(it) if it.memory().is_some() => {
+                [Some(Memory::Flat(it.standing.clone(), it.memory())), None]
             }
             Kind::Trend(it) if it.memory != TrendMemory::default() => {
                 [Some(Memory::Window(it.memory.clone())), None]
@@ -216,7 +216,8 @@ impl Detector {
                 (it.standing, it.memory) = (standing, *memory);
             }
             (Kind::Flat(it), Memory::Flat(standing, memory)) => {
-                (it.standing, it.memory) = (standing, memory);
+                it.standing = standing;
+                it.restore(memory);
             }
             (Kind::Stale(it), Memory::Stale(standing, memory)) => {
                 (it.standing, it.memory) = (standing, memory);
@@ -250,7 +251,7 @@ impl Detector {
             }
             Kind::Flat(it) => {
                 it.standing.correct(by);
-                it.memory.iter_mut().for_each(|line| line.correct(by));
+                it.correct(by);
             }
             Kind::Stale(it) => it.standing.correct(by),
             Kind::Deviation(it) => {

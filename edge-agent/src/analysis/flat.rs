@@ -4,7 +4,7 @@
 //! Abnormal: since some reading the highest and the lowest value are no further apart than
 //! `flat_within`, for `flat_for` and over at least five readings. When they move further apart it
 //! begins anew with the newest, so that a value that stops moving is found after `flat_for` and one
-//! that calms down after twice that at the latest. State: 104 bytes. Cost: two comparisons.
+//! that calms down after twice that at the latest. State: 72 bytes. Cost: two comparisons.
 //! Source: NAMUR NE 107, "out of specification" (constant signal).
 
 use super::finding::{Change, Detail};
@@ -22,13 +22,16 @@ const READINGS_MIN: u32 = 5;
 /// A flat-line rule at work.
 #[derive(Clone, Debug)]
 pub(super) struct Flat {
-    rule: FlatRule,
+    /// Not further apart than this, for so long.
+    span: f64,
+    lasts_us: i64,
     pub(super) standing: Standing,
-    pub(super) memory: Option<FlatMemory>,
+    /// Without readings: nothing was seen yet.
+    memory: FlatMemory,
 }
 
 /// The line so far.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct FlatMemory {
     low: f64,
     high: f64,
@@ -41,10 +44,31 @@ impl Flat {
     /// Has seen nothing yet.
     pub(super) fn new(rule: FlatRule) -> Self {
         Self {
-            rule,
+            span: rule.span,
+            lasts_us: i64::try_from(rule.lasts.as_micros()).unwrap_or(i64::MAX),
             standing: Standing::default(),
-            memory: None,
+            memory: FlatMemory::default(),
         }
+    }
+
+    /// The line so far; none: it has seen nothing yet.
+    pub(super) fn memory(&self) -> Option<FlatMemory> {
+        (self.memory.readings > 0).then_some(self.memory)
+    }
+
+    /// Goes on with what was saved.
+    pub(super) fn restore(&mut self, memory: Option<FlatMemory>) {
+        self.memory = memory.unwrap_or_default();
+    }
+
+    /// Moves the times it remembers, now that the true time is known.
+    pub(super) fn correct(&mut self, by: &Correction) {
+        self.memory.since = by.of(self.memory.since);
+        self.memory.last = by.of(self.memory.last);
+    }
+
+    fn lasts(&self) -> Duration {
+        Duration::from_micros(self.lasts_us.unsigned_abs())
     }
 
     /// Judges one value.
@@ -56,15 +80,15 @@ impl Flat {
             last: time,
             readings: 1,
         };
-        let line = self.memory.map_or(begun, |line| self.go_on(line, begun));
-        self.memory = Some(line);
+        let line = self.memory().map_or(begun, |line| self.go_on(line, begun));
+        self.memory = line;
         let look = Look {
             abnormal: (line.readings >= READINGS_MIN).then_some(Direction::High),
             value,
             time,
         };
         // The line itself says how long it lasts: from its first reading, not the fifth.
-        let lasts = super::standing::lasted(line.since, time, self.rule.lasts);
+        let lasts = super::standing::lasted(line.since, time, self.lasts());
         let abnormal = look.abnormal.filter(|_| lasts);
         let look = Look { abnormal, ..look };
         match self.standing.step(look, Duration::ZERO, Duration::ZERO)? {
@@ -79,8 +103,8 @@ impl Flat {
                     words: format!(
                         "stands at {} and has not moved by more than {} for {}",
                         super::figure(value),
-                        self.rule.span,
-                        show_duration(self.rule.lasts)
+                        self.span,
+                        show_duration(self.lasts())
                     ),
                     expected: None,
                     score: None,
@@ -97,9 +121,8 @@ impl Flat {
         let (low, high) = (line.low.min(begun.low), line.high.max(begun.high));
         let slack = f64::EPSILON * 4.0 * (low.abs() + high.abs());
         let pause_us = begun.last.micros_since(line.last);
-        let lasts_us = i64::try_from(self.rule.lasts.as_micros()).unwrap_or(i64::MAX);
-        let paused = !(0..=lasts_us / 2).contains(&pause_us);
-        if paused || high - low > self.rule.span + slack {
+        let paused = !(0..=self.lasts_us / 2).contains(&pause_us);
+        if paused || high - low > self.span + slack {
             return begun;
         }
         FlatMemory {
@@ -109,13 +132,5 @@ impl Flat {
             last: begun.last,
             readings: line.readings.saturating_add(1),
         }
-    }
-}
-
-impl FlatMemory {
-    /// Moves the times it remembers, now that the true time is known.
-    pub(super) fn correct(&mut self, by: &Correction) {
-        self.since = by.of(self.since);
-        self.last = by.of(self.last);
     }
 }

@@ -65,7 +65,7 @@ pub struct RateRule {
 }
 
 /// How long a value may stand still.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct FlatRule {
     /// It stands still while highest and lowest are no further apart; never negative.
     pub span: f64,
@@ -74,7 +74,7 @@ pub struct FlatRule {
 }
 
 /// How long a sensor may be silent.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct StaleRule {
     /// Without a usable reading for this long before it is told.
     pub after: Duration,
