@@ -11,12 +11,14 @@ mod ports;
 mod reload;
 mod replay;
 mod snapshots;
+mod store;
 mod supervisor;
 mod texts;
 mod trial;
 
 pub use catalog::encoded_catalog;
 pub use kept::{Kept, KeptError};
+pub use store::open_storage;
 pub use supervisor::{Supervisor, called, effective, effective_of};
 
 use crate::clock;
@@ -26,7 +28,7 @@ use crate::drivers::{self, PortHandles};
 use crate::health::{Health, LinkState};
 use crate::identity::Identity;
 use crate::notify::{self, Handle};
-use crate::storage::{Disk, Keep, Opened, Storage, StorageError, StorageOptions};
+use crate::storage::{Opened, Storage, StorageError};
 use crate::trust::{self, Door, SiteAuthority};
 use crate::uplink::{Durable, Uplink};
 use crate::web::{self, WebError};
@@ -106,37 +108,6 @@ pub fn identity_folder(config: &Config) -> PathBuf {
     crate::identity::folder(&config.gateway.data_dir)
 }
 
-/// Opens the store of this box.
-pub fn open_storage(
-    config: &Config,
-    committed: mpsc::Sender<crate::storage::Committed>,
-) -> Result<(Storage, Opened), StorageError> {
-    Storage::open(storage_options(config), committed)
-}
-
-fn storage_options(config: &Config) -> StorageOptions {
-    StorageOptions {
-        folder: config.gateway.data_dir.clone(),
-        commit_tick: config.storage.commit_tick,
-        seal_after: config.storage.seal_after,
-        buffer_bytes_max: config.storage.buffer_bytes_max,
-        core_bytes_max: config.storage.core_bytes_max,
-        ballast_bytes: config.storage.ballast_bytes,
-        attachments_bytes_max: config.storage.attachments_bytes_max,
-        keep: Keep {
-            raw: config.storage.keep_raw,
-            minutes: config.storage.keep_minutes,
-            hours: config.storage.keep_hours,
-            days: config.storage.keep_days,
-            for_hub: config.hub.is_some(),
-        },
-        disk: Disk::of,
-        queue_polls_max: config.queue.polls_max,
-        now: clock::now,
-        clock: clock::state,
-    }
-}
-
 impl Agent {
     /// Starts everything. The page answers and the first polls are on their way when it returns.
     pub async fn start(config: Config, desk: Desk) -> Result<Self, AgentError> {
@@ -147,7 +118,7 @@ impl Agent {
         let telling = notify::build(&config.notify, &ports);
         config.problems.check()?;
         let (committed, batches) = mpsc::channel(COMMITTED_MAX);
-        let options = storage_options(&config);
+        let options = store::storage_options(&config);
         let in_use = Arc::new(InUse::new(&config));
         // Everything is made from it: what is made from here on finds its room free.
         drop(config);
