@@ -96,12 +96,17 @@ fn who_missed_it(plant: &mut Plant, scratch: &Scratch, old: &Path) -> Result<()>
     );
     ensure!(words.contains("new claim"), "{words}");
     plant.here.sign_in_pin("Mara Lind", "577215")?;
+    let held = plant.here.get("/status")?["bundle"]["number"].clone();
     plant.agent.stop()?;
     plant.relay.restore();
     let claim = plant.hub.claim("North works", "Hall B", "HB")?;
     plant.agent.cli(&["enrol", &claim, "--again"])?;
     plant.agent.start()?;
-    plant.wait_for_link("connected")?;
+    // The bundle comes some moments after the link.
+    wait_for("the bundle of meanwhile", DEADLINE, || {
+        let number = &plant.here.get("/status")?["bundle"]["number"];
+        Ok((*number != held).then_some(()))
+    })?;
     plant.here.sign_in_pin("Mara Lind", "693147").map(drop)
 }
 

@@ -51,7 +51,7 @@ name = "high"
 sensor = "pump/pressure"
 high = 800.0
 deadband = 50.0
-on_delay = "500ms"
+on_delay = "450ms"
 [[rule]]
 name = "fast"
 sensor = "pump/pressure"

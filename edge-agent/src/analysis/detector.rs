@@ -193,7 +193,7 @@ impl Detector {
     /// which it is restored.
     pub(super) fn learned(&self) -> [Option<Memory>; 2] {
         match &self.kind {
-            Kind::Deviation(it) if it.model.count() > 0 => [
+            Kind::Deviation(it) if it.memory.has_begun() => [
                 Some(Memory::Model(Box::new(it.model.clone()), it.memory)),
                 Some(Memory::Slow(Box::new(it.model.slow))),
             ],

@@ -163,6 +163,11 @@ impl Setting {
 }
 
 impl DeviationMemory {
+    /// Whether it looks at readings, or was told from when on to learn.
+    pub(super) const fn has_begun(&self) -> bool {
+        self.began.is_some()
+    }
+
     /// Whether it ever told anything.
     pub(super) const fn has_told(&self) -> bool {
         self.told.is_some()
