@@ -7,6 +7,32 @@ use super::*;
 #[test]
 fn the_command_line_is_sound() {
     Cli::command().debug_assert();
+    Staying::command().debug_assert();
+}
+
+#[test]
+fn the_program_that_stays_is_started_by_run_alone() {
+    for line in [
+        &["edge-agent", "run"][..],
+        &["edge-agent", "--config", "e.toml", "run", "--log", "debug"],
+        &["edge-agent", "run", "--config", "e.toml", "--json"],
+    ] {
+        let short = Staying::try_parse_from(line).unwrap();
+        let long = Cli::try_parse_from(line).unwrap();
+        assert_eq!(format!("{:?}", short.all), format!("{:?}", long.all));
+        let (OnlyRun::Run(short), Command::Run(long)) = (short.command, long.command) else {
+            panic!("{line:?} is another command");
+        };
+        assert_eq!(format!("{short:?}"), format!("{long:?}"));
+    }
+    for line in [
+        &["edge-agent", "check"][..],
+        &["edge-agent", "run", "--help"],
+        &["edge-agent", "run", "--bogus"],
+        &["edge-agent", "--version"],
+    ] {
+        assert!(Staying::try_parse_from(line).is_err(), "{line:?}");
+    }
 }
 
 #[test]

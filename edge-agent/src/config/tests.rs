@@ -470,3 +470,52 @@ fn clamp_and_words_are_those_of_the_file_and_mistakes_in_them_are_told() {
         "{problems}"
     );
 }
+
+#[test]
+fn what_is_in_use_gives_the_whole_configuration_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("edge.toml");
+    let text = |name: &str, sensor: &str, title: &str| {
+        format!(
+            "[gateway]\nname = \"{name}\"\n[[port]]\nname = \"line\"\nprotocol = \"x\"\n[[device]]\n\
+             name = \"m\"\nport = \"line\"\nasset = \"P-1\"\n[[device.sensor]]\nname = \"{sensor}\"\n\
+             [[rule]]\nname = \"hot\"\ntitle = \"{title}\"\nsensor = \"m/{sensor}\"\nhigh = 80\n"
+        )
+    };
+    let draft = |name: &str, sensor: &str, title: &str| {
+        std::fs::write(&file, text(name, sensor, title)).unwrap();
+        let config = Config::draft(&file).unwrap();
+        config.problems.check().unwrap();
+        config
+    };
+    let first = draft("Hall", "t", "Too hot");
+    let in_use = InUse::new(&first);
+    let device = &in_use.devices[0];
+    assert_eq!((&*device.name, &*device.port), ("m", "line"));
+    assert_eq!(device.assets, ["P-1"]);
+    // Another file without a restart: its plant counts, and the box is called what it was.
+    let second = draft("Other", "u", "Much too hot");
+    let whole = in_use.whole().unwrap();
+    assert!(
+        Difference::between(&first, &whole).is_empty(),
+        "the kept text counts"
+    );
+    let next = first.with_plant_of(second.clone());
+    let replaced = in_use.replaced_by(&next);
+    let whole = replaced.whole().unwrap();
+    assert!(Difference::between(&next, &whole).is_empty());
+    assert_eq!(whole.gateway.name.as_deref(), Some("Hall"));
+    assert_eq!(whole.devices[0].sensors[0].name, "u");
+    // And back.
+    let back = replaced.replaced_by(&whole.with_plant_of(draft("Hall", "t", "Too hot")));
+    let whole = back.whole().unwrap();
+    assert!(Difference::between(&first, &whole).is_empty());
+    // The plant of a document.
+    std::fs::write(&file, "[gateway]\nname = \"Hall\"\n").unwrap();
+    let plant = text("", "v", "Hot");
+    let (_, plant) = plant.split_once("[[port]]").unwrap();
+    let config = Config::draft_with(&file, "document 4", &format!("[[port]]{plant}")).unwrap();
+    let whole = InUse::new(&config).whole().unwrap();
+    assert!(Difference::between(&config, &whole).is_empty());
+    assert_eq!(whole.devices[0].sensors[0].name, "v");
+}
